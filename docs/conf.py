@@ -1,0 +1,78 @@
+"""How Sphinx builds these pages: offline, every warning an error."""
+
+import re
+import shutil
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+from sphinx.errors import ExtensionError
+
+HERE = Path(__file__).parent
+
+project = "pandas-genai"
+author = "pandas-genai contributors"
+project_copyright = f"2026, {author}"
+release = version = version_of("pandas-genai")
+
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+# The notebooks are shown as they were saved; nbval runs them.
+nb_execution_mode = "off"
+nb_ipywidgets_js = {}
+
+autodoc_typehints = "none"  # the docstrings have the types
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "pandas-genai"
+html_show_sourcelink = False
+html_sidebars = {"**": []}  # the header has all pages
+html_theme_options = {
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "header_links_before_dropdown": 7,
+    "navbar_end": ["theme-switcher"],
+    "secondary_sidebar_items": ["page-toc"],
+    "show_prev_next": False,
+}
+
+_LOADS = re.compile(
+    r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"(?:https?:)?//[^\"]*\""
+    r"|<link\b(?![^>]*rel=\"(?:canonical|author|license)\")[^>]*\bhref=\"(?:https?:)?//[^\"]*\""
+    r"|@import\s+url\([\"']?(?:https?:)?//|\burl\([\"']?(?:https?:)?//"
+)
+
+
+def copy_notebooks(_app, _config):
+    """Bring the notebooks to where Sphinx looks for pages."""
+    target = HERE / "notebooks"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    for path in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+        shutil.copy(path, target)
+
+
+def check_offline(app, exception):
+    """A page that loads something from another host fails the build."""
+    if exception is not None or app.builder.format != "html":
+        return
+    pages = [*Path(app.outdir).rglob("*.html"), *Path(app.outdir).rglob("*.css")]
+    found = [
+        f"{path.relative_to(app.outdir)}: {match.group()[:120]}"
+        for path in pages
+        for match in _LOADS.finditer(path.read_text(encoding="utf-8"))
+    ]
+    if found:
+        raise ExtensionError("Pages that load from another host:\n" + "\n".join(found))
+
+
+def setup(app):
+    """Connect both."""
+    app.connect("config-inited", copy_notebooks)
+    app.connect("build-finished", check_offline)

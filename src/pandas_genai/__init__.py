@@ -1,0 +1,59 @@
+"""Ask a language model the same question of every row of a DataFrame.
+
+Importing the package gives every DataFrame ``df.genai`` and every Series ``series.genai``. It
+reads no setting, writes no file and imports neither vendor's SDK.
+"""
+
+import pandas as pd
+
+from pandas_genai.accessor import FrameAccessor, SeriesAccessor, genai, runs
+from pandas_genai.errors import (
+    CacheError,
+    CallError,
+    CredentialsError,
+    GenaiError,
+    LocalModelError,
+    RowError,
+    RowsFailedError,
+    SchemaError,
+    SplitError,
+    Stopped,
+    StopRunError,
+    UsageError,
+    WaitError,
+)
+from pandas_genai.extract import extract_df
+from pandas_genai.providers.retry import retry_api_call
+from pandas_genai.report.failures import RowsFailedWarning
+from pandas_genai.settings import Settings
+from pandas_genai.storage import SqliteCache
+from pandas_genai.task.chunks import DataFrameIterator
+from pandas_genai.task.fingerprint import compute_prompt_hash
+
+__all__ = [
+    "CacheError",
+    "CallError",
+    "CredentialsError",
+    "DataFrameIterator",
+    "GenaiError",
+    "LocalModelError",
+    "RowError",
+    "RowsFailedError",
+    "RowsFailedWarning",
+    "SchemaError",
+    "Settings",
+    "SplitError",
+    "SqliteCache",
+    "StopRunError",
+    "Stopped",
+    "UsageError",
+    "WaitError",
+    "compute_prompt_hash",
+    "extract_df",
+    "genai",
+    "retry_api_call",
+    "runs",
+]
+
+pd.api.extensions.register_dataframe_accessor("genai")(FrameAccessor)
+pd.api.extensions.register_series_accessor("genai")(SeriesAccessor)

@@ -1,0 +1,93 @@
+"""``python -m pandas_genai demo``: twenty real rows, labelled by a real model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+
+from pandas_genai.accessor import genai
+from pandas_genai.errors import GenaiError, Stopped
+
+ROWS = 20
+PROMPT = (
+    "The text is the beginning of a statement of the Federal Open Market Committee. "
+    "What did the Committee do with its target for the federal funds rate?"
+)
+ACTIONS = ["raise", "lower", "hold", "no_rate_decision"]
+OPENING = 500
+"""Characters of a statement that are sent: the decision stands in its first sentences."""
+
+
+def statements() -> pd.DataFrame:
+    """Return twenty statements, evenly spaced in time, with the action on record."""
+    source = files("pandas_genai") / "data" / "fomc_statements.csv"
+    with source.open(encoding="utf-8") as lines:
+        table = pd.read_csv(lines).set_index("date").sort_index()
+    picked = table.iloc[[round(i * (len(table) - 1) / (ROWS - 1)) for i in range(ROWS)]]
+    return pd.DataFrame({"opening": picked["text"].str[:OPENING], "gold": picked["gold_action"]})
+
+
+def demo(model: str, backend: str | None, base_url: str | None, cache: Path | None) -> int:
+    """Label the statements twice, the second time from the cache, and show what came of it."""
+    frame = statements()
+    print(f"{ROWS} statements of the Federal Reserve, asked of {model!r}: which action?\n")
+    with tempfile.TemporaryDirectory() as scratch:
+        where = cache or Path(scratch) / "demo.sqlite"
+
+        def ask() -> tuple[pd.DataFrame, float]:
+            start = time.monotonic()
+            labels = genai(frame).extract(
+                PROMPT,
+                {"action": ACTIONS},
+                text="opening",
+                model=model,
+                backend=backend,  # type: ignore[arg-type]  # argparse has checked it
+                base_url=base_url,
+                cache=where,
+                chunk_size=1,
+            )
+            return labels, time.monotonic() - start
+
+        labels, first = ask()
+        shown = frame[["gold"]].join(labels)
+        shown["right"] = shown["gold"] == shown["action"].astype(str)
+        print(f"\n{shown.to_string()}\n\n{genai(labels).report}\n")
+        again, second = ask()
+        print(f"\nThe same call again: {genai(again).report.calls} calls, from the cache.")
+    same = "the same labels" if again.equals(labels) else "other labels"
+    print(f"{first:.1f} s the first time, {second:.2f} s the second time, {same}.")
+    print(f"{shown['right'].sum()} of {ROWS} labels agree with the record.")
+    if model == "local":
+        print(
+            "\nThe local model has 0.5 billion parameters. It shows that everything works, on "
+            "your machine and\nwithout a key; its labels are not good enough for research. With "
+            "a key, try\n  python -m pandas_genai demo --model gpt-6-luna"
+        )
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pandas_genai")
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo_parser = commands.add_parser("demo", help="label twenty real rows, twice")
+    demo_parser.add_argument("--model", default="local", help="default: local, without a key")
+    demo_parser.add_argument("--backend", choices=["openai", "anthropic"])
+    demo_parser.add_argument("--base-url")
+    demo_parser.add_argument("--cache", type=Path, help="a cache file to keep")
+    given = parser.parse_args(arguments)
+    try:
+        return demo(given.model, given.backend, given.base_url, given.cache)
+    except (GenaiError, Stopped) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

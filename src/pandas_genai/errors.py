@@ -1,0 +1,159 @@
+"""Everything that pandas_genai raises.
+
+::
+
+    GenaiError
+    ├── UsageError (also ValueError)   an argument, a column or a setting is wrong; nothing was sent
+    │   ├── SchemaError                a schema cannot be read, or a vendor cannot enforce it
+    │   └── CredentialsError           no key, or a key that must not meet this endpoint
+    ├── CacheError                     the cache file cannot be used; it was left as it is
+    ├── LocalModelError                the local model cannot be had or does not answer
+    ├── CallError                      one HTTP request went wrong; what to do is its class
+    │   ├── WaitError                  wait, then send the same request again
+    │   ├── SplitError                 ask for the rows again, in smaller chunks
+    │   ├── RowError                   find the row that cannot be answered and fail it
+    │   └── StopRunError               no request can succeed: stop, keep what was answered
+    └── RowsFailedError                ``on_error="raise"``: some rows failed; the rest is kept
+    KeyboardInterrupt
+    └── Stopped                        the user pressed Stop; what was answered is kept
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "CacheError",
+    "CallError",
+    "CredentialsError",
+    "GenaiError",
+    "LocalModelError",
+    "RowError",
+    "RowsFailedError",
+    "SchemaError",
+    "SplitError",
+    "StopRunError",
+    "Stopped",
+    "UsageError",
+    "WaitError",
+]
+
+
+class GenaiError(Exception):
+    """Root of every error that pandas_genai raises on purpose."""
+
+
+class UsageError(GenaiError, ValueError):
+    """An argument, a column or a setting is wrong. Nothing was sent."""
+
+
+class SchemaError(UsageError):
+    """A schema cannot be read, or the chosen vendor cannot enforce it."""
+
+
+class CredentialsError(UsageError):
+    """No key was found, or the key must not be sent to this endpoint."""
+
+
+class CacheError(GenaiError):
+    """The cache file cannot be used. It was left as it is."""
+
+
+class LocalModelError(GenaiError):
+    """The local model cannot be had, started or reached."""
+
+
+class CallError(GenaiError):
+    """One request went wrong.
+
+    Parameters
+    ----------
+    message : str
+        One sentence for the person who reads the report.
+    reason : str
+        The failure's class as the report groups it, such as ``"rate limit"``.
+    request_id : str, optional
+        The vendor's id of the request, for a question to its support.
+
+    Attributes
+    ----------
+    usage : optional
+        Tokens that the call cost although its answer is of no use.
+    model : str
+        The model that answered, if one did.
+    """
+
+    usage: object = None
+    model: str = ""
+
+    def __init__(self, message: str, *, reason: str, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.request_id = request_id
+
+
+class WaitError(CallError):
+    """The same request may succeed later.
+
+    Parameters
+    ----------
+    retry_after : float, optional
+        Seconds that the provider asked to wait; None where it named none.
+    rate_limited : bool
+        Whether every other worker has to wait too.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        rate_limited: bool = False,
+    ) -> None:
+        super().__init__(message, reason=reason, request_id=request_id)
+        self.retry_after = retry_after
+        self.rate_limited = rate_limited
+
+
+class SplitError(CallError):
+    """The reply is of no use; asking again, in smaller chunks, may help even a row alone."""
+
+
+class RowError(CallError):
+    """A row of this chunk cannot be answered; alone, asking it again would be in vain."""
+
+
+class StopRunError(CallError):
+    """No request of this run can succeed: bad key, unknown model, no money left."""
+
+
+class RowsFailedError(GenaiError):
+    """Some rows failed and ``on_error="raise"`` was asked for.
+
+    Parameters
+    ----------
+    message : str
+        How many rows failed, and why.
+    result : DataFrame
+        What ``on_error="keep"`` would have returned; everything answered is in the cache too.
+    """
+
+    def __init__(self, message: str, result: pd.DataFrame) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class Stopped(KeyboardInterrupt):
+    """The run was stopped by its user; every answered row is kept.
+
+    It derives from KeyboardInterrupt so that "Run All" stops too, and renders as one line in
+    a notebook instead of a traceback.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]

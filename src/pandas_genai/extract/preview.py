@@ -1,0 +1,53 @@
+"""The requests that a run would send, for reading."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from pandas_genai.errors import UsageError
+from pandas_genai.extract.run import Manner
+from pandas_genai.providers.caller import request_body, wire_of
+from pandas_genai.providers.resolve import Question
+from pandas_genai.task.chunks import plan_chunks
+from pandas_genai.task.rows import distinct_rows
+
+__all__ = ["Preview", "preview_requests"]
+
+
+class Preview(list[dict[str, Any]]):
+    """Requests as dicts with ``method``, ``url`` and ``body``; prints readably."""
+
+    def __repr__(self) -> str:
+        return "\n\n".join(
+            f"{request['method']} {request['url']}\n"
+            f"{json.dumps(request['body'], ensure_ascii=False, indent=2)}"
+            for request in self
+        )
+
+
+def preview_requests(
+    question: Question,
+    texts: Sequence[str | None],
+    manner: Manner,
+    n: int,
+) -> Preview:
+    """Build the first ``n`` requests that a run with an empty cache would send."""
+    if n < 1:
+        raise UsageError(f"n= must be a whole number of at least 1, not {n!r}.")
+    resolved = question.resolve()
+    task, endpoint = resolved.task, resolved.endpoint
+    chunk_size, _ = manner.sizes(is_local=resolved.is_local)
+    rows = distinct_rows(texts)
+    chunks = plan_chunks(rows, range(len(rows.keys)), texts, chunk_size)
+    url = endpoint.shown.rstrip("/") + wire_of(task).PATH
+    return Preview(
+        {
+            "method": "POST",
+            "url": url,
+            "body": request_body(task, chunk, endpoint, manner.endpoints),
+        }
+        for chunk in islice(chunks, n)
+    )

@@ -1,0 +1,325 @@
+"""The pool: workers that ask, split, wait and save until nothing is left to ask."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Protocol
+
+import tenacity
+
+from pandas_genai.errors import CallError, RowError, SplitError, StopRunError, WaitError
+from pandas_genai.live.pacing import Clock, Pacer
+from pandas_genai.live.source import Source
+from pandas_genai.live.tally import Tally
+from pandas_genai.task.chunks import MAX_ROUNDS, Chunk, Row
+from pandas_genai.task.reply import Failure, Refusal, Reply, Usage
+
+__all__ = ["Policy", "Pool", "Save"]
+
+_log = logging.getLogger("pandas_genai")
+
+_SILENT_CALLS = 10
+"""Calls that fail one after the other, each after all its attempts, before the run stops."""
+
+_REFUSED_ROWS = 10
+"""Rows refused each for itself before anything was answered, before the run stops."""
+
+
+class Save(Protocol):
+    """Writes a reply's answers; calls ``done`` once they are on disk, or with what went wrong."""
+
+    def __call__(
+        self, chunk: Chunk, reply: Reply, done: Callable[[Exception | None], None]
+    ) -> None:
+        """Hand the answers over; may wait while too many are waiting to be written."""
+
+
+class Policy:
+    """How a call is tried again: tenacity's parts, with the pool's clock.
+
+    Parameters
+    ----------
+    attempts : int
+        Requests for one chunk before the call counts as failed.
+    wait : callable
+        Seconds to wait after a failed attempt, from tenacity's state.
+    """
+
+    def __init__(self, attempts: int, wait: Callable[[tenacity.RetryCallState], float]) -> None:
+        self.attempts = attempts
+        self.wait = wait
+
+
+class Pool:
+    """Asks chunks through threads until all are answered or given up.
+
+    Parameters
+    ----------
+    ask : callable
+        Sends one chunk and returns its reply, or raises a CallError.
+    save : Save
+        Takes what was accepted.
+    price : callable
+        From usage and model to money, or None where the price is unknown.
+    workers : int
+        Threads.
+    policy : Policy
+        How a call is tried again.
+    clock : Clock
+        Time.
+    opened : bool
+        Whether the endpoint answered this process before; if not, one call goes out alone.
+    known : callable
+        Which rows of a chunk were answered meanwhile, by another kernel or an earlier run.
+    on_idle : callable
+        Called by the last worker before it ends, also after ``stop``.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[Chunk], Reply],
+        save: Save,
+        *,
+        price: Callable[[Usage, str], float | None],
+        workers: int,
+        policy: Policy,
+        clock: Clock,
+        opened: bool,
+        known: Callable[[Chunk], set[str]],
+        on_idle: Callable[[], None],
+    ) -> None:
+        self._ask = ask
+        self._save = save
+        self._price = price
+        self._workers = workers
+        self._policy = policy
+        self._clock = clock
+        self._known = known
+        self._on_idle = on_idle
+        self._stop = threading.Event()
+        self.pacer = Pacer(workers, clock, opened=opened)
+        self.tally = Tally()
+        self._lock = threading.Lock()
+        self._fatal: BaseException | None = None
+        self._silent = 0
+        self._refused = 0
+        self._any_answer = False
+        self._left = 0
+        self._ended = threading.Event()
+        self._source: Source | None = None
+
+    def start(self, chunks: Iterator[Chunk]) -> None:
+        """Start the threads. They end when no chunk is left, or after ``stop``."""
+        self._source = Source(chunks, lambda: self.pacer.limit)
+        self._left = self._workers
+        for number in range(self._workers):
+            threading.Thread(
+                target=self._work, args=(self._source,), name=f"genai-{number}", daemon=True
+            ).start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end; True once it has come, by exhaustion or by an error.
+
+        Raises
+        ------
+        BaseException
+            What made the run stop, if something did.
+        """
+        ended = self._ended.wait(seconds)
+        if self._fatal is not None:
+            raise self._fatal
+        return ended
+
+    def stop(self) -> None:
+        """Send nothing any more. Answers in flight are still saved, silently."""
+        self._stop.set()
+        if self._source is not None:
+            self._source.close()
+
+    def _work(self, source: Source) -> None:
+        try:
+            while (chunk := source.take()) is not None:
+                again: list[Chunk] = []
+                try:
+                    again = self._answer(chunk)
+                finally:
+                    source.finish(again)
+        except BaseException as error:  # noqa: BLE001 - a thread must not die alone: the main thread raises it
+            self._fail(error)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._left -= 1
+            last = self._left == 0
+        if not last:
+            return
+        try:
+            self._on_idle()
+        except Exception as error:  # noqa: BLE001 - a full disk at the very end is the run's error too
+            self._fail(error)
+        self._ended.set()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            if self._fatal is None and not self._stop.is_set():
+                self._fatal = error
+        self.stop()
+        self._ended.set()
+
+    def _answer(self, chunk: Chunk) -> list[Chunk]:
+        """Ask one chunk; return the chunks in which some of its rows must be asked again."""
+        found = self._known(chunk)
+        if found:
+            self.tally.saved(_copies(row for row in chunk.rows if row.key in found))
+            chunk = replace(chunk, rows=tuple(row for row in chunk.rows if row.key not in found))
+            if not chunk.rows:
+                return []
+        attempts = 0
+
+        def once() -> Reply:
+            nonlocal attempts
+            self._pause()
+            attempts += 1
+            self.tally.sent(again=attempts > 1)
+            return self._ask(chunk)
+
+        try:
+            reply = self._retrying()(once)
+        except CallError as error:
+            return self._cope(chunk, error, attempts)
+        except _AbandonedError:
+            return []
+        self._bill(reply.usage, reply.model)
+        self._note_answer(useful=bool(reply.accepted))
+        if reply.accepted:
+            rows = _copies(row for row in chunk.rows if row.key in reply.accepted)
+            self._save(chunk, reply, self._saved(rows))
+        return self._ask_again(
+            chunk, [row for row in chunk.rows if row.key in reply.refused], reply, attempts
+        )
+
+    def _retrying(self) -> tenacity.Retrying:
+        return tenacity.Retrying(
+            sleep=self._sleep,
+            stop=tenacity.stop_any(
+                tenacity.stop_after_attempt(self._policy.attempts),
+                tenacity.stop_when_event_set(self._stop),
+            ),
+            wait=self._policy.wait,
+            retry=tenacity.retry_if_exception_type(WaitError),
+            before_sleep=self._note_wait,
+            reraise=True,
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        self._clock.wait(self._stop, seconds)
+
+    def _pause(self) -> None:
+        """Wait while the provider wants everybody to."""
+        while not self._stop.is_set() and (left := self.pacer.pause_left()) > 0:
+            self._clock.wait(self._stop, left)
+        if self._stop.is_set():
+            raise _AbandonedError
+
+    def _note_wait(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        _log.info("%s Waiting %.1f s.", error, state.upcoming_sleep)
+        if isinstance(error, WaitError) and error.rate_limited:
+            self.pacer.rate_limited(state.upcoming_sleep)
+
+    def _bill(self, usage: Usage, model: str) -> None:
+        self.tally.billed(usage, model, self._price(usage, model))
+
+    def _note_answer(self, *, useful: bool) -> None:
+        with self._lock:
+            self._silent = 0
+            self._any_answer = self._any_answer or useful
+        if self.pacer.answered() and self._source is not None:
+            self._source.wake()
+
+    def _saved(self, rows: int) -> Callable[[Exception | None], None]:
+        def done(error: Exception | None) -> None:
+            if error is None:
+                self.tally.saved(rows)
+            else:
+                self._fail(error)
+
+        return done
+
+    def _cope(self, chunk: Chunk, error: CallError, attempts: int) -> list[Chunk]:
+        """Do what the error's class says."""
+        if isinstance(error.usage, Usage):
+            self._bill(error.usage, error.model)
+            self._note_answer(useful=False)
+        if isinstance(error, StopRunError):
+            raise error
+        refusal = Refusal(error.reason, str(error))
+        reply = Reply({}, {row.key: refusal for row in chunk.rows}, request_id=error.request_id)
+        rows = list(chunk.rows)
+        if isinstance(error, WaitError):
+            if self._stop.is_set():
+                return []
+            self._note_silence(error)
+            return self._ask_again(chunk, rows, reply, attempts, whole=True)
+        if isinstance(error, RowError) and len(rows) == 1:
+            self._note_refused(error)
+            return self._give_up(chunk, rows, reply, attempts)
+        if not isinstance(error, (RowError, SplitError)):
+            raise error
+        return self._ask_again(chunk, rows, reply, attempts)
+
+    def _note_silence(self, error: WaitError) -> None:
+        """Stop the run when the provider does not answer at all."""
+        with self._lock:
+            self._silent += 1
+            silent, ever = self._silent, self._any_answer
+        if silent >= _SILENT_CALLS or not ever:
+            calls = f"{silent} calls in a row" if silent > 1 else "The first call"
+            raise StopRunError(
+                f"{calls} failed after {self._policy.attempts} attempts each: {error}",
+                reason=error.reason,
+                request_id=error.request_id,
+            ) from error
+
+    def _note_refused(self, error: RowError) -> None:
+        """Stop the run when nothing but refusals of the request itself came back."""
+        with self._lock:
+            if self._any_answer or error.reason != "bad request":
+                return
+            self._refused += 1
+            refused = self._refused
+        if refused >= _REFUSED_ROWS:
+            raise StopRunError(
+                f"The first {refused} rows were refused, each for itself: {error}",
+                reason=error.reason,
+                request_id=error.request_id,
+            )
+
+    def _ask_again(
+        self, chunk: Chunk, rows: list[Row], reply: Reply, attempts: int, *, whole: bool = False
+    ) -> list[Chunk]:
+        if not rows:
+            return []
+        if chunk.round >= MAX_ROUNDS:
+            return self._give_up(chunk, rows, reply, attempts)
+        return chunk.again(rows, whole=whole, attempts=attempts)
+
+    def _give_up(self, chunk: Chunk, rows: list[Row], reply: Reply, attempts: int) -> list[Chunk]:
+        spent = chunk.attempts + attempts
+        self.tally.failed(
+            [Failure(row, reply.refused[row.key], spent, reply.request_id) for row in rows]
+        )
+        return []
+
+
+def _copies(rows: Iterable[Row]) -> int:
+    return sum(row.copies for row in rows)
+
+
+class _AbandonedError(Exception):
+    """The run was stopped before this request went out."""

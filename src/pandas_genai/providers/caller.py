@@ -1,0 +1,209 @@
+"""One HTTP request for one chunk, adapted to what the endpoint takes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+from pydantic_core import from_json
+
+from pandas_genai.errors import CallError, StopRunError, WaitError
+from pandas_genai.providers import anthropic_wire, openai_wire
+from pandas_genai.providers.classify import Problem, classify, problem_of
+from pandas_genai.providers.endpoints import Endpoint, Endpoints, Support
+from pandas_genai.task.chunks import Chunk
+from pandas_genai.task.reply import Reply, check_reply
+from pandas_genai.task.task import Task
+
+__all__ = ["Caller", "request_body", "wire_of"]
+
+_log = logging.getLogger("pandas_genai")
+
+_MOST_ADAPTATIONS = 10
+_ADAPTABLE = frozenset({400, 422})
+
+
+def wire_of(task: Task) -> ModuleType:
+    """Return the module that builds and parses for a task's backend."""
+    return openai_wire if task.backend == "openai" else anthropic_wire
+
+
+def request_body(task: Task, chunk: Chunk, endpoint: Endpoint, endpoints: Endpoints) -> Any:
+    """Build the body that a call for this chunk would send now."""
+    wire = wire_of(task)
+    support = endpoints.support(
+        endpoint.base_url, task.model, _kind(task), wire.first_support(task)
+    )
+    return wire.build(task, chunk, support, vendor=endpoint.is_vendor)
+
+
+def _kind(task: Task) -> str:
+    return task.structured or ("free" if task.schema.free else "schema")
+
+
+class Caller:
+    """Asks an endpoint for the answers of one chunk: one request, without waiting.
+
+    Parameters
+    ----------
+    client : openai.OpenAI or anthropic.Anthropic
+        Shared by all threads, its own retries off.
+    task : Task
+        What is asked.
+    endpoint : Endpoint
+        Where.
+    endpoints : Endpoints
+        What is known of endpoints; what this call learns goes there.
+
+    Notes
+    -----
+    The request goes through the client's ``post`` with a plain dict: the SDK's ``create``
+    spends more time on transforming the request than on sending it.
+    """
+
+    def __init__(self, client: Any, task: Task, endpoint: Endpoint, endpoints: Endpoints) -> None:
+        import httpx2
+
+        self._response_type = httpx2.Response
+        self._client = client
+        self._task = task
+        self._endpoint = endpoint
+        self._endpoints = endpoints
+        self._wire = wire_of(task)
+        self._start = self._wire.first_support(task)
+        self._where = f"{endpoint.host} ({task.model})"
+
+    def __call__(self, chunk: Chunk) -> Reply:
+        """Send the chunk and check what comes back.
+
+        Raises
+        ------
+        CallError
+            Classed: wait, split, fail the row, or stop the run.
+        """
+        body, support, response = self._send(chunk)
+        answer = self._answer(response)
+        self._endpoints.note_answer(self._endpoint, self._task.model)
+        usage = self._wire.usage_of(answer)
+        model = str(answer.get("model") or body["model"])
+        request_id = _request_id(response, answer)
+        try:
+            payload = self._wire.payload_of(answer, support)
+        except CallError as error:
+            error.request_id = request_id
+            error.usage, error.model = usage, model
+            raise
+        accepted, refused = check_reply(payload, chunk, self._task.schema)
+        return Reply(accepted, refused, usage, model, request_id)
+
+    def _send(self, chunk: Chunk) -> tuple[dict[str, Any], Support, Any]:
+        """Post the chunk, stepping down wherever the endpoint refuses how it was asked."""
+        known = self._endpoints.support(
+            self._endpoint.base_url, self._task.model, _kind(self._task), self._start
+        )
+        support = known
+        for _ in range(_MOST_ADAPTATIONS):
+            body = self._wire.build(self._task, chunk, support, vendor=self._endpoint.is_vendor)
+            try:
+                response = self._post(body)
+            except _RefusedError as refused:
+                lower = self._adapted(support, body, refused.problem)
+                if lower is None:
+                    raise classify(refused.problem, where=self._where) from None
+                support = lower
+                continue
+            if support != known:
+                self._endpoints.learn(
+                    self._endpoint.base_url, self._task.model, _kind(self._task), support
+                )
+            return body, support, response
+        raise StopRunError(
+            f"{self._where} refuses every form of the request.", reason="bad request"
+        )
+
+    def _adapted(
+        self, support: Support, body: Mapping[str, Any], problem: Problem
+    ) -> Support | None:
+        if problem.status not in _ADAPTABLE:
+            return None
+        lower: Support | None = self._wire.next_support(
+            support, body, problem.message, problem.param
+        )
+        if lower is None or lower == support:
+            return None
+        dropped = lower.dropped - support.dropped
+        chosen = dropped & self._task.sent_params.keys()
+        if chosen:
+            _log.warning("%s does not take %s: left out.", self._where, ", ".join(sorted(chosen)))
+        else:
+            _log.info("%s: %s, so %s is tried.", self._where, problem.message, lower)
+        return lower
+
+    def _post(self, body: dict[str, Any]) -> Any:
+        path = self._wire.PATH
+        options = {}
+        if self._task.backend == "anthropic":
+            options = {"headers": anthropic_wire.headers_for(body)}
+        try:
+            return self._client.post(path, body=body, cast_to=self._response_type, options=options)
+        except Exception as error:  # both SDKs' trees; whatever is not theirs is raised again
+            status = getattr(error, "status_code", None)
+            if isinstance(status, int):
+                headers = error.response.headers  # type: ignore[attr-defined]  # a status comes with a response
+                problem = problem_of(status, getattr(error, "body", None), headers)
+                raise _RefusedError(self._without_key(problem)) from None
+            if type(error).__name__ in ("APIConnectionError", "APITimeoutError"):
+                raise self._unreachable(error) from None
+            raise
+
+    def _without_key(self, problem: Problem) -> Problem:
+        """Take the key out of a message in which the provider repeats it."""
+        key = self._endpoint.api_key
+        return replace(problem, message=problem.message.replace(key, "***")) if key else problem
+
+    def _unreachable(self, error: Exception) -> WaitError:
+        timed_out = type(error).__name__ == "APITimeoutError"
+        cause = error.__cause__
+        detail = f" ({type(cause).__name__}: {cause})" if cause is not None else ""
+        what = "did not answer in time" if timed_out else "could not be reached"
+        return WaitError(
+            f"{self._endpoint.shown} {what}{detail}.",
+            reason="timeout" if timed_out else "connection",
+        )
+
+    def _answer(self, response: Any) -> dict[str, Any]:
+        """Return the body of a 200 as a dict; some servers put errors and pages there."""
+        try:
+            answer = from_json(response.content)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise WaitError(
+                f"{self._endpoint.shown} answered with something that is not the API's JSON: "
+                "is base_url right?",
+                reason="invalid reply",
+            )
+        error = answer.get("error")
+        if error and not answer.get("choices") and not answer.get("content"):
+            code = error.get("code") if isinstance(error, Mapping) else None
+            status = code if isinstance(code, int) and 400 <= code < 600 else 500
+            problem = problem_of(status, answer, response.headers)
+            raise classify(self._without_key(problem), where=self._where)
+        return answer
+
+
+class _RefusedError(Exception):
+    """An answer with a status of 400 or more."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def _request_id(response: Any, answer: Mapping[str, Any]) -> str | None:
+    headers = response.headers
+    found = headers.get("x-request-id") or headers.get("request-id") or answer.get("id")
+    return str(found) if found else None

@@ -1,0 +1,137 @@
+"""Where a request goes, and what that endpoint was found to support."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import threading
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from pandas_genai.task.task import Backend
+
+__all__ = ["ENDPOINTS", "VENDOR_URLS", "Endpoint", "Endpoints", "Support", "host_of"]
+
+VENDOR_URLS = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+}
+"""What the SDKs call when no base URL is given (read in openai 3.54, anthropic 2.12)."""
+
+
+def host_of(base_url: str) -> str:
+    """Return the host by which a task knows an endpoint.
+
+    Ports never count, and every address of this machine is ``"loopback"``: a local server
+    gets another port each time it starts.
+
+    Examples
+    --------
+    >>> host_of("https://api.openai.com/v1")
+    'api.openai.com'
+    >>> host_of("http://localhost:11434/v1")
+    'loopback'
+    """
+    host = (urlsplit(base_url).hostname or base_url).lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return "loopback"
+    try:
+        return "loopback" if ipaddress.ip_address(host).is_loopback else host
+    except ValueError:
+        return host
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address and the key that opens it.
+
+    Parameters
+    ----------
+    backend : {"openai", "anthropic"}
+        The wire format.
+    base_url : str
+        As the vendor's SDK understands it.
+    api_key : str
+        Not part of the representation.
+    """
+
+    backend: Backend
+    base_url: str
+    api_key: str = field(repr=False, default="")
+
+    @property
+    def host(self) -> str:
+        """The host as the task's identity knows it."""
+        return host_of(self.base_url)
+
+    @property
+    def shown(self) -> str:
+        """The address for a message, without a password that it may carry."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def is_vendor(self) -> bool:
+        """Whether this is the vendor's own API, not a compatible server."""
+        return self.host == host_of(VENDOR_URLS[self.backend])
+
+
+@dataclass(frozen=True)
+class Support:
+    """What one model at one endpoint takes.
+
+    Parameters
+    ----------
+    rung : str
+        How the schema is enforced: ``strict``, ``json_schema``, ``json_object`` or ``text`` on
+        OpenAI's format; ``native``, ``tool`` or ``text`` on Anthropic's.
+    dropped : frozenset of str
+        Optional parameters that were refused.
+    """
+
+    rung: str
+    dropped: frozenset[str] = frozenset()
+
+    def without(self, name: str) -> Support:
+        """Return the same, less one parameter."""
+        return replace(self, dropped=self.dropped | {name})
+
+
+class Endpoints:
+    """What a process has learnt of the endpoints it called. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._support: dict[tuple[str, ...], Support] = {}
+        self._answered: set[tuple[str, str, str]] = set()
+
+    def support(self, base_url: str, model: str, kind: str, start: Support) -> Support:
+        """Return what is known of a model at a base URL, or ``start``.
+
+        ``kind`` keeps apart what was asked for: a schema, or free JSON.
+        """
+        with self._lock:
+            return self._support.get((base_url, model, kind), start)
+
+    def learn(self, base_url: str, model: str, kind: str, support: Support) -> None:
+        """Remember what worked."""
+        with self._lock:
+            self._support[base_url, model, kind] = support
+
+    def answered(self, endpoint: Endpoint, model: str) -> bool:
+        """Whether this process had an answer from the same endpoint, key and model."""
+        with self._lock:
+            return self._identity(endpoint, model) in self._answered
+
+    def note_answer(self, endpoint: Endpoint, model: str) -> None:
+        """Remember that this endpoint answered with this key and model."""
+        with self._lock:
+            self._answered.add(self._identity(endpoint, model))
+
+    @staticmethod
+    def _identity(endpoint: Endpoint, model: str) -> tuple[str, str, str]:
+        return endpoint.base_url, hashlib.sha256(endpoint.api_key.encode()).hexdigest(), model
+
+
+ENDPOINTS = Endpoints()
+"""The memory of this process."""

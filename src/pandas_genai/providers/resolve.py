@@ -1,0 +1,169 @@
+"""From what a user names, and what the settings add, to an endpoint, a task and a client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pandas_genai.errors import CredentialsError, UsageError
+from pandas_genai.providers.client import backend_of, endpoint_of, make_client, without_retries
+from pandas_genai.providers.endpoints import VENDOR_URLS, Endpoint, host_of
+from pandas_genai.settings import DEFAULT_MODELS, LOCAL_MODEL, confirmed_base_url, load_settings
+from pandas_genai.task.task import Backend, Task
+
+__all__ = ["NO_KEY", "Question", "Resolved"]
+
+NO_KEY = "no-key"
+"""What is sent as key to a server that was named without one."""
+
+_LOCAL_URL = "http://127.0.0.1/v1"
+"""Stands for the embedded server until it has a port."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked and where, as a user names it.
+
+    Parameters
+    ----------
+    prompt, schema, model, backend, base_url, api_key, client, params
+        The arguments of ``df.genai.extract``.
+    """
+
+    prompt: str
+    schema: object = None
+    model: str | None = None
+    backend: str | None = None
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    client: Any = field(default=None, repr=False)
+    params: Mapping[str, Any] | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the embedded model is asked."""
+        return self.model == "local"
+
+    def resolve(self) -> Resolved:
+        """Check everything that can be checked before a request.
+
+        Raises
+        ------
+        UsageError
+            If an argument or a setting is wrong.
+        CredentialsError
+            If the key must not be sent to the address. A missing key is no error yet: an
+            answer from the cache needs none.
+        """
+        if self.is_local:
+            endpoint, model = self._local(), LOCAL_MODEL
+        else:
+            endpoint, model = self._endpoint()
+        task = Task.of(
+            self.prompt,
+            self.schema,
+            model=model,
+            backend=endpoint.backend,
+            host=endpoint.host,
+            params=self.params,
+        )
+        return Resolved(endpoint, task, self.client, is_local=self.is_local)
+
+    def _local(self) -> Endpoint:
+        given = {"backend": self.backend, "base_url": self.base_url, "client": self.client}
+        for name, value in given.items():
+            if value is not None:
+                raise UsageError(f"model='local' brings its own server: leave {name}= out.")
+        return Endpoint("openai", _LOCAL_URL, NO_KEY)
+
+    def _endpoint(self) -> tuple[Endpoint, str]:
+        settings = load_settings()
+        backend = _backend(self, settings.default_backend)
+        model = self.model or settings.default_model or DEFAULT_MODELS[backend]
+        if self.client is not None:
+            if self.base_url is not None or self.api_key is not None:
+                raise UsageError(
+                    "client= brings its own address and key: leave base_url= and api_key= out."
+                )
+            return endpoint_of(self.client), model
+        url = self.base_url
+        if url is not None and "://" not in url:
+            raise UsageError(f"base_url={url!r} is no address: it starts with https:// or http://.")
+        if url is None:
+            url = confirmed_base_url(settings, backend, self.api_key, dict(os.environ))
+        key = self.api_key or settings.api_key(backend)
+        if key is None and url is not None and host_of(url) != host_of(VENDOR_URLS[backend]):
+            key = NO_KEY
+        return Endpoint(backend, url or VENDOR_URLS[backend], key or ""), model
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A task, and where it is asked.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        Address and key; the key is empty where none was found.
+    task : Task
+        What is asked.
+    client : optional
+        The user's own client, if one was given.
+    is_local : bool, default False
+        Whether the embedded model is asked; its server's port is not known yet.
+    """
+
+    endpoint: Endpoint
+    task: Task
+    client: Any = field(default=None, repr=False)
+    is_local: bool = False
+
+    def at(self, base_url: str) -> Resolved:
+        """Return the same at another address."""
+        return replace(self, endpoint=replace(self.endpoint, base_url=base_url))
+
+    def open(self, workers: int) -> tuple[Any, bool]:
+        """Return an SDK client, and whether it is ours to close.
+
+        Raises
+        ------
+        CredentialsError
+            If there is no key.
+        """
+        if self.client is not None:
+            return without_retries(self.client), False
+        if not self.endpoint.api_key:
+            raise _no_key(self.endpoint.backend)
+        return make_client(self.endpoint, workers), True
+
+
+def _backend(question: Question, default: str) -> Backend:
+    backend = question.backend
+    if question.client is not None:
+        spoken = backend_of(question.client)
+        if backend is not None and backend != spoken:
+            raise UsageError(f"backend={backend!r}, but client= speaks {spoken!r}: drop one.")
+        return spoken
+    if backend is None:
+        is_claude = (question.model or "").startswith("claude") and question.base_url is None
+        backend = "anthropic" if is_claude else default
+    if backend == "openai":
+        return "openai"
+    if backend == "anthropic":
+        return "anthropic"
+    raise UsageError(
+        f"backend={backend!r} is unknown: use 'openai' (also for every compatible server, with "
+        "base_url=) or 'anthropic'."
+    )
+
+
+def _no_key(backend: Backend) -> CredentialsError:
+    variable = f"{backend.upper()}_API_KEY"
+    has_other = backend == "openai" and load_settings().api_key("anthropic") is not None
+    hint = " A key for Anthropic is there: backend='anthropic' uses it." if has_other else ""
+    return CredentialsError(
+        f"No key for {backend}: set the variable {variable}, write {variable}=... into a file "
+        f"named .env in this directory, or pass api_key=; model='local' needs none.{hint}"
+    )

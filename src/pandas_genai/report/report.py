@@ -1,0 +1,217 @@
+"""The report of a run, now or in a later kernel."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pandas_genai.errors import UsageError
+from pandas_genai.storage import SqliteCache
+
+__all__ = ["EMPTY_TEXT", "Report", "find_report", "label_json", "remember", "runs"]
+
+EMPTY_TEXT = "empty text"
+"""The reason of a row that was never sent because there was nothing to send."""
+
+_COLUMNS = ["reason", "message", "attempts", "request_id"]
+_MOST_REMEMBERED = 200
+
+_lock = threading.Lock()
+_remembered: OrderedDict[str, Report] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run tells.
+
+    Attributes
+    ----------
+    run_id : str
+        Under which the run stands in the cache's tables ``runs`` and ``failures``.
+    status : str
+        ``completed``, ``stopped``, ``failed`` or ``running``.
+    rows, ok, failed, cached, empty, twins : int
+        Rows of the input; answered (cached ones included); given up; answered before the run;
+        without text; equal to another row.
+    calls, retries : int
+        HTTP requests; those of them that repeated one.
+    input_tokens, cached_tokens, output_tokens : int
+        Tokens sent (cached ones included), read from the vendor's prompt cache, and answered.
+    cost : float or None
+        US dollars; None where the price of the model is unknown.
+    models : list of str
+        The models that answered, as the provider names them.
+    prompt_hash : str
+        The task.
+    seconds : float or None
+        From start to end.
+    errors : DataFrame
+        A row for each row without an answer: reason, message, attempts, request id, under the
+        index label of the input.
+    """
+
+    run_id: str
+    status: str
+    rows: int
+    ok: int
+    failed: int
+    cached: int
+    empty: int
+    twins: int
+    calls: int
+    retries: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost: float | None
+    models: list[str]
+    prompt_hash: str
+    seconds: float | None
+    errors: pd.DataFrame = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, run: Mapping[str, Any], errors: pd.DataFrame) -> Report:
+        """Make a report of a record of the table ``runs``."""
+        names = cls.__dataclass_fields__.keys() - {"models", "seconds", "errors"}
+        return cls(
+            **{name: run[name] for name in names},
+            models=json.loads(run["models"] or "[]"),
+            seconds=_seconds(run["started"], run["ended"]),
+            errors=errors,
+        )
+
+    @property
+    def cost_text(self) -> str:
+        """The cost for people: ``$0.0123``, or ``unknown``."""
+        return "unknown" if self.cost is None else f"${self.cost:,.4f}"
+
+    def __str__(self) -> str:
+        took = "" if self.seconds is None else f" in {self.seconds:,.1f} s"
+        answered = (
+            f"{self.ok:,} answered ({self.cached:,} from the cache), {self.failed:,} failed, "
+            f"{self.empty:,} empty"
+        )
+        sent = f"{self.input_tokens:,} in ({self.cached_tokens:,} of them cached)"
+        lines = [
+            f"run {self.run_id} ({self.status}{took}): {self.rows:,} rows, {answered}",
+            f"calls: {self.calls:,} ({self.retries:,} repeated)",
+            f"tokens: {sent}, {self.output_tokens:,} out",
+            f"cost: {self.cost_text}",
+            f"model: {', '.join(self.models) or 'none was asked'}",
+            f"task: {self.prompt_hash}",
+        ]
+        if len(self.errors):
+            counts = self.errors["reason"].value_counts()
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+            lines.append(f"without an answer: {reasons}")
+        return "\n".join(lines)
+
+
+def _seconds(started: str | None, ended: str | None) -> float | None:
+    if not started or not ended:
+        return None
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+
+
+def errors_frame(index: pd.Index, rows: Sequence[Sequence[object]]) -> pd.DataFrame:
+    """Build the frame of failures: reason, message, attempts, request id, by index label."""
+    frame = pd.DataFrame([tuple(row) for row in rows], columns=_COLUMNS, index=index)
+    kinds = {"reason": "str", "message": "str", "attempts": "Int64", "request_id": "object"}
+    return frame.astype(kinds)
+
+
+def label_json(label: object) -> str:
+    """Write an index label so that a later kernel can read it back."""
+    parts = [_plain(part) for part in label] if isinstance(label, tuple) else _plain(label)
+    return json.dumps(parts, ensure_ascii=False)
+
+
+def _plain(part: Any) -> object:
+    """A JSON value of one label: numbers and texts as they are, the rest as text."""
+    part = part.item() if hasattr(part, "item") else part
+    return part if isinstance(part, (str, int, float, bool, type(None))) else str(part)
+
+
+def remember(report: Report) -> None:
+    """Keep a report within this process, so that a frame's small id finds it."""
+    with _lock:
+        _remembered[report.run_id] = report
+        while len(_remembered) > _MOST_REMEMBERED:
+            _remembered.popitem(last=False)
+
+
+def find_report(run_id: str, path: Path | None) -> Report:
+    """Find the report of a run: of this process, or in the cache file of an earlier one.
+
+    Raises
+    ------
+    UsageError
+        If it is in neither.
+    """
+    with _lock:
+        found = _remembered.get(run_id)
+    if found is not None:
+        return found
+    if path is not None and path.exists():
+        with SqliteCache(path) as cache:
+            for run in cache.runs():
+                if run["run_id"] == run_id:
+                    return Report.of(run, _saved_errors(cache, run_id))
+    raise UsageError(
+        f"The report of run {run_id} is not in {path}: ask the cache file that the run used, "
+        "with pandas_genai.runs(path)."
+    )
+
+
+def _saved_errors(cache: SqliteCache, run_id: str) -> pd.DataFrame:
+    failures = sorted(cache.failures(run_id), key=lambda failure: failure["position"])
+    labels = [json.loads(failure["label"]) for failure in failures]
+    labels = [tuple(label) if isinstance(label, list) else label for label in labels]
+    rows = [[failure[name] for name in _COLUMNS] for failure in failures]
+    return errors_frame(pd.Index(labels), rows)
+
+
+def runs(cache: SqliteCache | str | Path) -> pd.DataFrame:
+    """List the runs that a cache file remembers, the newest first.
+
+    Parameters
+    ----------
+    cache : str, Path or SqliteCache
+        The cache file.
+
+    Returns
+    -------
+    DataFrame
+        One row a run, indexed by ``run_id``: task, status, times, counts of rows, calls and
+        tokens, cost in US dollars (NaN where the price is unknown), models, endpoint.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file.
+    CacheError
+        If the file is no cache.
+    """
+    if isinstance(cache, SqliteCache):
+        return _runs_frame(cache.runs())
+    if not Path(cache).exists():
+        raise UsageError(f"There is no cache file {str(cache)!r}: nothing was run with it yet.")
+    with SqliteCache(cache) as opened:
+        return _runs_frame(opened.runs())
+
+
+def _runs_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    if not records:
+        return pd.DataFrame({"run_id": []}).set_index("run_id")
+    frame = pd.DataFrame([dict(record) for record in records]).set_index("run_id")
+    for name in ("started", "ended"):
+        frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601")
+    return frame.astype({"cost": "Float64"})

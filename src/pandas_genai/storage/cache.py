@@ -1,0 +1,247 @@
+"""``SqliteCache``: the answers that are paid for."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+from pandas_genai.errors import CacheError
+from pandas_genai.storage.history import History
+from pandas_genai.storage.link import Link, explained
+from pandas_genai.storage.opening import connect, open_file, open_memory
+from pandas_genai.storage.records import now, storable
+from pandas_genai.storage.writer import Writer
+
+__all__ = ["SqliteCache"]
+
+_BLOCK = 900
+_IDS_BLOCK = 10_000
+# The writer asks again and again instead of waiting long, so that it can be told to give up.
+_WRITER_PATIENCE_S = 0.5
+
+_LOOKUP = """
+SELECT text_hash, json_result FROM results
+WHERE prompt_hash = ? AND text_hash IN (SELECT value FROM json_each(?)) AND repeat = 0
+"""
+
+_PRESENT = """
+SELECT text_hash FROM results
+WHERE prompt_hash = ? AND text_hash IN (SELECT value FROM json_each(?)) AND repeat = 0
+"""
+
+_GET = """
+SELECT COALESCE(results.json_result, ids.json_result) AS result
+FROM ids LEFT JOIN results
+ON results.prompt_hash = ids.prompt_hash AND results.text_hash = ids.text_hash AND repeat = 0
+WHERE ids.row_id = ?1 AND (?2 IS NULL OR ids.prompt_hash = ?2) AND result IS NOT NULL
+ORDER BY ids.rowid DESC LIMIT 1
+"""
+
+_ALL_IDS = """
+SELECT DISTINCT ids.row_id
+FROM ids LEFT JOIN results
+ON results.prompt_hash = ids.prompt_hash AND results.text_hash = ids.text_hash AND repeat = 0
+WHERE (?1 IS NULL OR ids.prompt_hash = ?1)
+AND COALESCE(results.json_result, ids.json_result) IS NOT NULL
+"""
+
+# A replaced row gets the highest rowid: the newest answer of an id is its last row.
+_PUT = """
+INSERT OR REPLACE INTO ids (row_id, prompt_hash, text_hash, json_result, created)
+VALUES (?, ?, NULL, ?, ?)
+"""
+
+_REMEMBER = """
+INSERT OR REPLACE INTO ids (row_id, prompt_hash, text_hash, json_result, created)
+VALUES (?1, ?2, ?3, (SELECT json_result FROM ids WHERE row_id = ?1 AND prompt_hash = ?2), ?4)
+"""
+
+
+class SqliteCache(History):
+    """Answers, tasks, runs and failures in one SQLite file.
+
+    Any thread may use it, and several processes may use one file at once (on a local disk:
+    SQLite's locks do not hold on most network file systems). A file of the original toolkit is
+    upgraded in place and keeps its rows.
+
+    Parameters
+    ----------
+    db_path : str, path or None
+        The file; made, readable by its owner alone, if it does not exist. None keeps everything
+        in memory.
+
+    Attributes
+    ----------
+    path : Path or None
+        The file's absolute path.
+
+    Raises
+    ------
+    CacheError
+        If the file is damaged, no cache, or of a newer version; it is left as it is.
+
+    Examples
+    --------
+    >>> with SqliteCache(None) as cache:
+    ...     cache.put("7", {"tone": "positive"})
+    ...     cache.get("7"), cache.all_ids()
+    ({'tone': 'positive'}, {'7'})
+    """
+
+    def __init__(self, db_path: str | os.PathLike[str] | None) -> None:
+        self.path: Path | None = None
+        if db_path is None:
+            link = Link(open_memory(), "in memory")
+        else:
+            # Absolute, because the notebook may change its directory before the file is reopened.
+            self.path = Path(db_path).expanduser().absolute()
+            link = Link(open_file(self.path), str(self.path))
+        super().__init__(link)
+        self._writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"SqliteCache({None if self.path is None else str(self.path)!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, row_id: object, prompt_hash: str | None = None) -> Any | None:
+        """Return the newest answer that was put, or asked by ``extract_df``, under an id.
+
+        Parameters
+        ----------
+        row_id : str
+            The user's id.
+        prompt_hash : str, optional
+            The task; any, if left out.
+
+        Returns
+        -------
+        object or None
+            The answer read from JSON; None if there is none.
+        """
+        found = self._link.query(_GET, (storable(str(row_id)), prompt_hash))
+        if not found:
+            return None
+        try:
+            return json.loads(found[0][0])
+        except ValueError as error:
+            raise CacheError(
+                f"The answer of row {row_id!r} in {self._link.name} is no JSON: put it again, or "
+                "delete its row of the table ids."
+            ) from error
+
+    def put(self, row_id: object, result: Any, prompt_hash: str | None = None) -> None:
+        """Keep an answer under an id; an earlier one of the same id and task is replaced.
+
+        Parameters
+        ----------
+        row_id : str
+            The user's id.
+        result : object
+            Anything that JSON can hold.
+        prompt_hash : str, optional
+            The task.
+        """
+        text = storable(json.dumps(result, ensure_ascii=False))
+        self._link.write(_PUT, [(storable(str(row_id)), prompt_hash or "", text, now())])
+
+    def all_ids(self, prompt_hash: str | None = None) -> set[str]:
+        """Return the ids that have an answer, of one task or of any."""
+        return {row_id for (row_id,) in self._link.query(_ALL_IDS, (prompt_hash,))}
+
+    def remember_ids(self, prompt_hash: str, pairs: Iterable[tuple[str, str]]) -> None:
+        """Let ``get`` and ``all_ids`` find the answers of a task under the user's ids.
+
+        Parameters
+        ----------
+        prompt_hash : str
+            The task.
+        pairs : iterable of (row_id, text_hash)
+            Ids and row keys; the answers may come later.
+        """
+        created = now()
+        rows = ((storable(row_id), prompt_hash, key, created) for row_id, key in pairs)
+        while block := list(islice(rows, _IDS_BLOCK)):
+            self._link.write(_REMEMBER, block)
+
+    def lookup(self, prompt_hash: str, text_hashes: Sequence[str]) -> dict[str, str]:
+        """Return the answers to texts under a task.
+
+        Parameters
+        ----------
+        prompt_hash : str
+            The task.
+        text_hashes : sequence of str
+            Row keys.
+
+        Returns
+        -------
+        dict
+            JSON text by row key; keys without an answer are absent.
+        """
+        found: dict[str, str] = {}
+        for block in _blocks(text_hashes):
+            found.update(self._link.query(_LOOKUP, (prompt_hash, block)))
+        return found
+
+    def present(self, prompt_hash: str, text_hashes: Sequence[str]) -> set[str]:
+        """Return which of some row keys have an answer under a task."""
+        return {
+            key
+            for block in _blocks(text_hashes)
+            for (key,) in self._link.query(_PRESENT, (prompt_hash, block))
+        }
+
+    def writer(self) -> Writer:
+        """Return a new writer; closed with the cache, if not before.
+
+        Raises
+        ------
+        CacheError
+            If the cache is closed or its file cannot be opened.
+        """
+        with self._lock:
+            if self._closed:
+                raise CacheError(f"The cache {self._link.name} is closed: open it again first.")
+            if self.path is None:
+                writer = Writer(self._link, owned=False)
+            else:
+                writer = Writer(_second_link(self.path), owned=True)
+            self._writers.add(writer)
+        return writer
+
+    def close(self) -> None:
+        """Write what its writers hold and release the file; closing again does nothing."""
+        with self._lock:
+            self._closed = True
+            writers = list(self._writers)
+        for writer in writers:
+            writer.close()
+        self._link.close()
+
+
+def _second_link(path: Path) -> Link:
+    try:
+        return Link(connect(path, _WRITER_PATIENCE_S), str(path))
+    except sqlite3.Error as error:
+        raise explained(error, str(path)) from error
+
+
+def _blocks(keys: Sequence[str]) -> Iterator[str]:
+    """Sorted, neighbours lie on one page; in blocks, other threads get their turn."""
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), _BLOCK):
+        yield json.dumps(ordered[start : start + _BLOCK])

@@ -1,0 +1,116 @@
+"""What was asked and how it went: the tables ``tasks``, ``runs`` and ``failures``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from pandas_genai.storage.link import Link
+from pandas_genai.storage.records import FailureRecord, RunRecord, TaskRecord, named, now
+
+__all__ = ["History"]
+
+_SAVE_TASK = """
+INSERT INTO tasks (prompt_hash, prompt, schema, model, backend, host, params, system, created)
+VALUES (:prompt_hash, :prompt, :schema, :model, :backend, :host, :params, :system, :created)
+ON CONFLICT (prompt_hash) DO NOTHING
+"""
+
+_START_RUN = """
+INSERT OR REPLACE INTO runs (
+    run_id, prompt_hash, kind, status, started, ended, version, rows, ok, failed, cached, empty,
+    twins, calls, retries, input_tokens, cached_tokens, cache_write_tokens, output_tokens, cost,
+    currency, models, host, message
+) VALUES (
+    :run_id, :prompt_hash, :kind, :status, :started, :ended, :version, :rows, :ok, :failed,
+    :cached, :empty, :twins, :calls, :retries, :input_tokens, :cached_tokens,
+    :cache_write_tokens, :output_tokens, :cost, :currency, :models, :host, :message
+)
+"""
+
+_END_RUN = """
+UPDATE runs SET
+    prompt_hash = :prompt_hash, kind = :kind, status = :status, started = :started,
+    ended = :ended, version = :version, rows = :rows, ok = :ok, failed = :failed,
+    cached = :cached, empty = :empty, twins = :twins, calls = :calls, retries = :retries,
+    input_tokens = :input_tokens, cached_tokens = :cached_tokens,
+    cache_write_tokens = :cache_write_tokens, output_tokens = :output_tokens, cost = :cost,
+    currency = :currency, models = :models, host = :host, message = :message
+WHERE run_id = :run_id
+"""
+
+_SAVE_FAILURE = """
+INSERT OR REPLACE INTO failures (
+    run_id, position, label, text_hash, reason, message, attempts, request_id
+) VALUES (:run_id, :position, :label, :text_hash, :reason, :message, :attempts, :request_id)
+"""
+
+
+class History:
+    """The log of a cache.
+
+    Parameters
+    ----------
+    link : Link
+        Where it is kept.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def save_task(self, task: TaskRecord) -> None:
+        """Keep a task in clear; one that is known already stays as it was first asked."""
+        self._link.write(_SAVE_TASK, [named(task) | {"created": now()}])
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return all tasks by column, the newest first."""
+        return self._link.records("SELECT * FROM tasks ORDER BY created DESC, rowid DESC")
+
+    def start_run(self, run: RunRecord) -> None:
+        """Record that a run has started."""
+        self._link.write(_START_RUN, [named(run)])
+
+    def end_run(self, run_id: str, **columns: Any) -> None:
+        """Change the named columns of a run, usually at its end; an unknown run is left alone.
+
+        Parameters
+        ----------
+        run_id : str
+            The run.
+        **columns
+            New values by column of the table ``runs``.
+
+        Raises
+        ------
+        TypeError
+            If there is no such column.
+        """
+        known = RunRecord.__dataclass_fields__
+        for name in columns:
+            if name not in known:
+                raise TypeError(
+                    f"The table runs has no column {name!r}: it has {', '.join(known)}."
+                )
+        with self._link.transaction() as connection:
+            cursor = connection.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,))
+            names = [column[0] for column in cursor.description]
+            for row in cursor.fetchall():
+                run = RunRecord(**dict(zip(names, row, strict=True)))
+                connection.execute(_END_RUN, named(replace(run, **columns)))
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return all runs by column, the newest first."""
+        return self._link.records("SELECT * FROM runs ORDER BY started DESC, rowid DESC")
+
+    def save_failures(self, run_id: str, failures: Iterable[FailureRecord]) -> None:
+        """Keep the rows of a run that have no answer."""
+        rows = [named(failure) | {"run_id": run_id} for failure in failures]
+        if rows:
+            self._link.write(_SAVE_FAILURE, rows)
+
+    def failures(self, run_id: str) -> list[dict[str, Any]]:
+        """Return the failures of a run by column, in the input's order."""
+        return self._link.records(
+            "SELECT * FROM failures WHERE run_id = ? ORDER BY position", (run_id,)
+        )

@@ -1,0 +1,187 @@
+"""Rows that share a request: chunks, their opaque ids, their smaller heirs."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pandas_genai.errors import UsageError
+from pandas_genai.task.rows import Rows
+
+__all__ = ["MAX_ROUNDS", "Chunk", "DataFrameIterator", "Row", "plan_chunks"]
+
+MAX_ROUNDS = 3
+"""How often a row is asked again before it counts as failed."""
+
+_SHUFFLE_SEED = 42
+_TOKEN_LENGTH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One distinct text of a run.
+
+    Parameters
+    ----------
+    key : str
+        The text's hash: the row's identity under its task.
+    token : str
+        The short opaque id under which the row is sent.
+    text : str
+        The text as sent.
+    position : int
+        The first row of the input that has this text.
+    copies : int, default 1
+        How many rows have it.
+    """
+
+    key: str
+    token: str
+    text: str
+    position: int
+    copies: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The rows of one request.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        At least one.
+    round : int, default 0
+        How often these rows were asked before.
+    attempts : int, default 0
+        HTTP requests already spent on these rows.
+    """
+
+    rows: tuple[Row, ...]
+    round: int = 0
+    attempts: int = 0
+
+    def again(self, rows: Sequence[Row], *, whole: bool = False, attempts: int = 1) -> list[Chunk]:
+        """Chunks in which some of the rows are asked once more.
+
+        The size falls geometrically, so that the last round asks each row alone whatever the
+        first size was; ``whole=True`` keeps the rows together (nothing was wrong with them).
+        """
+        left = MAX_ROUNDS - self.round
+        size = len(rows) if whole else math.ceil(len(self.rows) ** ((left - 1) / left))
+        if len(self.rows) > 1 and not whole:
+            size = min(size, len(self.rows) - 1)
+        return [
+            Chunk(tuple(rows[start : start + size]), self.round + 1, self.attempts + attempts)
+            for start in range(0, len(rows), size)
+        ]
+
+
+def plan_chunks(
+    rows: Rows, wanted: Sequence[int], texts: Sequence[str | None], chunk_size: int
+) -> Iterator[Chunk]:
+    """Shuffle distinct rows and cut them into chunks, one at a time.
+
+    Long texts tend to sit together in a corpus; a shuffle with a fixed seed spreads them over
+    the chunks and gives the same chunks at every call.
+
+    Parameters
+    ----------
+    rows : Rows
+        The distinct texts of the input.
+    wanted : sequence of int
+        Which of them to ask, as places in ``rows.keys``.
+    texts : sequence of str or None
+        The texts of all rows of the input.
+    chunk_size : int
+        Rows a chunk.
+    """
+    order = np.random.default_rng(_SHUFFLE_SEED).permutation(len(wanted))
+    for start in range(0, len(order), chunk_size):
+        picked = [wanted[i] for i in order[start : start + chunk_size]]
+        tokens = _tokens([rows.keys[i] for i in picked])
+        yield Chunk(
+            tuple(_row(rows, i, token, texts) for i, token in zip(picked, tokens, strict=True))
+        )
+
+
+def _row(rows: Rows, place: int, token: str, texts: Sequence[str | None]) -> Row:
+    position = rows.first[place]
+    return Row(rows.keys[place], token, texts[position] or "", position, int(rows.copies[place]))
+
+
+def _tokens(keys: Sequence[str]) -> list[str]:
+    """Short ids out of the hashes, long enough to differ within one chunk."""
+    full = [base64.b32encode(bytes.fromhex(key)).decode().rstrip("=").lower() for key in keys]
+    length = _TOKEN_LENGTH
+    while len({token[:length] for token in full}) < len(set(full)):
+        length += 1
+    return [token[:length] for token in full]
+
+
+class DataFrameIterator:
+    """Chunks of a frame as lists of ``{"input_id": ..., "input_text": ...}``.
+
+    Parameters
+    ----------
+    dataframe : DataFrame
+        The rows.
+    id_col, text_col : str
+        Its columns with the ids and the texts.
+    chunk_size : int, default 5
+        Rows a chunk.
+    formatted_id_col, formatted_text_col : str
+        The keys of the dicts; ``"input_id"`` and ``"input_text"`` unless told.
+
+    Raises
+    ------
+    UsageError
+        If a column is missing or ``chunk_size`` is not positive.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> df = pd.DataFrame({"id": [1, 2, 3], "text": ["a", "b", "c"]})
+    >>> chunks = DataFrameIterator(df, "id", "text", chunk_size=2)
+    >>> len(chunks)
+    2
+    >>> next(iter(chunks))
+    [{'input_id': 1, 'input_text': 'a'}, {'input_id': 2, 'input_text': 'b'}]
+    """
+
+    def __init__(
+        self,
+        dataframe: pd.DataFrame,
+        id_col: str,
+        text_col: str,
+        chunk_size: int = 5,
+        formatted_id_col: str = "input_id",
+        formatted_text_col: str = "input_text",
+    ) -> None:
+        for column in (id_col, text_col):
+            if column not in dataframe.columns:
+                raise UsageError(
+                    f"The frame has no column {column!r}: it has "
+                    f"{', '.join(map(repr, dataframe.columns)) or 'none'}."
+                )
+        if chunk_size < 1:
+            raise UsageError(f"chunk_size= must be at least 1, not {chunk_size}.")
+        self._frame = dataframe
+        self._columns = {id_col: formatted_id_col, text_col: formatted_text_col}
+        self._chunk_size = chunk_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._frame) / self._chunk_size)
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        id_col, text_col = self._columns
+        names = tuple(self._columns.values())
+        for start in range(0, len(self._frame), self._chunk_size):
+            part = self._frame.iloc[start : start + self._chunk_size]
+            pairs = zip(part[id_col].tolist(), part[text_col].tolist(), strict=True)
+            yield [dict(zip(names, pair, strict=True)) for pair in pairs]

@@ -1,0 +1,167 @@
+"""The reply of one call, and its check against what was sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pandas_genai.task.chunks import Chunk, Row
+from pandas_genai.task.schema import Schema
+
+__all__ = ["Failure", "Refusal", "Reply", "Usage", "check_reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or more calls.
+
+    Parameters
+    ----------
+    input_tokens : int
+        All tokens sent, cached ones included.
+    cached_tokens : int
+        Those of them that were read from the vendor's prompt cache.
+    cache_write_tokens : int
+        Those of them that were written to it.
+    output_tokens : int
+        Tokens answered, reasoning included.
+    """
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one row of a reply was not accepted."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A distinct text that was given up, and why.
+
+    Parameters
+    ----------
+    row : Row
+        The text.
+    refusal : Refusal
+        The last reason.
+    attempts : int
+        HTTP requests in which it was sent.
+    request_id : str, optional
+        The vendor's id of the last of them.
+    """
+
+    row: Row
+    refusal: Refusal
+    attempts: int
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one call came back with.
+
+    Parameters
+    ----------
+    accepted : dict
+        Row key to the validated result as JSON text.
+    refused : dict
+        Row key to the reason. Together with ``accepted`` it has every row that was sent.
+    usage : Usage
+        What the call cost in tokens.
+    model : str
+        The model that the provider says answered.
+    request_id : str, optional
+        The vendor's id of the request.
+    """
+
+    accepted: dict[str, str]
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    request_id: str | None = None
+
+
+def check_reply(
+    payload: object, chunk: Chunk, schema: Schema
+) -> tuple[dict[str, str], dict[str, Refusal]]:
+    """Hold a parsed reply against the rows that were sent.
+
+    Only an id that was sent, and was answered once (or twice with the same words), is accepted,
+    and only if its entry is valid under the schema. Everything else is refused by row.
+
+    Parameters
+    ----------
+    payload : object
+        The parsed JSON of the reply.
+    chunk : Chunk
+        What was sent.
+    schema : Schema
+        What an entry must look like.
+
+    Returns
+    -------
+    accepted, refused : dict, dict
+        By row key; every row of the chunk is in exactly one of them.
+    """
+    entries = _entries(payload)
+    if entries is None:
+        refusal = Refusal("invalid reply", 'The reply has no list "all_results".')
+        return {}, {row.key: refusal for row in chunk.rows}
+    by_token: dict[str, list[dict[str, object]]] = {}
+    for entry in entries:
+        if isinstance(entry, Mapping) and "input_id" in entry:
+            fields = {name: value for name, value in entry.items() if name != "input_id"}
+            by_token.setdefault(str(entry["input_id"]), []).append(fields)
+    accepted: dict[str, str] = {}
+    refused: dict[str, Refusal] = {}
+    for row in chunk.rows:
+        found = by_token.get(row.token, [])
+        try:
+            accepted[row.key] = _result(found, schema)
+        except _RefusedError as error:
+            refused[row.key] = Refusal(error.reason, str(error))
+    return accepted, refused
+
+
+class _RefusedError(Exception):
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def _result(found: list[dict[str, object]], schema: Schema) -> str:
+    if not found:
+        raise _RefusedError("missing in reply", "The model left this row out of its reply.")
+    if any(fields != found[0] for fields in found[1:]):
+        raise _RefusedError(
+            "doubled in reply", f"The model answered this row {len(found)} times, differently."
+        )
+    try:
+        return json.dumps(schema.validate(found[0]), ensure_ascii=False, separators=(",", ":"))
+    except ValueError as error:
+        raise _RefusedError("invalid answer", str(error)) from error
+
+
+def _entries(payload: object) -> list[object] | None:
+    if isinstance(payload, Mapping):
+        for name in ("all_results", "results"):
+            if isinstance(payload.get(name), list):
+                found: list[object] = payload[name]
+                return found
+    return None

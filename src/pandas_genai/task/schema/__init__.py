@@ -1,0 +1,6 @@
+"""Schemas: every form a user may write, what the vendors are sent, and the check of an answer."""
+
+from pandas_genai.task.schema.compiled import Field, Schema
+from pandas_genai.task.schema.read import compile_schema
+
+__all__ = ["Field", "Schema", "compile_schema"]

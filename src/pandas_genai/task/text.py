@@ -1,0 +1,178 @@
+"""The text of each row: from a column, several columns, or a template."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pandas_genai.errors import UsageError
+
+__all__ = ["is_blank", "rows_text", "series_text"]
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a value holds no text: None, NaN, NaT, NA, or nothing but white space."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def series_text(series: pd.Series[Any]) -> list[str | None]:
+    """Take the texts of a series as they are; None where there is none.
+
+    Values that are no text (numbers, dates) are written as ``str`` writes them.
+    """
+    return [
+        None if is_blank(value) else value if isinstance(value, str) else str(value)
+        for value in series.tolist()
+    ]
+
+
+def rows_text(frame: pd.DataFrame, text: Any = None) -> list[str | None]:
+    r"""Render the text of each row of a frame.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The rows.
+    text : column, list of columns, or template, optional
+        A column is sent as it is; a list of columns as one JSON object a row; a template such
+        as ``"{title}\n\n{body}"`` with its columns filled in. Left out: the only text column,
+        or the one named ``text``.
+
+    Returns
+    -------
+    list of str or None
+        One a row, in the frame's order; None where nothing but blanks would be sent.
+
+    Raises
+    ------
+    UsageError
+        If a column does not exist, or none can be chosen; the message names the candidates.
+    """
+    if text is None:
+        return series_text(_column(frame, _only_text_column(frame)))
+    if _is_column(frame, text):
+        return series_text(_column(frame, text))
+    if isinstance(text, str) and "{" in text:
+        return _from_template(frame, text)
+    if isinstance(text, (list, pd.Index)):
+        return _from_columns(frame, list(text))
+    raise _no_column(frame, text)
+
+
+def _only_text_column(frame: pd.DataFrame) -> Hashable:
+    candidates = [
+        name for position, name in enumerate(frame.columns) if _holds_text(frame.iloc[:, position])
+    ]
+    if len(candidates) == 1:
+        return candidates[0]
+    if "text" in candidates:
+        return "text"
+    if not candidates:
+        raise UsageError(
+            f"text= is needed: no column of the frame holds text (it has {_names(frame)})."
+        )
+    raise UsageError(
+        f"text= is needed: several columns hold text: {', '.join(map(repr, candidates))}."
+    )
+
+
+def _holds_text(column: pd.Series[Any]) -> bool:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return False
+    if pd.api.types.is_object_dtype(column.dtype):
+        return all(isinstance(value, str) for value in column.dropna())
+    return pd.api.types.is_string_dtype(column.dtype)
+
+
+def _is_column(frame: pd.DataFrame, name: Any) -> bool:
+    return isinstance(name, Hashable) and name in frame.columns
+
+
+def _column(frame: pd.DataFrame, name: Any) -> pd.Series[Any]:
+    column: Any = frame[name]
+    if isinstance(column, pd.DataFrame):
+        raise UsageError(f"The frame has several columns named {name!r}: rename all but one.")
+    only: pd.Series[Any] = column
+    return only
+
+
+def _no_column(frame: pd.DataFrame, name: object) -> UsageError:
+    return UsageError(f"text={name!r} names no column: the frame has {_names(frame)}.")
+
+
+def _names(frame: pd.DataFrame) -> str:
+    shown = ", ".join(map(repr, frame.columns[:20]))
+    return (shown + ", ..." if len(frame.columns) > 20 else shown) or "no columns"
+
+
+def _checked_columns(frame: pd.DataFrame, names: Sequence[Any]) -> list[list[Any]]:
+    if not names:
+        raise UsageError("text=[] names no column: give at least one.")
+    for name in names:
+        if not _is_column(frame, name):
+            raise _no_column(frame, name)
+    return [_column(frame, name).tolist() for name in names]
+
+
+def _from_columns(frame: pd.DataFrame, names: list[Any]) -> list[str | None]:
+    columns = _checked_columns(frame, names)
+    texts: list[str | None] = []
+    for values in zip(*columns, strict=True):
+        if all(is_blank(value) for value in values):
+            texts.append(None)
+            continue
+        fields = {str(name): _plain(value) for name, value in zip(names, values, strict=True)}
+        texts.append(json.dumps(fields, ensure_ascii=False))
+    return texts
+
+
+def _plain(value: Any) -> object:
+    """A cell as a JSON value: text, number, bool or null; anything else as ``str`` writes it."""
+    if isinstance(value, (str, bool, int)):
+        return value
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return None
+    if isinstance(value, float):
+        return value if abs(value) != float("inf") else str(value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _from_template(frame: pd.DataFrame, template: str) -> list[str | None]:
+    by_name = {str(name): name for name in frame.columns}
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise UsageError(
+            f"text={template!r} is no column and no template ({error}): write {{column}}, and "
+            "{{ or }} for a brace."
+        ) from error
+    names = [name for _, name, _, _ in parts if name is not None]
+    for name in names:
+        if name not in by_name:
+            raise _no_column(frame, name)
+    if not names:
+        raise UsageError(f"text={template!r} names no column: write one as {{column}}.")
+    columns = _checked_columns(frame, [by_name[name] for name in names])
+    return [_filled(parts, values) for values in zip(*columns, strict=True)]
+
+
+def _filled(parts: Sequence[tuple[str, Any, Any, Any]], values: Sequence[object]) -> str | None:
+    if all(is_blank(value) for value in values):
+        return None
+    left = iter(values)
+    written = []
+    for literal, name, spec, conversion in parts:
+        written.append(literal)
+        if name is not None:
+            value = next(left)
+            filled = "" if is_blank(value) and not isinstance(value, str) else value
+            if conversion:
+                filled = repr(filled) if conversion == "r" else str(filled)
+            written.append(format(filled, spec) if spec and filled != "" else str(filled))
+    return "".join(written)

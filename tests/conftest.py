@@ -1,0 +1,159 @@
+"""What every test gets: a clean environment, no network but loopback, awkward frames."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+_MINE = ("DEFAULT_MODEL", "DEFAULT_BACKEND", "MAX_WORKERS", "CHUNK_SIZE")
+_PREFIXES = ("OPENAI_", "ANTHROPIC_", "PANDAS_GENAI_")
+_KEPT = ("PANDAS_GENAI_GGUF",)
+
+
+def pytest_configure(config):
+    """The coverage report and its floor are for the whole suite, not for a part of it."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    option = config.option
+    coverage = config.pluginmanager.get_plugin("_cov")
+    if coverage is not None and (not whole or option.keyword or option.markexpr or option.lf):
+        coverage.options.cov_fail_under = 0
+        coverage.options.cov_report = {}
+
+
+class _Guard:
+    """Refuses every connection that leaves this machine, and remembers it.
+
+    An audit hook cannot be taken away again, so there is one for the whole process.
+    """
+
+    def __init__(self):
+        self.on = False
+        self.refused = []
+
+    def __call__(self, event, args):
+        if not self.on:
+            return
+        if event in {"socket.connect", "socket.sendto"}:
+            address = args[1]
+            host = address[0] if isinstance(address, tuple) else ""
+        elif event == "socket.getaddrinfo":
+            host = args[0] or ""
+        else:
+            return
+        if not self._here(host):
+            self.refused.append(f"{event} {host}")
+            raise ConnectionRefusedError(f"tests do not leave this machine: {event} {host}")
+
+    @staticmethod
+    def _here(host):
+        host = host.decode() if isinstance(host, bytes) else host
+        if host in {"", "localhost"}:
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+_GUARD = _Guard()
+sys.addaudithook(_GUARD)
+
+
+@pytest.fixture(autouse=True)
+def no_network():
+    """Fail the test that connects to anything but loopback, even if the error was swallowed."""
+    _GUARD.refused.clear()
+    _GUARD.on = True
+    yield
+    _GUARD.on = False
+    assert not _GUARD.refused, f"the test tried to leave this machine: {_GUARD.refused}"
+
+
+@pytest.fixture(autouse=True)
+def clean_place(tmp_path, monkeypatch):
+    """An empty working directory, no keys, no settings. HOME stays: the weights lie there."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        upper = name.upper()
+        ours = upper in _MINE or upper.startswith(_PREFIXES)
+        if (ours or upper.endswith(("_API_KEY", "_BASE_URL"))) and upper not in _KEPT:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost,::1")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def weights_or_reason():
+    """The path of the embedded model's verified weights, or why there is none."""
+    from pandas_genai import local
+    from pandas_genai.errors import LocalModelError
+
+    before, _GUARD.on = _GUARD.on, False
+    try:
+        return local.weights(), ""
+    except LocalModelError as error:
+        return None, f"the local model cannot be had: {error}"
+    finally:
+        _GUARD.on = before
+
+
+@pytest.fixture(scope="session")
+def weights(weights_or_reason):
+    """The embedded model's weights; skips where no source has them."""
+    path, reason = weights_or_reason
+    if path is None:
+        pytest.skip(reason)
+    return path
+
+
+@pytest.fixture
+def frames():
+    """Awkward frames by name. Each has a column ``text``, but for ``no_text_column``."""
+    texts = ["The first text.", "The second text.", "The third text."]
+    plain = pd.DataFrame({"text": texts, "year": [2001, 2002, 2003]})
+    columns = pd.MultiIndex.from_product([["text"], [0, 1]])
+    return {
+        "plain": plain,
+        "empty": plain.iloc[:0],
+        "one_row": plain.iloc[:1],
+        "duplicate_index": plain.set_index(pd.Index([7, 7, 7])),
+        "string_index": plain.set_index(pd.Index(["b", "a", "c"], name="doc")),
+        "multi_index": plain.set_index(
+            pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)], names=["firm", "year"])
+        ),
+        "duplicate_multi_index": plain.set_index(
+            pd.MultiIndex.from_tuples([("a", 1), ("a", 1), ("b", 1)])
+        ),
+        "datetime_index": plain.set_index(pd.date_range("2026-01-01", periods=3, tz="UTC")),
+        "missing": pd.DataFrame({"text": ["A text.", None, np.nan, "", "  \n\t"]}),
+        "missing_object": pd.DataFrame(
+            {"text": pd.Series(["A text.", None, np.nan, pd.NA, pd.NaT], dtype=object)}
+        ),
+        "twins": pd.DataFrame({"text": ["same", "same", "other", "same"]}),
+        "emoji": pd.DataFrame(
+            {"text": ["🎻 naïve — “quoted”", "\u202eright to left", "é e\u0301"]}
+        ),
+        "controls": pd.DataFrame(
+            {"text": ["a\x00b", "line\u2028break", 'quote " and \\ and \r\n']}
+        ),
+        "large": pd.DataFrame({"text": ["x" * 1_000_000, "short"]}),
+        "python_strings": pd.DataFrame({"text": pd.array(texts, pd.StringDtype("python"))}),
+        "arrow_strings": pd.DataFrame({"text": pd.array(texts, pd.StringDtype("pyarrow"))}),
+        "object": pd.DataFrame({"text": pd.Series(texts, dtype=object)}),
+        "categorical": pd.DataFrame({"text": pd.Categorical(texts)}),
+        "datetimes": pd.DataFrame(
+            {"text": texts, "when": [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]}
+        ),
+        "numbers": pd.DataFrame({"text": [1, 2.5, True]}, dtype=object),
+        "column_genai": pd.DataFrame({"text": texts, "genai": [1, 2, 3]}),
+        "no_text_column": pd.DataFrame({"year": [2001, 2002]}),
+        "two_text_columns": pd.DataFrame({"title": ["a", "b"], "body": ["c", "d"]}),
+        "duplicate_columns": pd.DataFrame([["a", "b"]], columns=["text", "text"]),
+        "multi_columns": pd.DataFrame([["a", 1]], columns=columns),
+    }

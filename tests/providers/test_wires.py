@@ -1,0 +1,268 @@
+"""Build and parse, without a server."""
+
+from __future__ import annotations
+
+import pytest
+
+from pandas_genai.errors import RowError, SplitError, UsageError
+from pandas_genai.providers import anthropic_wire, openai_wire
+from pandas_genai.providers.classify import classify, problem_of
+from pandas_genai.providers.endpoints import Endpoint, Support, host_of
+from pandas_genai.providers.tolerant import parsed_json
+from pandas_genai.task.chunks import plan_chunks
+from pandas_genai.task.rows import distinct_rows
+from pandas_genai.task.task import Task
+
+
+def task_of(model="gpt-6-luna", schema=("good", "bad"), backend="openai", **params):
+    schema = list(schema) if isinstance(schema, tuple) else schema
+    return Task.of("Tone?", schema, model=model, backend=backend, host="h", params=params)
+
+
+@pytest.fixture
+def chunk():
+    texts = ["fine", "naïve"]
+    return next(plan_chunks(distinct_rows(texts), [0, 1], texts, 5))
+
+
+def body_of(task, chunk, *, vendor=True, support=None):
+    wire = openai_wire if task.backend == "openai" else anthropic_wire
+    return wire.build(task, chunk, support or wire.first_support(task), vendor=vendor)
+
+
+def test_no_sampling_parameter_unless_given(chunk):
+    for backend in ("openai", "anthropic"):
+        body = body_of(task_of(backend=backend), chunk)
+        assert not {"temperature", "top_p", "top_k", "seed"} & body.keys()
+    assert body_of(task_of(temperature=0.0), chunk)["temperature"] == 0.0
+
+
+def test_texts_go_out_as_utf8_without_escapes(chunk):
+    assert "naïve" in body_of(task_of(), chunk)["messages"][1]["content"]
+
+
+def test_the_prefix_is_the_same_for_all_chunks(chunk):
+    other = next(plan_chunks(distinct_rows(["x"]), [0], ["x"], 5))
+    first, second = body_of(task_of(), chunk), body_of(task_of(), other)
+    assert first["messages"][0] == second["messages"][0]
+    assert str(first["messages"][0]["content"]).find("Tone?") < 60
+
+
+@pytest.mark.parametrize(
+    ("model", "vendor", "effort", "cache"),
+    [
+        ("gpt-6-luna", True, True, True),
+        ("gpt-6-luna", False, True, False),
+        ("gpt-5.4-mini", True, True, False),
+        ("gpt-5-mini", True, False, False),
+        ("gpt-4.1-mini", True, False, False),
+        ("qwen3", False, False, False),
+    ],
+)
+def test_optional_parameters_of_a_model(chunk, model, vendor, effort, cache):
+    body = body_of(task_of(model), chunk, vendor=vendor)
+    assert (body.get("reasoning_effort") == "none") is effort
+    assert ("prompt_cache_options" in body) is cache
+    assert isinstance(body["messages"][0]["content"], list) is cache
+
+
+def test_the_token_limit_has_the_name_that_the_server_reads(chunk):
+    task = task_of(max_tokens=100)
+    assert body_of(task, chunk)["max_completion_tokens"] == 100
+    assert body_of(task, chunk, vendor=False)["max_tokens"] == 100
+    dropped = Support("strict", frozenset({"max_completion_tokens"}))
+    assert body_of(task, chunk, support=dropped)["max_tokens"] == 100
+    dropped = Support("strict", frozenset({"max_tokens"}))
+    assert body_of(task, chunk, vendor=False, support=dropped)["max_completion_tokens"] == 100
+
+
+def test_the_ladder_of_compatible_servers(chunk):
+    task = task_of()
+    support = openai_wire.first_support(task)
+    seen = []
+    while support is not None:
+        body = body_of(task, chunk, vendor=False, support=support)
+        seen.append(support.rung)
+        has_schema = "JSON schema" in str(body["messages"][0]["content"])
+        assert has_schema is (support.rung in ("json_object", "text"))
+        support = openai_wire.next_support(support, body, "response_format is not supported", None)
+    assert seen == ["strict", "json_schema", "json_object", "text"]
+
+
+def test_an_optional_parameter_is_dropped_once(chunk):
+    task = task_of(temperature=0.3)
+    support = openai_wire.first_support(task)
+    body = body_of(task, chunk)
+    lower = openai_wire.next_support(support, body, "Unsupported value", "temperature")
+    assert "temperature" not in body_of(task, chunk, support=lower)
+    lower = openai_wire.next_support(support, body, "Unknown name 'reasoning_effort'", None)
+    assert "reasoning_effort" not in body_of(task, chunk, support=lower)
+    assert openai_wire.next_support(support, body, "The text is too long", None) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "rung"),
+    [
+        ("claude-haiku-5-5", "native"),
+        ("claude-haiku-4-5", "native"),
+        ("claude-3-haiku-20240307", "tool"),
+        ("claude-sonnet-4-20250514", "tool"),
+    ],
+)
+def test_anthropic_enforces_the_schema_as_the_model_can(chunk, model, rung):
+    task = task_of(model, backend="anthropic")
+    assert anthropic_wire.first_support(task).rung == rung
+    body = body_of(task, chunk)
+    assert ("output_config" in body) is (rung == "native")
+    assert ("tool_choice" in body) is (rung == "tool")
+    assert body["system"][-1]["cache_control"] == {"type": "ephemeral"}
+
+
+def test_anthropic_steps_down(chunk):
+    task = task_of("claude-x", backend="anthropic")
+    support = anthropic_wire.first_support(task)
+    body = body_of(task, chunk, support=support)
+    lower = anthropic_wire.next_support(support, body, "output_config: not supported", None)
+    assert lower.rung == "tool"
+    body = body_of(task, chunk, support=lower)
+    lowest = anthropic_wire.next_support(lower, body, "tool_choice is not supported", None)
+    assert lowest.rung == "text"
+    body = body_of(task, chunk, support=lowest)
+    assert anthropic_wire.next_support(lowest, body, "anything", None) is None
+    bare = anthropic_wire.next_support(lowest, body, "cache_control: unknown", None)
+    assert "cache_control" not in body_of(task, chunk, support=bare)["system"][0]
+
+
+def test_anthropic_keeps_the_users_output_config(chunk):
+    task = task_of("claude-x", backend="anthropic", output_config={"effort": "low"})
+    assert body_of(task, chunk)["output_config"].keys() == {"effort", "format"}
+
+
+def test_older_sampling_parameters_need_the_older_version():
+    assert anthropic_wire.headers_for({"temperature": 0}) == {"anthropic-version": "2023-06-01"}
+    assert anthropic_wire.headers_for({"model": "m"}) == {}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"messages": []},
+        {"model": "m"},
+        {"structured": "magic"},
+        {"output_config": {"format": {}}},
+        {"x": float("nan")},
+        {"x": object()},
+    ],
+)
+def test_parameters_that_cannot_be_set(params):
+    with pytest.raises(UsageError, match="params="):
+        Task.of("Tone?", None, model="m", backend="anthropic", host="h", params=params)
+
+
+def test_a_blank_prompt_is_refused():
+    for prompt in ("", "  ", None):
+        with pytest.raises(UsageError, match="prompt="):
+            Task.of(prompt, None, model="m", backend="openai", host="h")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ({"choices": []}, SplitError),
+        ({"choices": None}, SplitError),
+        ({"choices": [{"message": {"refusal": "No."}}]}, RowError),
+        ({"choices": [{"message": {}, "finish_reason": "content_filter"}]}, RowError),
+        ({"choices": [{"message": {}, "finish_reason": "length"}]}, RowError),
+        ({"choices": [{"message": {"content": "prose"}}]}, SplitError),
+        ({"choices": [{"message": {"content": None}}]}, SplitError),
+    ],
+)
+def test_openai_answers_of_no_use(answer, error):
+    with pytest.raises(error):
+        openai_wire.payload_of(answer, Support("strict"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ({"stop_reason": "refusal", "content": []}, RowError),
+        ({"stop_reason": "max_tokens", "content": []}, RowError),
+        ({"stop_reason": "end_turn", "content": [{"type": "thinking"}]}, SplitError),
+        ({"stop_reason": "end_turn"}, SplitError),
+    ],
+)
+def test_anthropic_answers_of_no_use(answer, error):
+    with pytest.raises(error):
+        anthropic_wire.payload_of(answer, Support("native"))
+
+
+def test_words_around_the_json_are_forgiven_on_the_lower_rungs_only():
+    text = 'Sure {"a": 1}:\n```json\n{"all_results": []}\n```'
+    assert parsed_json(text, tolerant=True) == {"all_results": []}
+    for wrong, tolerant in ((text, False), ("{{{", True), ('{"a": 1} x', True)):
+        with pytest.raises(SplitError):
+            parsed_json(wrong, tolerant=tolerant)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://API.openai.com/v1", "api.openai.com"),
+        ("http://127.0.0.1:8000/v1", "loopback"),
+        ("http://[::1]:9/v1", "loopback"),
+        ("http://localhost", "loopback"),
+        ("http://box.localhost:1", "loopback"),
+        ("http://10.0.0.7:8000/v1", "10.0.0.7"),
+    ],
+)
+def test_hosts(url, host):
+    assert host_of(url) == host
+
+
+def test_a_password_in_an_address_is_not_shown():
+    endpoint = Endpoint("openai", "https://me:hidden@x.example:8/v1", "k")
+    assert endpoint.shown == "https://x.example:8/v1"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "kind", "reason"),
+    [
+        (429, {"error": {"message": "slow"}}, {"retry-after": "7"}, "WaitError", "rate limit"),
+        (429, {"type": "insufficient_quota"}, {}, "StopRunError", "out of money"),
+        (
+            429,
+            {"error": {"details": {"error_code": "enforced_spend_limit_reached"}}},
+            {},
+            "StopRunError",
+            "out of money",
+        ),
+        (400, {"error": {"message": "Your credit balance is too low"}}, {}, "StopRunError", None),
+        (401, {}, {}, "StopRunError", "bad key"),
+        (403, None, {}, "StopRunError", "no permission"),
+        (404, "no page", {}, "StopRunError", "not found"),
+        (408, {}, {}, "WaitError", "timeout"),
+        (409, {}, {}, "WaitError", "server error"),
+        (529, {}, {}, "WaitError", "server error"),
+        (400, [{"error": {"message": "bad", "code": 400}}], {}, "RowError", "bad request"),
+        (413, {}, {}, "RowError", "bad request"),
+    ],
+)
+def test_each_error_has_one_class(status, body, headers, kind, reason):
+    error = classify(problem_of(status, body, headers), where="here")
+    assert type(error).__name__ == kind
+    assert reason is None or error.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after-ms": "x"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after(headers, seconds):
+    assert problem_of(429, {}, headers).retry_after == seconds

@@ -1,0 +1,217 @@
+"""What holds of every cache, in a file or in memory."""
+
+import json
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from pandas_genai.storage import FailureRecord, RunRecord, TaskRecord
+
+TASK, OTHER = "a" * 32, "b" * 32
+
+
+def keys(count):
+    return [f"{number:032x}" for number in range(count)]
+
+
+def run_record(run_id="r1", started="2026-11-01T10:00:00.000+00:00", **columns):
+    return RunRecord(
+        run_id=run_id,
+        prompt_hash=TASK,
+        kind="extract",
+        status="running",
+        started=started,
+        **columns,
+    )
+
+
+def test_answers_are_found_under_their_task_and_text_alone(cache, save):
+    save(cache, {"k1": "1", "k2": "2"})
+    assert cache.lookup(TASK, ["k2", "k1", "k3"]) == {"k1": "1", "k2": "2"}
+    assert cache.present(TASK, ["k2", "k3"]) == {"k2"}
+    assert cache.lookup(OTHER, ["k1"]) == {}
+    assert cache.present(OTHER, ["k1"]) == set()
+    assert cache.lookup(TASK, []) == {}
+    assert cache.present(TASK, []) == set()
+
+
+def test_tasks_live_side_by_side(cache, save):
+    save(cache, {"k": "1"})
+    save(cache, {"k": "2"}, OTHER)
+    assert cache.lookup(TASK, ["k"]) == {"k": "1"}
+    assert cache.lookup(OTHER, ["k"]) == {"k": "2"}
+
+
+def test_a_later_answer_replaces_an_earlier_one(cache, save, answer):
+    save(cache, {"k": "1"})
+    writer = cache.writer()
+    writer.put([answer("k", "2"), answer("k", "3")])
+    writer.put([answer("k", "4")])
+    writer.close()
+    assert cache.lookup(TASK, ["k"]) == {"k": "4"}
+
+
+def test_a_repeat_is_kept_but_not_looked_up(cache, answer):
+    writer = cache.writer()
+    writer.put([answer("k", "1"), answer("k", "2", repeat=1), answer("only", "3", repeat=1)])
+    writer.close()
+    assert cache.lookup(TASK, ["k", "only"]) == {"k": "1"}
+    assert cache.present(TASK, ["k", "only"]) == {"k"}
+
+
+def test_many_keys_are_looked_up_in_blocks(cache, save):
+    some = keys(5_000)
+    save(cache, {key: str(number) for number, key in enumerate(some)})
+    asked = [*reversed(some), "missing", some[7]]
+    assert cache.lookup(TASK, asked) == {key: str(number) for number, key in enumerate(some)}
+    assert cache.present(TASK, asked) == set(some)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["é e\u0301 🎻 \u202e \u2028", "a\x00b", 'quote " \\ \r\n', "half \ud83d", "x" * 2_000_000],
+)
+def test_any_text_comes_back(cache, save, text):
+    save(cache, {"k": json.dumps({"x": text}, ensure_ascii=False), "neighbour": "{}"})
+    found = cache.lookup(TASK, ["k", "neighbour"])
+    assert json.loads(found["k"]) == {"x": text}
+    assert found["neighbour"] == "{}"
+    cache.put(text, {"x": text})
+    assert cache.get(text) == {"x": text}
+
+
+def test_put_and_get_by_id(cache):
+    assert cache.get("1") is None
+    cache.put("1", {"tone": "good"}, TASK)
+    cache.put("2", [1, None, "ü"])
+    assert cache.get("1") == {"tone": "good"}
+    assert cache.get("1", TASK) == {"tone": "good"}
+    assert cache.get("1", OTHER) is None
+    assert cache.get("2") == [1, None, "ü"]
+    assert cache.get(2) == [1, None, "ü"]
+    assert cache.all_ids() == {"1", "2"}
+    assert cache.all_ids(TASK) == {"1"}
+    assert cache.all_ids(OTHER) == set()
+    assert cache.lookup(TASK, ["1"]) == {}
+
+
+def test_the_newest_answer_of_an_id_is_returned(cache):
+    cache.put("1", "first", TASK)
+    cache.put("1", "second", OTHER)
+    assert (cache.get("1"), cache.get("1", TASK)) == ("second", "first")
+    cache.put("0", "elsewhere", OTHER)
+    cache.put("1", "third", TASK)
+    assert (cache.get("1"), cache.get("1", TASK)) == ("third", "third")
+    assert cache.get("1", OTHER) == "second"
+
+
+def test_what_is_no_json_cannot_be_put(cache):
+    with pytest.raises(TypeError):
+        cache.put("1", object())
+    assert cache.all_ids() == set()
+
+
+def test_remembered_ids_find_the_answers_that_come_later(cache, save):
+    cache.put("1", "by hand", OTHER)
+    cache.remember_ids(TASK, [("1", "k1"), ("2", "k1"), ("3", "k3")])
+    assert cache.all_ids() == {"1"}
+    assert cache.get("1") == "by hand"
+    save(cache, {"k1": '"asked"'})
+    assert cache.all_ids() == cache.all_ids(TASK) | {"1"} == {"1", "2"}
+    assert (cache.get("1"), cache.get("2"), cache.get("3")) == ("asked", "asked", None)
+
+
+def test_remembering_an_id_keeps_what_was_put_by_hand(cache, save):
+    cache.put("1", "by hand", TASK)
+    cache.remember_ids(TASK, iter([("1", "k1")]))
+    assert cache.get("1") == "by hand"
+    save(cache, {"k1": '"asked"'})
+    assert cache.get("1") == "asked"
+    cache.put("1", "corrected", TASK)
+    assert cache.get("1") == "corrected"
+
+
+def test_many_ids_are_remembered(cache, save):
+    save(cache, {"k": "1"})
+    cache.remember_ids(TASK, ((str(number), "k") for number in range(25_000)))
+    assert len(cache.all_ids(TASK)) == 25_000
+
+
+def test_tasks_are_kept_in_clear_once(cache):
+    task = TaskRecord(TASK, "Tone? ü", "{}", "m", "openai", "host", '{"a": 1}', "You label …")
+    cache.save_task(task)
+    cache.save_task(TaskRecord(TASK, "other", "{}", "m", "openai", "host", "{}", ""))
+    cache.save_task(TaskRecord(OTHER, "Year?", "{}", "m", "openai", "host", "{}", ""))
+    newest, first = cache.tasks()
+    created = first.pop("created")
+    assert first == {
+        "prompt_hash": TASK,
+        "prompt": "Tone? ü",
+        "schema": "{}",
+        "model": "m",
+        "backend": "openai",
+        "host": "host",
+        "params": '{"a": 1}',
+        "system": "You label …",
+    }
+    assert created.endswith("+00:00")
+    assert newest["prompt"] == "Year?"
+
+
+def test_a_run_is_recorded_and_ended(cache):
+    assert cache.runs() == []
+    cache.start_run(run_record(rows=10, cached=3, empty=1, twins=2, host="api.example"))
+    cache.end_run("r1", status="completed", ok=9, cost=0.25, models='["m-1"]')
+    (run,) = cache.runs()
+    assert list(run) == list(RunRecord.__dataclass_fields__)
+    changed = {"status": "completed", "ok": 9, "cost": 0.25, "models": '["m-1"]'}
+    assert changed.items() <= run.items()
+    assert {"rows": 10, "cached": 3, "empty": 1, "twins": 2, "ended": None}.items() <= run.items()
+    cache.end_run("r1", cost=None)
+    assert cache.runs()[0]["cost"] is None
+    assert cache.runs()[0]["ok"] == 9
+    cache.end_run("nobody", ok=1)
+    assert len(cache.runs()) == 1
+
+
+def test_a_run_has_no_other_columns(cache):
+    cache.start_run(run_record())
+    with pytest.raises(TypeError, match="no column 'colour'"):
+        cache.end_run("r1", ok=1, colour="red")
+    assert cache.runs()[0]["ok"] == 0
+
+
+def test_runs_come_newest_first(cache):
+    for run_id, hour in [("old", 1), ("new", 3), ("middle", 2)]:
+        cache.start_run(run_record(run_id, f"2026-11-01T0{hour}:00:00.000+00:00"))
+    cache.end_run("old", ok=1)
+    assert [run["run_id"] for run in cache.runs()] == ["new", "middle", "old"]
+
+
+def test_failures_come_back_in_the_order_of_the_input(cache):
+    failures = [
+        FailureRecord("r1", 5, '"b"', "k", "refusal", "No. \ud83d", 3, "req_1"),
+        FailureRecord("r1", 2, "[1, 2]", None, "empty text", "Nothing to send."),
+    ]
+    cache.save_failures("r1", iter(failures))
+    cache.save_failures("r2", [])
+    first, second = cache.failures("r1")
+    assert first == {
+        "run_id": "r1",
+        "position": 2,
+        "label": "[1, 2]",
+        "text_hash": None,
+        "reason": "empty text",
+        "message": "Nothing to send.",
+        "attempts": 0,
+        "request_id": None,
+    }
+    assert (second["position"], second["message"], second["attempts"]) == (5, "No. \\ud83d", 3)
+    assert cache.failures("r2") == []
+
+
+def test_records_cannot_be_changed(answer):
+    for record in (run_record(), answer("k")):
+        with pytest.raises(FrozenInstanceError):
+            record.run_id = "other"
+        assert not hasattr(record, "__dict__")

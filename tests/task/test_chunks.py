@@ -1,0 +1,102 @@
+"""Chunks: shuffled once, asked again in ever smaller ones."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from pandas_genai import DataFrameIterator, UsageError
+from pandas_genai.task.chunks import MAX_ROUNDS, Chunk, Row, plan_chunks
+from pandas_genai.task.rows import distinct_rows
+
+
+def planned(texts, chunk_size=5):
+    rows = distinct_rows(texts)
+    return list(plan_chunks(rows, range(len(rows.keys)), texts, chunk_size))
+
+
+def test_every_distinct_text_is_in_one_chunk():
+    texts = [f"t{number % 70}" for number in range(100)] + [None]
+    sent = [row.text for chunk in planned(texts) for row in chunk.rows]
+    assert sorted(sent) == sorted({text for text in texts if text})
+    assert sum(row.copies for chunk in planned(texts) for row in chunk.rows) == 100
+
+
+def test_the_shuffle_is_the_same_each_time_and_spreads_neighbours():
+    texts = [f"t{number}" for number in range(1000)]
+    first, second = planned(texts), planned(texts)
+    assert first == second
+    together = sum(
+        abs(a.position - b.position) == 1
+        for chunk in first
+        for a, b in zip(chunk.rows, chunk.rows[1:], strict=False)
+    )
+    assert together < 10
+
+
+def test_tokens_are_short_opaque_and_differ():
+    for chunk in planned([f"t{number}" for number in range(500)], chunk_size=50):
+        tokens = [row.token for row in chunk.rows]
+        assert len(set(tokens)) == len(tokens)
+        assert all(5 <= len(token) <= 8 and token.isalnum() for token in tokens)
+
+
+def test_tokens_grow_where_two_would_be_equal():
+    (chunk,) = planned([f"t{number}" for number in range(20_000)], chunk_size=20_000)
+    tokens = [row.token for row in chunk.rows]
+    assert len(set(tokens)) == 20_000
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 20, 100, 1000])
+def test_the_last_round_asks_each_row_alone(size):
+    rows = tuple(Row(str(number), str(number), "t", number) for number in range(size))
+    chunks = [Chunk(rows)]
+    for number in range(1, MAX_ROUNDS + 1):
+        chunks = [heir for chunk in chunks for heir in chunk.again(chunk.rows)]
+        assert sum(len(chunk.rows) for chunk in chunks) == size
+        assert {chunk.round for chunk in chunks} == {number}
+        assert {chunk.attempts for chunk in chunks} == {number}
+    assert {len(chunk.rows) for chunk in chunks} == {1}
+
+
+def test_a_chunk_that_only_waited_stays_whole():
+    rows = tuple(Row(str(number), str(number), "t", number) for number in range(5))
+    assert [len(chunk.rows) for chunk in Chunk(rows).again(rows, whole=True)] == [5]
+
+
+def test_distinct_rows():
+    rows = distinct_rows(["a", None, "b", "a", "\ud800"])
+    assert rows.codes.tolist() == [0, -1, 1, 0, -1]
+    assert (rows.first, rows.copies.tolist()) == ([0, 2], [2, 1])
+    assert (rows.empty, rows.unsendable) == ([1], [4])
+    assert len(rows) == 5
+
+
+class TestDataFrameIterator:
+    frame = pd.DataFrame({"key": [1, 2, 3], "words": ["a", "b", "c"]})
+
+    def test_chunks_of_dicts(self):
+        chunks = DataFrameIterator(self.frame, "key", "words", chunk_size=2)
+        assert len(chunks) == 2
+        expected = [
+            [{"input_id": 1, "input_text": "a"}, {"input_id": 2, "input_text": "b"}],
+            [{"input_id": 3, "input_text": "c"}],
+        ]
+        assert list(chunks) == expected
+        assert list(chunks) == expected
+
+    def test_names_of_the_keys(self):
+        chunks = DataFrameIterator(
+            self.frame, "key", "words", formatted_id_col="id", formatted_text_col="text"
+        )
+        assert next(iter(chunks))[0] == {"id": 1, "text": "a"}
+
+    def test_empty(self):
+        chunks = DataFrameIterator(self.frame.iloc[:0], "key", "words")
+        assert (len(chunks), list(chunks)) == (0, [])
+
+    def test_bad_arguments(self):
+        with pytest.raises(UsageError, match=r"no column 'id': it has 'key', 'words'"):
+            DataFrameIterator(self.frame, "id", "words")
+        with pytest.raises(UsageError, match="at least 1"):
+            DataFrameIterator(self.frame, "key", "words", chunk_size=0)

@@ -1,0 +1,81 @@
+"""What the pages show is true: the queries run, the code parses."""
+
+import ast
+import re
+import sqlite3
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page, language):
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+QUERIES = blocks(ROOT / "docs" / "cache_file.md", "sql")
+
+
+@pytest.fixture
+def cache_file(tmp_path):
+    """A cache with two tasks over the same texts, one row of which failed."""
+    import pandas_genai
+    from pandas_genai.testing import LoopbackProvider
+
+    path = tmp_path / "answers.sqlite"
+    df = pd.DataFrame({"text": ["good day", "bad day", "good night", "unspeakable"]})
+    tones = {"tone": ["good", "bad", "mixed"]}
+
+    def rule(text):
+        return {"tone": text.split()[0]}  # "unspeakable" is no label: that row fails
+
+    with LoopbackProvider(rule) as provider:
+        for prompt in ("Which tone?", "Which tone, all in all?"):
+            with pytest.warns(pandas_genai.RowsFailedWarning):
+                df.genai.extract(
+                    prompt,
+                    tones,
+                    model="gpt-6-luna",
+                    base_url=provider.openai_url,
+                    api_key="k",
+                    cache=path,
+                    progress=False,
+                )
+    return path
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_of_the_page_answers(cache_file, query):
+    connection = sqlite3.connect(cache_file)
+    try:
+        answer = pd.read_sql(query, connection)
+    finally:
+        connection.close()
+    assert len(answer) >= 1
+    assert answer.notna().any().any()
+
+
+def test_the_page_names_every_column_of_every_table(cache_file):
+    text = (ROOT / "docs" / "cache_file.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)`", text))
+    connection = sqlite3.connect(cache_file)
+    try:
+        tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        columns = {
+            (table, column[1])
+            for (table,) in tables.fetchall()
+            for column in connection.execute(f"PRAGMA table_info({table})").fetchall()
+        }
+    finally:
+        connection.close()
+    assert {entry for entry in columns if not set(entry) <= named} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_on_a_page_parses(page):
+    for code in blocks(page, "python"):
+        ast.parse(code)

@@ -1,0 +1,221 @@
+"""What must hold of the repository as a whole."""
+
+import ast
+import itertools
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TOP_LEVEL = {"src", "notebooks", "tests", "docs", "pyproject.toml", "README.md", "LICENSE"}
+
+# The brackets keep this file from finding itself.
+PRIVATE = {
+    "a private path": r"(?<![\w.])/(?:wor[k]|hom[e]/\w+|roo[t]|tm[p]/\w)/|[A-Z]:\\Users\\\w",
+    "a key": r"\b(?:s[k]-(?:ant-|proj-)?[\w-]{40,}|gh[p]_\w{20,}|h[f]_\w{30,}|AKI[A]\w{16})",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KE[Y]-----",
+    "a registry's host": r"(?:pypi|pythonhosted)\.or[g]|npmjs\.(?:or[g]|co[m])|deb\.debian\.or[g]",
+}
+
+EXPORTED = {
+    "CacheError",
+    "CallError",
+    "CredentialsError",
+    "DataFrameIterator",
+    "GenaiError",
+    "LocalModelError",
+    "RowError",
+    "RowsFailedError",
+    "RowsFailedWarning",
+    "SchemaError",
+    "Settings",
+    "SplitError",
+    "SqliteCache",
+    "StopRunError",
+    "Stopped",
+    "UsageError",
+    "WaitError",
+    "compute_prompt_hash",
+    "extract_df",
+    "genai",
+    "retry_api_call",
+    "runs",
+}
+
+
+def repository_files():
+    """Every file that git has or would take; outside a clone, every file of the known folders."""
+    git = shutil.which("git")
+    if git and (ROOT / ".git").exists():
+        listed = subprocess.run(
+            [git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split("\0")
+        return [ROOT / name for name in listed if name and (ROOT / name).is_file()]
+    kept = [ROOT / name for name in TOP_LEVEL]
+    inside = [path for top in kept if top.is_dir() for path in top.rglob("*") if path.is_file()]
+    return [path for path in inside if "__pycache__" not in path.parts] + [
+        path for path in kept if path.is_file()
+    ]
+
+
+def own_text(path):
+    """The text of a file that we wrote; data of others may hold whatever they wrote."""
+    if path.suffix in {".csv", ".png", ".gguf"} or path.parent.name == "specs":
+        return ""
+    return path.read_text(encoding="utf-8")
+
+
+def test_nothing_private_is_in_the_repository():
+    patterns = dict(PRIVATE)
+    host = socket.gethostname()
+    if len(host) > 6 and host != "localhost":
+        patterns["this machine's name"] = re.escape(host)
+    found = [
+        f"{path.relative_to(ROOT)}: {what}: {match.group()}"
+        for path in repository_files()
+        for what, pattern in patterns.items()
+        for match in re.finditer(pattern, own_text(path))
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("cd /wor" + "k/main", "a private path"),
+        ("open('/roo" + "t/x')", "a private path"),
+        ("s" + "k-proj-" + "a1B2" * 12, "a key"),
+        ("s" + "k-ant-" + "a1B2" * 12, "a key"),
+        ("https://pypi" + ".org/simple", "a registry's host"),
+    ],
+)
+def test_what_is_private_would_be_found(text, what):
+    assert re.search(PRIVATE[what], text)
+
+
+def test_the_top_level_holds_what_the_design_names():
+    tops = {path.relative_to(ROOT).parts[0] for path in repository_files()}
+    assert {top for top in tops if not top.startswith(".")} <= TOP_LEVEL
+
+
+def test_every_ignore_in_the_configuration_has_a_reason():
+    lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    bare = [
+        line
+        for before, line in itertools.pairwise(lines)
+        if re.match(r'\s+"(?:[A-Z]+\d*|(?:ignore|default|once):.*)",', line)
+        and "#" not in line
+        and not before.lstrip().startswith("#")
+    ]
+    assert not bare
+    filters = tomllib.loads("\n".join(lines))["tool"]["pytest"]["filterwarnings"]
+    assert filters[0] == "error"
+
+
+def test_every_ignore_in_the_code_has_a_reason():
+    exempt = re.compile(r"#\s*(?:noqa|type:\s*ignore|pragma:\s*no)")
+    with_reason = re.compile(
+        r"#\s*(?:noqa:\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*|type:\s*ignore\[[\w,\s-]+\]"
+        r"|pragma:\s*no (?:cover|branch))\W+\w+"
+    )
+    bare = []
+    for path in (ROOT / "src").rglob("*.py"):
+        lines = ["", *path.read_text(encoding="utf-8").splitlines()]
+        bare += [
+            f"{path.relative_to(ROOT)}: {line.strip()}"
+            for before, line in itertools.pairwise(lines)
+            if exempt.search(line)
+            and not with_reason.search(line)
+            and not before.lstrip().startswith("#")
+        ]
+    assert not bare
+
+
+def test_the_readme_has_the_two_commands():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    start = r"^python3 -m venv \.venv && \.venv/bin/pip install -e '\.\[local%s\]' && "
+    demo = re.findall(start % "" + r"\.venv/bin/python -m pandas_genai demo$", text, re.MULTILINE)
+    tests = re.findall(start % ",test" + r"\.venv/bin/python -m pytest$", text, re.MULTILINE)
+    assert (len(demo), len(tests)) == (1, 1)
+
+
+def test_links_between_the_pages_lead_somewhere():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    broken = [
+        f"{page.name}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert not broken
+
+
+def test_exported_names_are_these():
+    import pandas_genai
+
+    assert set(pandas_genai.__all__) == EXPORTED
+    assert pandas_genai.__all__ == sorted(pandas_genai.__all__)
+    assert all(hasattr(pandas_genai, name) for name in EXPORTED)
+
+
+LOOK = """
+import logging, os, sys, threading, warnings
+import pandas
+before = (dict(os.environ), list(warnings.filters), logging.root.level, list(logging.root.handlers),
+          sys.excepthook, threading.active_count())
+import pandas_genai
+after = (dict(os.environ), list(warnings.filters), logging.root.level, list(logging.root.handlers),
+         sys.excepthook, threading.active_count())
+assert before == after, (before, after)
+heavy = {"openai", "anthropic", "httpx2", "tqdm", "ipywidgets", "IPython", "genai_prices",
+         "xllamacpp", "huggingface_hub", "pandas_genai.testing"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+assert hasattr(pandas.DataFrame, "genai") and hasattr(pandas.Series, "genai")
+"""
+
+
+@pytest.mark.parametrize("extra", [{}, {"MAX_WORKERS": "many", "DEFAULT_BACKEND": "nobody"}])
+def test_importing_changes_nothing(tmp_path, monkeypatch, extra):
+    for name, value in extra.items():
+        monkeypatch.setenv(name, value)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LOOK], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
+    from hatchling.builders.wheel import WheelBuilder
+
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "pandas_genai/py.typed" in names
+    inside = [name for name in names if ".dist-info/" not in name]
+    assert all(name.startswith("pandas_genai/") for name in inside)
+    source = ROOT / "src" / "pandas_genai"
+    data = {path for path in source.rglob("*") if path.suffix in {".csv", ".md", ".json"}}
+    assert {str(path.relative_to(source.parent)) for path in data} <= set(inside)
+
+
+def test_no_library_module_prints():
+    printing = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in (ROOT / "src" / "pandas_genai").rglob("*.py")
+        if path.name != "__main__.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
+    ]
+    assert not printing

@@ -1,0 +1,62 @@
+"""The contract on imports holds, and would not hold if somebody broke it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A copy of the package and its contracts, to be damaged."""
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+    return tmp_path / "src" / "pandas_genai"
+
+
+def lint(house):
+    command = (
+        "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", command, "--config", "../pyproject.toml", "--no-cache"],
+        cwd=house.parent,
+        env={**os.environ, "PYTHONPATH": str(house.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_house_stands(house):
+    done = lint(house)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("stray.py", "room = 'that no layer names'"),
+        ("task/damage.py", "from pandas_genai import storage"),
+        ("live/damage.py", "from pandas_genai.notebook import damage"),
+        ("storage/damage.py", "from pandas_genai import providers"),
+        ("providers/damage.py", "from pandas_genai import storage"),
+        ("testing/damage.py", "from pandas_genai import errors"),
+        ("report/damage.py", "from pandas_genai import testing"),
+        ("live/damage.py", "import openai"),
+        ("storage/damage.py", "def later():\n    from anthropic import Anthropic"),
+        ("live/damage.py", "from tqdm.auto import tqdm"),
+        ("report/damage.py", "import ipywidgets"),
+    ],
+)
+def test_damage_is_seen(house, where, line):
+    (house / "notebook" / "damage.py").write_text("")
+    (house / where).write_text(line + "\n")
+    done = lint(house)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "BROKEN" in done.stdout or "not listed" in done.stdout
