@@ -184,6 +184,6 @@ def test_no_key_is_left_anywhere(tmp_path, caplog, capfd):
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     shown = caplog.text + repr(caught.value) + str(out.genai.report) + repr(out.attrs)
     shown += "".join(capfd.readouterr())
-    assert b"genai" in written
+    assert b"SQLite" in written
     assert KEY.encode() not in written
     assert KEY not in shown

@@ -16,8 +16,9 @@ from pandas_genai.errors import GenaiError, Stopped
 
 ROWS = 20
 PROMPT = (
-    "The text is the beginning of a statement of the Federal Open Market Committee. "
-    "What did the Committee do with its target for the federal funds rate?"
+    "Read the FOMC statement. Did the Committee raise, lower or hold (keep unchanged) its target "
+    "for the federal funds rate? If the text announces no decision on the rate, answer "
+    "no_rate_decision."
 )
 ACTIONS = ["raise", "lower", "hold", "no_rate_decision"]
 OPENING = 500

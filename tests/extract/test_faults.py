@@ -95,6 +95,16 @@ def test_how_often_a_row_alone_is_asked(extract, kind, most):
     assert out.genai.errors["attempts"].tolist() == [most]
 
 
+@pytest.mark.parametrize("kind", ["truncated", "refusal", "bad_request"])
+def test_a_row_that_is_alone_for_another_reason_gets_another_chance(extract, frame_of, kind):
+    """Left out of the first reply, it is asked alone; one bad answer there is bad luck."""
+    faults = [Fault("missing", calls={1}), Fault(kind, calls={2})]
+    with LoopbackProvider(echo, faults=faults) as provider:
+        out = extract(frame_of(5), provider, SCHEMA)
+    assert all_right(frame_of(5), out)
+    assert provider.ledger.calls == 3
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     "kind",

@@ -34,6 +34,14 @@ def test_the_shuffle_is_the_same_each_time_and_spreads_neighbours():
     assert together < 10
 
 
+def test_any_chunk_may_come_first():
+    texts = [f"t{number}" for number in range(23)]
+    rows = distinct_rows(texts)
+    turned = list(plan_chunks(rows, range(23), texts, 5, first=7))
+    straight = planned(texts)
+    assert turned == straight[2:] + straight[:2]
+
+
 def test_tokens_are_short_opaque_and_differ():
     for chunk in planned([f"t{number}" for number in range(500)], chunk_size=50):
         tokens = [row.token for row in chunk.rows]
@@ -52,7 +60,7 @@ def test_the_last_round_asks_each_row_alone(size):
     rows = tuple(Row(str(number), str(number), "t", number) for number in range(size))
     chunks = [Chunk(rows)]
     for number in range(1, MAX_ROUNDS + 1):
-        chunks = [heir for chunk in chunks for heir in chunk.again(chunk.rows)]
+        chunks = [heir for chunk in chunks for heir in chunk.again(chunk.rows, "r")]
         assert sum(len(chunk.rows) for chunk in chunks) == size
         assert {chunk.round for chunk in chunks} == {number}
         assert {chunk.attempts for chunk in chunks} == {number}
@@ -61,7 +69,7 @@ def test_the_last_round_asks_each_row_alone(size):
 
 def test_a_chunk_that_only_waited_stays_whole():
     rows = tuple(Row(str(number), str(number), "t", number) for number in range(5))
-    assert [len(chunk.rows) for chunk in Chunk(rows).again(rows, whole=True)] == [5]
+    assert [len(chunk.rows) for chunk in Chunk(rows).again(rows, "r", whole=True)] == [5]
 
 
 def test_distinct_rows():

@@ -197,8 +197,7 @@ class Pool:
         self._bill(reply.usage, reply.model)
         self._note_answer(useful=bool(reply.accepted))
         if reply.accepted:
-            rows = _copies(row for row in chunk.rows if row.key in reply.accepted)
-            self._save(chunk, reply, self._saved(rows))
+            self._keep(chunk, reply)
         return self._ask_again(
             chunk, [row for row in chunk.rows if row.key in reply.refused], reply, attempts
         )
@@ -242,14 +241,24 @@ class Pool:
         if self.pacer.answered() and self._source is not None:
             self._source.wake()
 
-    def _saved(self, rows: int) -> Callable[[Exception | None], None]:
+    def _keep(self, chunk: Chunk, reply: Reply) -> None:
+        """Save what was accepted, and wait until it is on disk.
+
+        A worker asks nothing new before that, so that a kill loses no more than one chunk of
+        each worker; the writer commits what all of them wait for in one transaction.
+        """
+        rows = _copies(row for row in chunk.rows if row.key in reply.accepted)
+        on_disk = threading.Event()
+
         def done(error: Exception | None) -> None:
             if error is None:
                 self.tally.saved(rows)
             else:
                 self._fail(error)
+            on_disk.set()
 
-        return done
+        self._save(chunk, reply, done)
+        on_disk.wait()
 
     def _cope(self, chunk: Chunk, error: CallError, attempts: int) -> list[Chunk]:
         """Do what the error's class says."""
@@ -268,7 +277,8 @@ class Pool:
             return self._ask_again(chunk, rows, reply, attempts, whole=True)
         if isinstance(error, RowError) and len(rows) == 1:
             self._note_refused(error)
-            return self._give_up(chunk, rows, reply, attempts)
+            if chunk.reason in (None, error.reason):
+                return self._give_up(chunk, rows, reply, attempts)
         if not isinstance(error, (RowError, SplitError)):
             raise error
         return self._ask_again(chunk, rows, reply, attempts)
@@ -307,7 +317,8 @@ class Pool:
             return []
         if chunk.round >= MAX_ROUNDS:
             return self._give_up(chunk, rows, reply, attempts)
-        return chunk.again(rows, whole=whole, attempts=attempts)
+        reason = reply.refused[rows[0].key].reason
+        return chunk.again(rows, reason, whole=whole, attempts=attempts)
 
     def _give_up(self, chunk: Chunk, rows: list[Row], reply: Reply, attempts: int) -> list[Chunk]:
         spent = chunk.attempts + attempts

@@ -50,7 +50,7 @@ class Work:
     chunk_size : int
         Rows a call.
     run_id : str
-        Identity of the run.
+        Identity of the run, hexadecimal.
     settled : Progress
         The rows that need no call.
     fresh : bool
@@ -150,7 +150,10 @@ class Session:
         )
         work = self.work
         try:
-            self._pool.start(plan_chunks(work.rows, work.wanted, work.texts, work.chunk_size))
+            first = int(work.run_id, 16)
+            self._pool.start(
+                plan_chunks(work.rows, work.wanted, work.texts, work.chunk_size, first=first)
+            )
             self._watch(observer)
         except KeyboardInterrupt:
             self._leave("stopped", None)

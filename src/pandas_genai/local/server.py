@@ -44,9 +44,9 @@ class Server:
 
     def __init__(self, path: Path, threads: int, parallel: int) -> None:
         self.pid = os.getpid()
-        self._log = tempfile.TemporaryFile("w+b")
+        self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - lives as long as the child
         numbers = map(str, (threads, parallel, CONTEXT))
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own script, without a shell
             [sys.executable, str(_CHILD), str(path), LOCAL_MODEL, *numbers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

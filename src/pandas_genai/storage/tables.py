@@ -122,16 +122,13 @@ def kind_of(connection: sqlite3.Connection, name: str) -> Kind:
     CacheError
         If it belongs to another program or to a newer version.
     """
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    tables = {
-        table
-        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        if not table.startswith("sqlite_")
-    }
-    columns = {
-        column for (column,) in connection.execute("SELECT name FROM pragma_table_info('results')")
-    }
+    with _one_moment(connection):
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = {table for (table,) in names if not table.startswith("sqlite_")}
+        names = connection.execute("SELECT name FROM pragma_table_info('results')")
+        columns = {column for (column,) in names}
     if version > VERSION and (application == APPLICATION_ID or not tables - _OUR_NAMES):
         raise newer(name, version)
     if application == APPLICATION_ID and version == VERSION:

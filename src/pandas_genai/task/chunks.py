@@ -60,13 +60,18 @@ class Chunk:
         How often these rows were asked before.
     attempts : int, default 0
         HTTP requests already spent on these rows.
+    reason : str, optional
+        Why they are asked again: the same reason once more is believed of a row alone.
     """
 
     rows: tuple[Row, ...]
     round: int = 0
     attempts: int = 0
+    reason: str | None = None
 
-    def again(self, rows: Sequence[Row], *, whole: bool = False, attempts: int = 1) -> list[Chunk]:
+    def again(
+        self, rows: Sequence[Row], reason: str, *, whole: bool = False, attempts: int = 1
+    ) -> list[Chunk]:
         """Chunks in which some of the rows are asked once more.
 
         The size falls geometrically, so that the last round asks each row alone whatever the
@@ -77,13 +82,20 @@ class Chunk:
         if len(self.rows) > 1 and not whole:
             size = min(size, len(self.rows) - 1)
         return [
-            Chunk(tuple(rows[start : start + size]), self.round + 1, self.attempts + attempts)
+            Chunk(
+                tuple(rows[start : start + size]), self.round + 1, self.attempts + attempts, reason
+            )
             for start in range(0, len(rows), size)
         ]
 
 
 def plan_chunks(
-    rows: Rows, wanted: Sequence[int], texts: Sequence[str | None], chunk_size: int
+    rows: Rows,
+    wanted: Sequence[int],
+    texts: Sequence[str | None],
+    chunk_size: int,
+    *,
+    first: int = 0,
 ) -> Iterator[Chunk]:
     """Shuffle distinct rows and cut them into chunks, one at a time.
 
@@ -100,9 +112,14 @@ def plan_chunks(
         The texts of all rows of the input.
     chunk_size : int
         Rows a chunk.
+    first : int, default 0
+        Which chunk comes first, the others after it in a circle: two kernels with the same work
+        begin at different ends and find each other's answers.
     """
     order = np.random.default_rng(_SHUFFLE_SEED).permutation(len(wanted))
-    for start in range(0, len(order), chunk_size):
+    count = math.ceil(len(order) / chunk_size)
+    for number in range(count):
+        start = (first + number) % count * chunk_size
         picked = [wanted[i] for i in order[start : start + chunk_size]]
         tokens = _tokens([rows.keys[i] for i in picked])
         yield Chunk(
