@@ -197,7 +197,7 @@ class FrameAccessor(_Texts):
         >>> df = pd.DataFrame({"text": ["Great people."]})
         >>> request, = df.genai.preview("Tone?", ["good", "bad"])
         >>> request["body"]["messages"][1]["content"]
-        '[{"input_id": "bywip", "input_text": "Great people."}]'
+        '[{"input_id": "2j2h2", "input_text": "Great people."}]'
         """
         question = Question(prompt, schema, model, backend, base_url, None, client, params)
         manner = Manner(chunk_size)

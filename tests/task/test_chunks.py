@@ -60,7 +60,7 @@ def test_the_last_round_asks_each_row_alone(size):
     rows = tuple(Row(str(number), str(number), "t", number) for number in range(size))
     chunks = [Chunk(rows)]
     for number in range(1, MAX_ROUNDS + 1):
-        chunks = [heir for chunk in chunks for heir in chunk.again(chunk.rows, "r")]
+        chunks = [heir for chunk in chunks for heir in chunk.again(chunk.rows)]
         assert sum(len(chunk.rows) for chunk in chunks) == size
         assert {chunk.round for chunk in chunks} == {number}
         assert {chunk.attempts for chunk in chunks} == {number}
@@ -69,7 +69,7 @@ def test_the_last_round_asks_each_row_alone(size):
 
 def test_a_chunk_that_only_waited_stays_whole():
     rows = tuple(Row(str(number), str(number), "t", number) for number in range(5))
-    assert [len(chunk.rows) for chunk in Chunk(rows).again(rows, "r", whole=True)] == [5]
+    assert [len(chunk.rows) for chunk in Chunk(rows).again(rows, whole=True)] == [5]
 
 
 def test_distinct_rows():

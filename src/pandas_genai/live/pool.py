@@ -277,7 +277,7 @@ class Pool:
             return self._ask_again(chunk, rows, reply, attempts, whole=True)
         if isinstance(error, RowError) and len(rows) == 1:
             self._note_refused(error)
-            if chunk.reason in (None, error.reason):
+            if chunk.round == 0:
                 return self._give_up(chunk, rows, reply, attempts)
         if not isinstance(error, (RowError, SplitError)):
             raise error
@@ -317,8 +317,7 @@ class Pool:
             return []
         if chunk.round >= MAX_ROUNDS:
             return self._give_up(chunk, rows, reply, attempts)
-        reason = reply.refused[rows[0].key].reason
-        return chunk.again(rows, reason, whole=whole, attempts=attempts)
+        return chunk.again(rows, whole=whole, attempts=attempts)
 
     def _give_up(self, chunk: Chunk, rows: list[Row], reply: Reply, attempts: int) -> list[Chunk]:
         spent = chunk.attempts + attempts

@@ -162,10 +162,10 @@ def serve(
     LocalModelError
         If the extra is not installed, the weights cannot be had, or the server does not start.
 
-    Examples
-    --------
-    >>> with serve() as base_url:  # doctest: +SKIP
-    ...     df.genai.extract(prompt, schema, base_url=base_url, model="local-model")
+    Notes
+    -----
+    ``with local.serve() as base_url: df.genai.extract(..., base_url=base_url, model=local.MODEL)``
+    does what ``model="local"`` does, for as long as the block runs.
     """
     server = _started(path, threads, parallel, on_progress)
     try:

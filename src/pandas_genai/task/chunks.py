@@ -60,18 +60,13 @@ class Chunk:
         How often these rows were asked before.
     attempts : int, default 0
         HTTP requests already spent on these rows.
-    reason : str, optional
-        Why they are asked again: the same reason once more is believed of a row alone.
     """
 
     rows: tuple[Row, ...]
     round: int = 0
     attempts: int = 0
-    reason: str | None = None
 
-    def again(
-        self, rows: Sequence[Row], reason: str, *, whole: bool = False, attempts: int = 1
-    ) -> list[Chunk]:
+    def again(self, rows: Sequence[Row], *, whole: bool = False, attempts: int = 1) -> list[Chunk]:
         """Chunks in which some of the rows are asked once more.
 
         The size falls geometrically, so that the last round asks each row alone whatever the
@@ -82,9 +77,7 @@ class Chunk:
         if len(self.rows) > 1 and not whole:
             size = min(size, len(self.rows) - 1)
         return [
-            Chunk(
-                tuple(rows[start : start + size]), self.round + 1, self.attempts + attempts, reason
-            )
+            Chunk(tuple(rows[start : start + size]), self.round + 1, self.attempts + attempts)
             for start in range(0, len(rows), size)
         ]
 
