@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -110,6 +112,16 @@ def weights(weights_or_reason):
     if path is None:
         pytest.skip(reason)
     return path
+
+
+@pytest.fixture(scope="session")
+def specs():
+    """Both vendors' published schemas."""
+    path = Path(__file__).with_name("specs") / "validator.py"
+    spec = importlib.util.spec_from_file_location("spec_validator", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.spec_validator()
 
 
 @pytest.fixture

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
-
-VALIDATOR = Path(__file__).parents[1] / "specs" / "validator.py"
-
-
-@pytest.fixture(scope="session")
-def specs():
-    """Both vendors' published schemas."""
-    spec = importlib.util.spec_from_file_location("spec_validator", VALIDATOR)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.spec_validator()
 
 
 def user_message(texts):

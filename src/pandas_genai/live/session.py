@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pandas_genai.errors import Stopped
+from pandas_genai.errors import CacheError, Stopped
 from pandas_genai.live.pacing import Clock
 from pandas_genai.live.pool import Policy, Pool
 from pandas_genai.live.tally import Snapshot, Tally
@@ -24,6 +25,7 @@ __all__ = ["Session", "Work", "columns_of", "utc_now"]
 
 _GLANCE_S = 0.05
 _SHOW_EVERY_S = 0.2
+_RECORD_S = 0.5
 
 
 def utc_now() -> str:
@@ -199,7 +201,10 @@ class Session:
         """Give control back now; the threads end by themselves, and the last one tidies up."""
         self._pool.stop()
         self._end = {"status": status, "message": message}
-        self._record()
+        # Another program may hold the file for long; the user does not wait for that.
+        recording = threading.Thread(target=self._record, name="genai-record", daemon=True)
+        recording.start()
+        recording.join(_RECORD_S)
         with self._lock:
             self.left_behind = True
             idle = self._idle
@@ -209,7 +214,8 @@ class Session:
     def _record(self) -> None:
         tally = self._pool.tally
         columns = columns_of(tally.snapshot(), tally.models, self.work.settled)
-        self.cache.end_run(self.work.run_id, ended=utc_now(), **self._end, **columns)
+        with contextlib.suppress(CacheError):  # let go meanwhile, or held by another program
+            self.cache.end_run(self.work.run_id, ended=utc_now(), **self._end, **columns)
 
     def _on_idle(self) -> None:
         self._writer.close()
