@@ -17,14 +17,15 @@ MOST_TOKENS = 2048
 
 def end_with_parent() -> None:
     """End when the parent closes its end of the pipe, as it does however it dies."""
-    sys.stdin.read()
+    while os.read(0, 4096):
+        pass
     os._exit(0)
 
 
 def main(path: str, alias: str, threads: int, parallel: int, context: int) -> None:
     """Serve the model on loopback until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is meant for the parent
-    waiting = threading.Thread(target=end_with_parent)
+    waiting = threading.Thread(target=end_with_parent, daemon=True)
     waiting.start()
     import xllamacpp
 
