@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.errors import UsageError
-from pandas_genai.extract.run import CHUNK_SIZE, MAX_WORKERS, Extraction, Manner
+from pandas_genai.extract.manner import CHUNK_SIZE, MAX_WORKERS, Manner
+from pandas_genai.extract.run import Extraction
 from pandas_genai.providers.resolve import Question
 from pandas_genai.storage import SqliteCache
 from pandas_genai.task.text import series_text

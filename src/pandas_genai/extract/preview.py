@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from pandas_genai.errors import UsageError
-from pandas_genai.extract.run import Manner
+from pandas_genai.extract.manner import Manner
 from pandas_genai.providers.caller import request_body, wire_of
 from pandas_genai.providers.resolve import Question
 from pandas_genai.task.chunks import plan_chunks

@@ -6,21 +6,17 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
-from typing import Literal, TypeAlias
 
 import pandas as pd
 
 from pandas_genai import local
-from pandas_genai.errors import RowsFailedError, UsageError
-from pandas_genai.live.pacing import Clock
+from pandas_genai.errors import RowsFailedError
+from pandas_genai.extract.manner import Cache, Manner, open_cache
 from pandas_genai.live.pool import Policy
 from pandas_genai.live.session import Session, Work, columns_of, utc_now
 from pandas_genai.live.tally import Tally
 from pandas_genai.providers.caller import Caller
-from pandas_genai.providers.endpoints import ENDPOINTS, Endpoints
 from pandas_genai.providers.resolve import Question, Resolved
 from pandas_genai.providers.retry import ATTEMPTS, backoff
 from pandas_genai.report.failures import (
@@ -31,83 +27,20 @@ from pandas_genai.report.failures import (
     reasons_text,
     warn_of,
 )
-from pandas_genai.report.observer import Observer, Progress, Silent
+from pandas_genai.report.observer import Progress
 from pandas_genai.report.prices import pricer
 from pandas_genai.report.report import Report, remember
-from pandas_genai.settings import Default, load_settings
 from pandas_genai.storage import RunRecord, SqliteCache, TaskRecord
 from pandas_genai.task.frames import build_frame
 from pandas_genai.task.prompt import system_text
 from pandas_genai.task.rows import Rows, distinct_rows
 
-__all__ = ["ATTR", "CHUNK_SIZE", "MAX_WORKERS", "Cache", "Extraction", "Manner"]
+__all__ = ["ATTR", "Extraction"]
 
-Cache: TypeAlias = SqliteCache | str | Path | Literal[False]
-
-CHUNK_SIZE: int = Default(5)
-MAX_WORKERS: int = Default(20)
 ATTR = "pandas_genai_run"
 """The key of ``DataFrame.attrs`` that holds the id of the run."""
 
 _BLOCK = 9_000
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How a question is asked.
-
-    Parameters
-    ----------
-    chunk_size, max_workers : int
-        Rows a call, and calls at once.
-    fresh : bool
-        Whether to ask again what the cache has.
-    on_error : {"keep", "raise"}
-        What to do about failed rows once all is done.
-    observer : Observer
-        Who watches.
-    clock : Clock
-        Time; tests give their own.
-    endpoints : Endpoints
-        What the process knows of endpoints.
-    """
-
-    chunk_size: int = CHUNK_SIZE
-    max_workers: int = MAX_WORKERS
-    fresh: bool = False
-    on_error: Literal["keep", "raise"] = "keep"
-    observer: Observer = field(default_factory=Silent)
-    clock: Clock = field(default_factory=Clock)
-    endpoints: Endpoints = ENDPOINTS
-
-    def __post_init__(self) -> None:
-        for name in ("chunk_size", "max_workers"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UsageError(f"{name}= must be a whole number of at least 1, not {value!r}.")
-        if self.on_error not in ("keep", "raise"):
-            raise UsageError(f"on_error= must be 'keep' or 'raise', not {self.on_error!r}.")
-
-    def sizes(self, *, is_local: bool) -> tuple[int, int]:
-        """Return chunk size and workers; where nobody chose, the settings or the model decide.
-
-        The embedded model answers one row a call faster than a packed chunk, and one call at a
-        time.
-        """
-        chosen = []
-        for name, for_local in (("chunk_size", 1), ("max_workers", 1)):
-            value = getattr(self, name)
-            if isinstance(value, Default):
-                value = for_local if is_local else getattr(load_settings(), name)
-            chosen.append(value)
-        return chosen[0], chosen[1]
-
-
-def open_cache(cache: Cache) -> tuple[SqliteCache, bool]:
-    """Return an open cache, and whether it is ours to close; False is memory only."""
-    if isinstance(cache, SqliteCache):
-        return cache, False
-    return SqliteCache(None if cache is False else cache), True
 
 
 class Extraction:

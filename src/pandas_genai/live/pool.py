@@ -11,6 +11,7 @@ from typing import Protocol
 import tenacity
 
 from pandas_genai.errors import CallError, RowError, SplitError, StopRunError, WaitError
+from pandas_genai.live.breaker import Breaker
 from pandas_genai.live.pacing import Clock, Pacer
 from pandas_genai.live.source import Source
 from pandas_genai.live.tally import Tally
@@ -20,12 +21,6 @@ from pandas_genai.task.reply import Failure, Refusal, Reply, Usage
 __all__ = ["Policy", "Pool", "Save"]
 
 _log = logging.getLogger("pandas_genai")
-
-_SILENT_CALLS = 10
-"""Calls that fail one after the other, each after all its attempts, before the run stops."""
-
-_REFUSED_ROWS = 10
-"""Rows refused each for itself before anything was answered, before the run stops."""
 
 
 class Save(Protocol):
@@ -104,9 +99,7 @@ class Pool:
         self.tally = Tally()
         self._lock = threading.Lock()
         self._fatal: BaseException | None = None
-        self._silent = 0
-        self._refused = 0
-        self._any_answer = False
+        self._breaker = Breaker(policy.attempts)
         self._left = 0
         self._ended = threading.Event()
         self._source: Source | None = None
@@ -235,9 +228,7 @@ class Pool:
         self.tally.billed(usage, model, self._price(usage, model))
 
     def _note_answer(self, *, useful: bool) -> None:
-        with self._lock:
-            self._silent = 0
-            self._any_answer = self._any_answer or useful
+        self._breaker.answered(useful=useful)
         if self.pacer.answered() and self._source is not None:
             self._source.wake()
 
@@ -273,42 +264,15 @@ class Pool:
         if isinstance(error, WaitError):
             if self._stop.is_set():
                 return []
-            self._note_silence(error)
+            self._breaker.silent(error)
             return self._ask_again(chunk, rows, reply, attempts, whole=True)
         if isinstance(error, RowError) and len(rows) == 1:
-            self._note_refused(error)
+            self._breaker.refused(error)
             if chunk.round == 0:
                 return self._give_up(chunk, rows, reply, attempts)
         if not isinstance(error, (RowError, SplitError)):
             raise error
         return self._ask_again(chunk, rows, reply, attempts)
-
-    def _note_silence(self, error: WaitError) -> None:
-        """Stop the run when the provider does not answer at all."""
-        with self._lock:
-            self._silent += 1
-            silent, ever = self._silent, self._any_answer
-        if silent >= _SILENT_CALLS or not ever:
-            calls = f"{silent} calls in a row" if silent > 1 else "The first call"
-            raise StopRunError(
-                f"{calls} failed after {self._policy.attempts} attempts each: {error}",
-                reason=error.reason,
-                request_id=error.request_id,
-            ) from error
-
-    def _note_refused(self, error: RowError) -> None:
-        """Stop the run when nothing but refusals of the request itself came back."""
-        with self._lock:
-            if self._any_answer or error.reason != "bad request":
-                return
-            self._refused += 1
-            refused = self._refused
-        if refused >= _REFUSED_ROWS:
-            raise StopRunError(
-                f"The first {refused} rows were refused, each for itself: {error}",
-                reason=error.reason,
-                request_id=error.request_id,
-            )
 
     def _ask_again(
         self, chunk: Chunk, rows: list[Row], reply: Reply, attempts: int, *, whole: bool = False

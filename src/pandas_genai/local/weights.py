@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import stat
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from pandas_genai.errors import LocalModelError
 from pandas_genai.local.sources import Hub, Pin, Source, Wheels
-from pandas_genai.storage import atomic_write
+from pandas_genai.local.verified import remember, verified
 
 __all__ = ["PIN", "SOURCES", "Download", "weights"]
 
@@ -130,20 +129,20 @@ def weights(
         path = Path(named).expanduser()
         if not path.is_file():
             raise LocalModelError(f"{_VARIABLE}={named!r} is no file: correct or unset it.")
-        if not _verified(path, pin, directory):
+        if not verified(path, pin, directory):
             raise LocalModelError(
                 f"{_VARIABLE}={named!r} is not {pin.name}: its SHA-256 is not {pin.sha256}. "
                 "Name the right file or unset the variable."
             )
         return path
     target = directory / pin.name
-    if _verified(target, pin, directory):
+    if verified(target, pin, directory):
         return target
     directory.mkdir(parents=True, exist_ok=True)
     with _only_one(directory / f"{pin.name}.lock"):
-        if not _verified(target, pin, directory):
+        if not verified(target, pin, directory):
             _fetch(target, pin, sources, on_progress or _tell_nobody)
-            _remember(target, directory, pin.sha256)
+            remember(target, directory, pin.sha256)
     return target
 
 
@@ -176,37 +175,6 @@ def _only_one(path: Path) -> Iterator[None]:
         raise extra_missing("filelock") from error
     with filelock.FileLock(path):
         yield
-
-
-def _verified(path: Path, pin: Pin, directory: Path) -> bool:
-    """Whether a file has the pinned bytes; computed once for each state of the file."""
-    try:
-        state = path.stat()
-    except OSError:
-        return False
-    if state.st_size != pin.size:
-        return False
-    if _remembered(directory).get(str(path.resolve())) == [state.st_mtime_ns, pin.sha256]:
-        return True
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != pin.sha256:
-            return False
-    _remember(path, directory, pin.sha256)
-    return True
-
-
-def _remembered(directory: Path) -> dict[str, list[object]]:
-    try:
-        found: dict[str, list[object]] = json.loads((directory / "verified.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found
-
-
-def _remember(path: Path, directory: Path, sha256: str) -> None:
-    known = _remembered(directory) | {str(path.resolve()): [path.stat().st_mtime_ns, sha256]}
-    directory.mkdir(parents=True, exist_ok=True)
-    atomic_write(directory / "verified.json", json.dumps(known))
 
 
 def _fetch(target: Path, pin: Pin, sources: Sequence[Source], tell: OnProgress) -> None:

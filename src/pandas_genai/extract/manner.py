@@ -1,0 +1,79 @@
+"""How a question is asked, and where its answers are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pandas_genai.errors import UsageError
+from pandas_genai.live.pacing import Clock
+from pandas_genai.providers.endpoints import ENDPOINTS, Endpoints
+from pandas_genai.report.observer import Observer, Silent
+from pandas_genai.settings import Default, load_settings
+from pandas_genai.storage import SqliteCache
+
+__all__ = ["CHUNK_SIZE", "MAX_WORKERS", "Cache", "Manner", "open_cache"]
+
+Cache: TypeAlias = SqliteCache | str | Path | Literal[False]
+
+CHUNK_SIZE: int = Default(5)
+MAX_WORKERS: int = Default(20)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a question is asked.
+
+    Parameters
+    ----------
+    chunk_size, max_workers : int
+        Rows a call, and calls at once.
+    fresh : bool
+        Whether to ask again what the cache has.
+    on_error : {"keep", "raise"}
+        What to do about failed rows once all is done.
+    observer : Observer
+        Who watches.
+    clock : Clock
+        Time; tests give their own.
+    endpoints : Endpoints
+        What the process knows of endpoints.
+    """
+
+    chunk_size: int = CHUNK_SIZE
+    max_workers: int = MAX_WORKERS
+    fresh: bool = False
+    on_error: Literal["keep", "raise"] = "keep"
+    observer: Observer = field(default_factory=Silent)
+    clock: Clock = field(default_factory=Clock)
+    endpoints: Endpoints = ENDPOINTS
+
+    def __post_init__(self) -> None:
+        for name in ("chunk_size", "max_workers"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise UsageError(f"{name}= must be a whole number of at least 1, not {value!r}.")
+        if self.on_error not in ("keep", "raise"):
+            raise UsageError(f"on_error= must be 'keep' or 'raise', not {self.on_error!r}.")
+
+    def sizes(self, *, is_local: bool) -> tuple[int, int]:
+        """Return chunk size and workers; where nobody chose, the settings or the model decide.
+
+        The embedded model answers one row a call faster than a packed chunk, and one call at a
+        time.
+        """
+        chosen = []
+        for name, for_local in (("chunk_size", 1), ("max_workers", 1)):
+            value = getattr(self, name)
+            if isinstance(value, Default):
+                value = for_local if is_local else getattr(load_settings(), name)
+            chosen.append(value)
+        return chosen[0], chosen[1]
+
+
+def open_cache(cache: Cache) -> tuple[SqliteCache, bool]:
+    """Return an open cache, and whether it is ours to close; False is memory only."""
+    if isinstance(cache, SqliteCache):
+        return cache, False
+    return SqliteCache(None if cache is False else cache), True
