@@ -50,6 +50,7 @@ def test_the_signature_is_the_promised_one():
         {"prompt": " "},
         {"base_url": "nowhere"},
         {"backend": "x"},
+        {"cache": True},
         {"schema": {"counts": dict[str, int]}},
     ],
 )
@@ -168,3 +169,12 @@ def test_the_settings_decide_where_nobody_chose(frame, monkeypatch):
     monkeypatch.setenv("CHUNK_SIZE", "1")
     assert len(frame.genai.preview("Tone?", LABELS, n=9)) == 2
     assert len(frame.genai.preview("Tone?", LABELS, n=9, chunk_size=5)) == 1
+
+
+def test_a_closed_cache_says_so(frame):
+    cache = pandas_genai.SqliteCache(None)
+    cache.close()
+    with pytest.raises(pandas_genai.CacheError, match="closed"):
+        frame.genai.extract(
+            "Tone?", LABELS, cache=cache, base_url="http://127.0.0.1:1/v1", progress=False
+        )

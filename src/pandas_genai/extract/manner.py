@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pandas_genai.errors import UsageError
@@ -15,7 +15,7 @@ from pandas_genai.storage import SqliteCache
 
 __all__ = ["CHUNK_SIZE", "MAX_WORKERS", "Cache", "Manner", "open_cache"]
 
-Cache: TypeAlias = SqliteCache | str | Path | Literal[False]
+Cache: TypeAlias = SqliteCache | str | os.PathLike[str] | Literal[False]
 
 CHUNK_SIZE: int = Default(5)
 MAX_WORKERS: int = Default(20)
@@ -76,4 +76,8 @@ def open_cache(cache: Cache) -> tuple[SqliteCache, bool]:
     """Return an open cache, and whether it is ours to close; False is memory only."""
     if isinstance(cache, SqliteCache):
         return cache, False
+    if cache is not False and not isinstance(cache, (str, os.PathLike)):
+        raise UsageError(
+            f"cache= must be a path, a SqliteCache, or False for memory only, not {cache!r}."
+        )
     return SqliteCache(None if cache is False else cache), True

@@ -138,7 +138,6 @@ class Session:
         StopRunError
             If no request can succeed.
         """
-        self._writer = self.cache.writer()
         self._pool = Pool(
             self.ask,
             self._save,
@@ -150,6 +149,7 @@ class Session:
             known=self._known,
             on_idle=self._on_idle,
         )
+        self._writer = self.cache.writer()
         work = self.work
         try:
             first = int(work.run_id, 16)
