@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from pandas_genai import RowsFailedWarning
+from pandas_genai.live.pacing import Clock
 from pandas_genai.testing import Fault, LoopbackProvider
 
 
@@ -131,7 +132,7 @@ def test_what_another_kernel_answered_meanwhile_is_not_asked(extract, frame_of, 
             return echo(text)
 
         provider.rule = first_call
-        out = extract(frame, provider, {"answer": str}, cache=cache)
+        out = extract(frame, provider, {"answer": str}, cache=cache, clock=Clock())
     assert other.ledger.rows == 50
     assert provider.ledger.calls == 1
     assert out["answer"].tolist() == frame["text"].tolist()

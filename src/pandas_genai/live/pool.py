@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import tenacity
@@ -15,7 +14,7 @@ from pandas_genai.live.breaker import Breaker
 from pandas_genai.live.pacing import Clock, Pacer
 from pandas_genai.live.source import Source
 from pandas_genai.live.tally import Tally
-from pandas_genai.task.chunks import MAX_ROUNDS, Chunk, Row
+from pandas_genai.task.chunks import MAX_ROUNDS, Chunk, Row, copies_of
 from pandas_genai.task.reply import Failure, Refusal, Reply, Usage
 
 __all__ = ["Policy", "Pool", "Save"]
@@ -67,8 +66,6 @@ class Pool:
         Time.
     opened : bool
         Whether the endpoint answered this process before; if not, one call goes out alone.
-    known : callable
-        Which rows of a chunk were answered meanwhile, by another kernel or an earlier run.
     on_idle : callable
         Called by the last worker before it ends, also after ``stop``.
     """
@@ -83,7 +80,6 @@ class Pool:
         policy: Policy,
         clock: Clock,
         opened: bool,
-        known: Callable[[Chunk], set[str]],
         on_idle: Callable[[], None],
     ) -> None:
         self._ask = ask
@@ -92,7 +88,6 @@ class Pool:
         self._workers = workers
         self._policy = policy
         self._clock = clock
-        self._known = known
         self._on_idle = on_idle
         self._stop = threading.Event()
         self.pacer = Pacer(workers, clock, opened=opened)
@@ -166,12 +161,6 @@ class Pool:
 
     def _answer(self, chunk: Chunk) -> list[Chunk]:
         """Ask one chunk; return the chunks in which some of its rows must be asked again."""
-        found = self._known(chunk)
-        if found:
-            self.tally.saved(_copies(row for row in chunk.rows if row.key in found))
-            chunk = replace(chunk, rows=tuple(row for row in chunk.rows if row.key not in found))
-            if not chunk.rows:
-                return []
         attempts = 0
 
         def once() -> Reply:
@@ -238,7 +227,7 @@ class Pool:
         A worker asks nothing new before that, so that a kill loses no more than one chunk of
         each worker; the writer commits what all of them wait for in one transaction.
         """
-        rows = _copies(row for row in chunk.rows if row.key in reply.accepted)
+        rows = copies_of(row for row in chunk.rows if row.key in reply.accepted)
         on_disk = threading.Event()
 
         def done(error: Exception | None) -> None:
@@ -289,10 +278,6 @@ class Pool:
             [Failure(row, reply.refused[row.key], spent, reply.request_id) for row in rows]
         )
         return []
-
-
-def _copies(rows: Iterable[Row]) -> int:
-    return sum(row.copies for row in rows)
 
 
 class _AbandonedError(Exception):

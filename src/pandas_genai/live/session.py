@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 
 from pandas_genai.errors import CacheError, Stopped
 from pandas_genai.live.pacing import Clock
@@ -16,7 +18,7 @@ from pandas_genai.live.tally import Snapshot, Tally
 from pandas_genai.report.observer import Observer, Progress
 from pandas_genai.report.prices import Price
 from pandas_genai.storage import Answer, SqliteCache
-from pandas_genai.task.chunks import Chunk, plan_chunks
+from pandas_genai.task.chunks import Chunk, copies_of, plan_chunks
 from pandas_genai.task.reply import Reply, Usage
 from pandas_genai.task.rows import Rows
 from pandas_genai.task.task import Task
@@ -26,6 +28,8 @@ __all__ = ["Session", "Work", "columns_of", "utc_now"]
 _GLANCE_S = 0.05
 _SHOW_EVERY_S = 0.2
 _RECORD_S = 0.5
+_LOOK_AHEAD = 8
+_LOOKED_S = 0.05
 
 
 def utc_now() -> str:
@@ -146,16 +150,14 @@ class Session:
             policy=self.policy,
             clock=self.clock,
             opened=self.opened,
-            known=self._known,
             on_idle=self._on_idle,
         )
         self._writer = self.cache.writer()
         work = self.work
         try:
             first = int(work.run_id, 16)
-            self._pool.start(
-                plan_chunks(work.rows, work.wanted, work.texts, work.chunk_size, first=first)
-            )
+            chunks = plan_chunks(work.rows, work.wanted, work.texts, work.chunk_size, first=first)
+            self._pool.start(chunks if work.fresh else self._unanswered(chunks))
             self._watch(observer)
         except KeyboardInterrupt:
             self._leave("stopped", None)
@@ -228,10 +230,30 @@ class Session:
             self._record()
             self.let_go()
 
-    def _known(self, chunk: Chunk) -> set[str]:
-        if self.work.fresh:
-            return set()
-        keys = [row.key for row in chunk.rows]
+    def _unanswered(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Leave out what another kernel, or an earlier run, has answered meanwhile.
+
+        The cache is asked for several chunks at once, and again for those that were not handed
+        out soon after.
+        """
+        ahead: deque[Chunk] = deque()
+        while True:
+            ahead.extend(islice(chunks, _LOOK_AHEAD - len(ahead)))
+            if not ahead:
+                return
+            looked = self.clock.now()
+            known = self._known(ahead)
+            while ahead and self.clock.now() - looked < _LOOKED_S:
+                chunk = ahead.popleft()
+                rows = tuple(row for row in chunk.rows if row.key not in known)
+                if len(rows) < len(chunk.rows):
+                    gone = (row for row in chunk.rows if row.key in known)
+                    self._pool.tally.saved(copies_of(gone))
+                if rows:
+                    yield replace(chunk, rows=rows)
+
+    def _known(self, chunks: Iterable[Chunk]) -> set[str]:
+        keys = [row.key for chunk in chunks for row in chunk.rows]
         return self.cache.present(self.work.task.prompt_hash, keys)
 
     def _save(self, chunk: Chunk, reply: Reply, done: Callable[[Exception | None], None]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TypedDict
 
 from pandas_genai.task.reply import Usage
 
@@ -12,11 +11,6 @@ __all__ = ["Price", "pricer"]
 
 Price = Callable[[Usage, str], float | None]
 """From the usage of one call and the model that answered to US dollars; None where unknown."""
-
-
-class _Where(TypedDict, total=False):
-    provider_api_url: str
-    provider_id: str
 
 
 def pricer(*, backend: str, base_url: str, free: bool = False) -> Price:
@@ -50,21 +44,24 @@ def pricer(*, backend: str, base_url: str, free: bool = False) -> Price:
         return lambda usage, model: 0.0
 
     @functools.lru_cache(maxsize=64)
-    def where(model: str) -> _Where | None:
-        places: list[_Where] = [{"provider_api_url": base_url}, {"provider_id": backend}]
-        for found in places:
-            if _calculated(Usage(1, 0, 0, 1), model, found) is not None:
-                return found
-        return None
+    def provider(model: str) -> str | None:
+        """Whose prices count; by its id it is found twice as fast as by its address."""
+        import genai_prices
+
+        tokens = genai_prices.Usage(input_tokens=1, output_tokens=1)
+        try:
+            return genai_prices.calc_price(tokens, model, provider_api_url=base_url).provider.id
+        except (LookupError, ValueError):
+            return backend if _calculated(Usage(1, 0, 0, 1), model, backend) is not None else None
 
     def price(usage: Usage, model: str) -> float | None:
-        found = where(model)
-        return None if found is None else _calculated(usage, model, found)
+        name = provider(model)
+        return None if name is None else _calculated(usage, model, name)
 
     return price
 
 
-def _calculated(usage: Usage, model: str, where: _Where) -> float | None:
+def _calculated(usage: Usage, model: str, provider: str) -> float | None:
     import genai_prices
 
     tokens = genai_prices.Usage(
@@ -74,11 +71,7 @@ def _calculated(usage: Usage, model: str, where: _Where) -> float | None:
         output_tokens=usage.output_tokens,
     )
     try:
-        if "provider_api_url" in where:
-            url = where["provider_api_url"]
-            found = genai_prices.calc_price(tokens, model, provider_api_url=url)
-        else:
-            found = genai_prices.calc_price(tokens, model, provider_id=where["provider_id"])
+        found = genai_prices.calc_price(tokens, model, provider_id=provider)
     except (LookupError, ValueError):
         return None
     return float(found.total_price)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 from pandas_genai.errors import UsageError
 from pandas_genai.task.rows import Rows
 
-__all__ = ["MAX_ROUNDS", "Chunk", "DataFrameIterator", "Row", "plan_chunks"]
+__all__ = ["MAX_ROUNDS", "Chunk", "DataFrameIterator", "Row", "copies_of", "plan_chunks"]
 
 MAX_ROUNDS = 3
 """How often a row is asked again before it counts as failed."""
@@ -80,6 +80,11 @@ class Chunk:
             Chunk(tuple(rows[start : start + size]), self.round + 1, self.attempts + attempts)
             for start in range(0, len(rows), size)
         ]
+
+
+def copies_of(rows: Iterable[Row]) -> int:
+    """How many rows of the input have these texts."""
+    return sum(row.copies for row in rows)
 
 
 def plan_chunks(
