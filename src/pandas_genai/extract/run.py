@@ -107,23 +107,22 @@ class Extraction:
             let_go = cache.close if ours else _nothing
             stack.callback(let_go)
             work = self._begin(cache)
-            observer.started(work.settled)
             if not work.wanted:
+                observer.started(work.settled)
                 observer.ended(work.settled, "completed")
                 return self._conclude(cache, work, Tally())
             try:
                 session = self._session(work, cache, let_go)
-            except BaseException:
-                self._end(cache, work, Tally(), "failed")
-                observer.ended(work.settled, "failed")
+            except BaseException as error:
+                self._end(cache, work, Tally(), _outcome(error))
                 raise
+            observer.started(work.settled)
             try:
                 tally = session.run(observer)
             except BaseException as error:
                 if session.left_behind:
                     stack.pop_all()  # its threads still save answers; the last one lets go
-                stopped = isinstance(error, KeyboardInterrupt)
-                observer.ended(session.progress(), "stopped" if stopped else "failed")
+                observer.ended(session.progress(), _outcome(error))
                 raise
             observer.ended(session.progress(), "completed")
             return self._conclude(cache, work, tally)
@@ -253,6 +252,10 @@ class Extraction:
     def _end(self, cache: SqliteCache, work: Work, tally: Tally, status: str) -> None:
         columns = columns_of(tally.snapshot(), tally.models, work.settled)
         cache.end_run(self._run_id, status=status, ended=utc_now(), **columns)
+
+
+def _outcome(error: BaseException) -> str:
+    return "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
 
 
 def _nothing() -> None:

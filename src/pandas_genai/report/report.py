@@ -180,26 +180,7 @@ def _saved_errors(cache: SqliteCache, run_id: str) -> pd.DataFrame:
 
 
 def runs(cache: SqliteCache | str | Path) -> pd.DataFrame:
-    """List the runs that a cache file remembers, the newest first.
-
-    Parameters
-    ----------
-    cache : str, Path or SqliteCache
-        The cache file.
-
-    Returns
-    -------
-    DataFrame
-        One row a run, indexed by ``run_id``: task, status, times, counts of rows, calls and
-        tokens, cost in US dollars (NaN where the price is unknown), models, endpoint.
-
-    Raises
-    ------
-    UsageError
-        If there is no such file.
-    CacheError
-        If the file is no cache.
-    """
+    """List the runs that a cache remembers; ``pandas_genai.runs`` says how."""
     if isinstance(cache, SqliteCache):
         return _runs_frame(cache.runs())
     if not Path(cache).exists():
