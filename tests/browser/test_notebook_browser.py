@@ -16,7 +16,7 @@ def outputs(cells, kind):
     ]
 
 
-@pytest.mark.usefixtures("weights_or_reason")  # fetched before the clock runs
+@pytest.mark.usefixtures("weights")  # fetched before the clock runs
 def test_first_extraction_runs_and_shows_its_tables(lab, notebook):
     notebook.open(lab, "01_first_extraction.ipynb")
     cells = notebook.run_all()
