@@ -145,6 +145,22 @@ class Extraction:
             cached=len(rows) - asked - len(rows.empty) - unsendable + len(self._given),
             failed=unsendable,
         )
+        self._register(cache, rows, settled)
+        return Work(
+            task=task,
+            rows=rows,
+            texts=self._texts,
+            wanted=wanted,
+            labels=self._label,
+            chunk_size=self.chunk_size,
+            run_id=self._run_id,
+            settled=settled,
+            fresh=self._manner.fresh,
+        )
+
+    def _register(self, cache: SqliteCache, rows: Rows, settled: Progress) -> None:
+        """Write down task, run and ids before anything is sent."""
+        task = self.task
         cache.save_task(
             TaskRecord(
                 prompt_hash=task.prompt_hash,
@@ -178,17 +194,6 @@ class Extraction:
                 task.prompt_hash,
                 ((str(row_id), rows.keys[code]) for row_id, code in pairs if code >= 0),
             )
-        return Work(
-            task=task,
-            rows=rows,
-            texts=self._texts,
-            wanted=wanted,
-            labels=self._label,
-            chunk_size=self.chunk_size,
-            run_id=self._run_id,
-            settled=settled,
-            fresh=self._manner.fresh,
-        )
 
     def _label(self, position: int) -> str:
         return str((self._index if self._ids is None else self._ids)[position])
