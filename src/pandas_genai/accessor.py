@@ -10,10 +10,8 @@ import pandas as pd
 
 from pandas_genai.errors import UsageError
 from pandas_genai.extract import (
-    ATTR,
     CHUNK_SIZE,
     MAX_WORKERS,
-    Cache,
     Extraction,
     Manner,
     Preview,
@@ -22,15 +20,14 @@ from pandas_genai.extract import (
 from pandas_genai.notebook.progress import observer_for
 from pandas_genai.notebook.where import default_cache_path
 from pandas_genai.providers.resolve import Question
-from pandas_genai.report import Observer, Report
+from pandas_genai.report import ATTR, Observer, OnError, Report
 from pandas_genai.report import runs as runs_of
 from pandas_genai.report.report import find_report
-from pandas_genai.storage import SqliteCache
+from pandas_genai.storage import Cache, SqliteCache
 from pandas_genai.task.text import rows_text, series_text
 
 __all__ = ["FrameAccessor", "SeriesAccessor", "genai", "runs"]
 
-OnError = Literal["keep", "raise"]
 BackendName = Literal["openai", "anthropic"]
 
 

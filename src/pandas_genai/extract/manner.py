@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pandas_genai.errors import UsageError
 from pandas_genai.live.pacing import Clock
 from pandas_genai.providers.endpoints import ENDPOINTS, Endpoints
 from pandas_genai.report.observer import Observer, Silent
 from pandas_genai.settings import Default, load_settings
-from pandas_genai.storage import SqliteCache
 
-__all__ = ["CHUNK_SIZE", "MAX_WORKERS", "Cache", "Manner", "open_cache"]
-
-Cache: TypeAlias = SqliteCache | str | os.PathLike[str] | Literal[False]
+__all__ = ["CHUNK_SIZE", "MAX_WORKERS", "Manner"]
 
 CHUNK_SIZE: int = Default(5)
 MAX_WORKERS: int = Default(20)
@@ -70,14 +66,3 @@ class Manner:
                 value = for_local if is_local else getattr(load_settings(), name)
             chosen.append(value)
         return chosen[0], chosen[1]
-
-
-def open_cache(cache: Cache) -> tuple[SqliteCache, bool]:
-    """Return an open cache, and whether it is ours to close; False is memory only."""
-    if isinstance(cache, SqliteCache):
-        return cache, False
-    if cache is not False and not isinstance(cache, (str, os.PathLike)):
-        raise UsageError(
-            f"cache= must be a path, a SqliteCache, or False for memory only, not {cache!r}."
-        )
-    return SqliteCache(None if cache is False else cache), True

@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from importlib.metadata import version
 
 import pandas as pd
 
 from pandas_genai import local
-from pandas_genai.errors import RowsFailedError
-from pandas_genai.extract.manner import Cache, Manner, open_cache
+from pandas_genai.extract.manner import Manner
 from pandas_genai.live.pool import Policy
-from pandas_genai.live.session import Session, Work, columns_of, utc_now
+from pandas_genai.live.session import Session, Work, columns_of
 from pandas_genai.live.tally import Tally
 from pandas_genai.providers.caller import Caller
 from pandas_genai.providers.resolve import Question, Resolved
 from pandas_genai.providers.retry import ATTEMPTS, backoff
-from pandas_genai.report.failures import (
-    EMPTY_TEXT,
-    as_frame,
-    as_records,
-    failed_rows,
-    reasons_text,
-    warn_of,
-)
+from pandas_genai.report.book import RunBook
 from pandas_genai.report.observer import Progress
 from pandas_genai.report.prices import pricer
-from pandas_genai.report.report import Report, remember
-from pandas_genai.storage import RunRecord, SqliteCache, TaskRecord
-from pandas_genai.task.frames import build_frame
-from pandas_genai.task.prompt import system_text
-from pandas_genai.task.rows import Rows, distinct_rows
+from pandas_genai.storage import Cache, SqliteCache, open_cache
+from pandas_genai.task.rows import distinct_rows
 
-__all__ = ["ATTR", "Extraction"]
-
-ATTR = "pandas_genai_run"
-"""The key of ``DataFrame.attrs`` that holds the id of the run."""
-
-_BLOCK = 9_000
+__all__ = ["Extraction"]
 
 
 class Extraction:
@@ -114,7 +96,7 @@ class Extraction:
             try:
                 session = self._session(work, cache, let_go)
             except BaseException as error:
-                self._end(cache, work, Tally(), _outcome(error))
+                self._book(cache).close(_outcome(error), self._columns(work, Tally()))
                 raise
             observer.started(work.settled)
             try:
@@ -145,7 +127,7 @@ class Extraction:
             cached=len(rows) - asked - len(rows.empty) - unsendable + len(self._given),
             failed=unsendable,
         )
-        self._register(cache, rows, settled)
+        self._book(cache).open(rows, settled.cached, self._ids)
         return Work(
             task=task,
             rows=rows,
@@ -158,42 +140,13 @@ class Extraction:
             fresh=self._manner.fresh,
         )
 
-    def _register(self, cache: SqliteCache, rows: Rows, settled: Progress) -> None:
-        """Write down task, run and ids before anything is sent."""
-        task = self.task
-        cache.save_task(
-            TaskRecord(
-                prompt_hash=task.prompt_hash,
-                prompt=task.prompt,
-                schema=task.schema.canonical,
-                model=task.model,
-                backend=task.backend,
-                host=task.host,
-                params=json.dumps(dict(task.params), sort_keys=True),
-                system=system_text(task),
-            )
-        )
-        cache.start_run(
-            RunRecord(
-                run_id=self._run_id,
-                prompt_hash=task.prompt_hash,
-                kind="extract",
-                status="running",
-                started=utc_now(),
-                version=version("pandas-genai"),
-                rows=len(rows),
-                cached=settled.cached,
-                empty=len(rows.empty) - len(self._given),
-                twins=int((rows.codes >= 0).sum()) - len(rows.keys),
-                host=task.host,
-            )
-        )
-        if self._ids is not None:
-            pairs = zip(self._ids, rows.codes.tolist(), strict=True)
-            cache.remember_ids(
-                task.prompt_hash,
-                ((str(row_id), rows.keys[code]) for row_id, code in pairs if code >= 0),
-            )
+    def _book(self, cache: SqliteCache) -> RunBook:
+        return RunBook(cache, self.task, self._run_id, "extract", self._index, self._given)
+
+    def _conclude(self, cache: SqliteCache, work: Work, tally: Tally) -> pd.DataFrame:
+        columns = self._columns(work, tally)
+        book, on_error = self._book(cache), self._manner.on_error
+        return book.conclude(work.rows, tally.failures, columns, on_error=on_error)
 
     def _label(self, position: int) -> str:
         return str((self._index if self._ids is None else self._ids)[position])
@@ -222,41 +175,8 @@ class Extraction:
     def _fetching(self, download: local.Download) -> None:
         self._manner.observer.fetching(download.done, download.total, str(download.target))
 
-    def _results(self, cache: SqliteCache, rows: Rows, failed: set[str]) -> Iterator[str | None]:
-        """Read the answers back from the cache, a block at a time, in the order of the keys."""
-        for start in range(0, len(rows.keys), _BLOCK):
-            keys = rows.keys[start : start + _BLOCK]
-            found = cache.lookup(self.task.prompt_hash, keys)
-            yield from (None if key in failed else found.get(key) for key in keys)
-        yield from self._given.values()
-
-    def _conclude(self, cache: SqliteCache, work: Work, tally: Tally) -> pd.DataFrame:
-        """Build the frame, write the report, and say what has no answer."""
-        rows, given = work.rows, list(self._given)
-        codes = rows.codes.copy()
-        codes[given] = range(len(rows.keys), len(rows.keys) + len(given))
-        failures = tally.failures
-        gone = {failure.row.key for failure in failures}
-        frame = build_frame(self.task.schema, self._index, codes, self._results(cache, rows, gone))
-        found = [row for row in failed_rows(rows, failures) if row.position not in self._given]
-        cache.save_failures(self._run_id, as_records(found, self._index, self._run_id))
-        self._end(cache, work, tally, "completed")
-        run = next(run for run in cache.runs() if run["run_id"] == self._run_id)
-        remember(Report.of(run, as_frame(found, self._index)))
-        frame.attrs[ATTR] = self._run_id
-        failed = [row for row in found if row.reason != EMPTY_TEXT]
-        if failed and self._manner.on_error == "raise":
-            raise RowsFailedError(
-                f"{len(failed):,} of {len(rows):,} rows failed ({reasons_text(failed)}); "
-                "all other answers are kept, and this error's .result has them.",
-                frame,
-            )
-        warn_of(found, len(rows))
-        return frame
-
-    def _end(self, cache: SqliteCache, work: Work, tally: Tally, status: str) -> None:
-        columns = columns_of(tally.snapshot(), tally.models, work.settled)
-        cache.end_run(self._run_id, status=status, ended=utc_now(), **columns)
+    def _columns(self, work: Work, tally: Tally) -> dict[str, object]:
+        return columns_of(tally.snapshot(), tally.models, work.settled)
 
 
 def _outcome(error: BaseException) -> str:

@@ -8,7 +8,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import islice
 
 from pandas_genai.errors import CacheError, Stopped
@@ -18,23 +17,19 @@ from pandas_genai.live.tally import Snapshot, Tally
 from pandas_genai.report.observer import Observer, Progress
 from pandas_genai.report.prices import Price
 from pandas_genai.storage import Answer, SqliteCache
+from pandas_genai.storage.records import now
 from pandas_genai.task.chunks import Chunk, copies_of, plan_chunks
 from pandas_genai.task.reply import Reply, Usage
 from pandas_genai.task.rows import Rows
 from pandas_genai.task.task import Task
 
-__all__ = ["Session", "Work", "columns_of", "utc_now"]
+__all__ = ["Session", "Work", "columns_of"]
 
 _GLANCE_S = 0.05
 _SHOW_EVERY_S = 0.2
 _RECORD_S = 0.5
 _LOOK_AHEAD = 8
 _LOOKED_S = 0.05
-
-
-def utc_now() -> str:
-    """Return this moment as ISO 8601 text in UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True)
@@ -217,7 +212,7 @@ class Session:
         tally = self._pool.tally
         columns = columns_of(tally.snapshot(), tally.models, self.work.settled)
         with contextlib.suppress(CacheError):  # let go meanwhile, or held by another program
-            self.cache.end_run(self.work.run_id, ended=utc_now(), **self._end, **columns)
+            self.cache.end_run(self.work.run_id, ended=now(), **self._end, **columns)
 
     def _on_idle(self) -> None:
         self._writer.close()

@@ -259,13 +259,18 @@ def _watched(
 
 
 def _size(folder: Path) -> int:
+    """Return the bytes of the files in a folder that a download writes to meanwhile.
+
+    ``os.walk`` passes over what is removed while it looks, ``Path.rglob`` raises.
+    """
     found = 0
-    for path in folder.rglob("*"):
-        try:
-            state = path.stat()
-        except OSError:  # moved or removed since it was listed
-            continue
-        found += state.st_size if stat.S_ISREG(state.st_mode) else 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                state = Path(place, name).stat()
+            except OSError:  # moved or removed since it was listed
+                continue
+            found += state.st_size if stat.S_ISREG(state.st_mode) else 0
     return found
 
 

@@ -17,11 +17,17 @@ from pandas_genai.storage import FailureRecord
 from pandas_genai.task.reply import Failure
 from pandas_genai.task.rows import Rows
 
-__all__ = ["EMPTY_TEXT", "FailedRow", "RowsFailedWarning", "failed_rows", "reasons_text"]
-__all__ += ["as_frame", "as_records", "warn_of"]
+__all__ = ["EMPTY_TEXT", "IN_PROGRESS", "NOT_FAILED", "FailedRow", "RowsFailedWarning"]
+__all__ += ["as_frame", "as_records", "failed_rows", "reasons_text", "warn_of"]
 
 EMPTY_TEXT = "empty text"
 """The reason of a row that was never sent because there was nothing to send."""
+
+IN_PROGRESS = "in progress"
+"""The reason of a row whose batch has not ended yet."""
+
+NOT_FAILED = frozenset({EMPTY_TEXT, IN_PROGRESS})
+"""The reasons of rows that are not answered, and yet nothing went wrong."""
 
 _PACKAGE = str(Path(__file__).parents[1])
 
@@ -106,6 +112,7 @@ def reasons_text(found: Sequence[FailedRow]) -> str:
 
 def warn_of(found: Sequence[FailedRow], total: int) -> None:
     """Say in one line how many rows have no answer, at the user's line of code."""
+    found = [row for row in found if row.reason != IN_PROGRESS]
     if found:
         warnings.warn(
             f"{len(found):,} of {total:,} rows have no answer ({reasons_text(found)}); see "

@@ -16,10 +16,7 @@ import pandas as pd
 from pandas_genai.errors import UsageError
 from pandas_genai.storage import SqliteCache
 
-__all__ = ["EMPTY_TEXT", "Report", "find_report", "label_json", "remember", "runs"]
-
-EMPTY_TEXT = "empty text"
-"""The reason of a row that was never sent because there was nothing to send."""
+__all__ = ["Report", "find_report", "label_json", "remember", "runs"]
 
 _COLUMNS = ["reason", "message", "attempts", "request_id"]
 _MOST_REMEMBERED = 200

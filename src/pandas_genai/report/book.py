@@ -1,0 +1,192 @@
+"""One run's entries in the cache file, from its start to the frame of its answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Literal
+
+import pandas as pd
+
+from pandas_genai.errors import RowsFailedError
+from pandas_genai.report.failures import (
+    NOT_FAILED,
+    FailedRow,
+    as_frame,
+    as_records,
+    failed_rows,
+    reasons_text,
+    warn_of,
+)
+from pandas_genai.report.report import Report, remember
+from pandas_genai.storage import RunRecord, SqliteCache, TaskRecord
+from pandas_genai.storage.records import now
+from pandas_genai.task.frames import build_frame
+from pandas_genai.task.prompt import system_text
+from pandas_genai.task.reply import Failure
+from pandas_genai.task.rows import Rows
+from pandas_genai.task.task import Task
+
+__all__ = ["ATTR", "OnError", "RunBook"]
+
+ATTR = "pandas_genai_run"
+"""The key of ``DataFrame.attrs`` that holds the id of the run."""
+
+OnError = Literal["keep", "raise"]
+
+_BLOCK = 9_000
+
+
+class RunBook:
+    """Writes down one run: its task and start, its end, its failures; builds its result.
+
+    Parameters
+    ----------
+    cache : SqliteCache
+        Where it is written.
+    task : Task
+        What is asked.
+    run_id : str
+        Identity of the run.
+    kind : {"extract", "batch_collect"}
+        How it is asked.
+    index : Index
+        The input's index.
+    given : mapping, optional
+        Answers that are taken as they are, as JSON text by row.
+    """
+
+    def __init__(
+        self,
+        cache: SqliteCache,
+        task: Task,
+        run_id: str,
+        kind: str,
+        index: pd.Index,
+        given: Mapping[int, str] | None = None,
+    ) -> None:
+        self._cache = cache
+        self._task = task
+        self._run_id = run_id
+        self._kind = kind
+        self._index = index
+        self._given = dict(given or {})
+
+    def open(self, rows: Rows, cached: int, ids: Sequence[object] | None = None) -> None:
+        """Write down task, run and ids before anything is sent.
+
+        Parameters
+        ----------
+        rows : Rows
+            The input.
+        cached : int
+            How many rows of it are answered already.
+        ids : sequence, optional
+            The user's ids of the rows.
+        """
+        task, cache = self._task, self._cache
+        save_task(cache, task)
+        cache.start_run(
+            RunRecord(
+                run_id=self._run_id,
+                prompt_hash=task.prompt_hash,
+                kind=self._kind,
+                status="running",
+                started=now(),
+                version=version("pandas-genai"),
+                rows=len(rows),
+                cached=cached,
+                empty=len(rows.empty) - len(self._given),
+                twins=int((rows.codes >= 0).sum()) - len(rows.keys),
+                host=task.host,
+            )
+        )
+        if ids is not None:
+            pairs = zip(ids, rows.codes.tolist(), strict=True)
+            cache.remember_ids(
+                task.prompt_hash,
+                ((str(row_id), rows.keys[code]) for row_id, code in pairs if code >= 0),
+            )
+
+    def close(self, status: str, columns: Mapping[str, object]) -> None:
+        """Write down how the run ended."""
+        self._cache.end_run(self._run_id, status=status, ended=now(), **columns)
+
+    def conclude(
+        self,
+        rows: Rows,
+        failures: Iterable[Failure],
+        columns: Mapping[str, object],
+        *,
+        status: str = "completed",
+        on_error: OnError = "keep",
+    ) -> pd.DataFrame:
+        """Build the frame, write the report, and say what has no answer.
+
+        Parameters
+        ----------
+        rows : Rows
+            The input.
+        failures : iterable of Failure
+            The texts without an answer.
+        columns : mapping
+            The counts of the run by column of the table ``runs``.
+        status : str, default "completed"
+            How the run ended.
+        on_error : {"keep", "raise"}
+            What to do about failed rows.
+
+        Raises
+        ------
+        RowsFailedError
+            With ``on_error="raise"``; its ``result`` is the frame.
+        """
+        failures = list(failures)
+        codes, given = rows.codes.copy(), list(self._given)
+        codes[given] = range(len(rows.keys), len(rows.keys) + len(given))
+        gone = {failure.row.key for failure in failures}
+        frame = build_frame(self._task.schema, self._index, codes, self._results(rows, gone))
+        found = [row for row in failed_rows(rows, failures) if row.position not in self._given]
+        self._cache.save_failures(self._run_id, as_records(found, self._index, self._run_id))
+        self.close(status, columns)
+        run = next(run for run in self._cache.runs() if run["run_id"] == self._run_id)
+        remember(Report.of(run, as_frame(found, self._index)))
+        frame.attrs[ATTR] = self._run_id
+        _say(found, len(rows), frame, on_error)
+        return frame
+
+    def _results(self, rows: Rows, gone: set[str]) -> Iterator[str | None]:
+        """Read the answers back from the cache, a block at a time, in the order of the keys."""
+        for start in range(0, len(rows.keys), _BLOCK):
+            keys = rows.keys[start : start + _BLOCK]
+            found = self._cache.lookup(self._task.prompt_hash, keys)
+            yield from (None if key in gone else found.get(key) for key in keys)
+        yield from self._given.values()
+
+
+def save_task(cache: SqliteCache, task: Task) -> None:
+    """Keep the task in clear."""
+    cache.save_task(
+        TaskRecord(
+            prompt_hash=task.prompt_hash,
+            prompt=task.prompt,
+            schema=task.schema.canonical,
+            model=task.model,
+            backend=task.backend,
+            host=task.host,
+            params=json.dumps(dict(task.params), sort_keys=True),
+            system=system_text(task),
+        )
+    )
+
+
+def _say(found: Sequence[FailedRow], total: int, frame: pd.DataFrame, on_error: OnError) -> None:
+    failed = [row for row in found if row.reason not in NOT_FAILED]
+    if failed and on_error == "raise":
+        raise RowsFailedError(
+            f"{len(failed):,} of {total:,} rows failed ({reasons_text(failed)}); "
+            "all other answers are kept, and this error's .result has them.",
+            frame,
+        )
+    warn_of(found, total)
