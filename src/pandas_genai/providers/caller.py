@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -14,11 +13,12 @@ from pandas_genai.errors import CallError, StopRunError, WaitError
 from pandas_genai.providers import anthropic_wire, openai_wire
 from pandas_genai.providers.classify import Problem, classify, problem_of
 from pandas_genai.providers.endpoints import Endpoint, Endpoints, Support
+from pandas_genai.providers.sdk_errors import problem_in, unreachable, without_key
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Reply, check_reply
 from pandas_genai.task.task import Task
 
-__all__ = ["Caller", "request_body", "wire_of"]
+__all__ = ["Caller", "request_body", "support_kind", "support_of", "wire_of"]
 
 _log = logging.getLogger("pandas_genai")
 
@@ -33,14 +33,18 @@ def wire_of(task: Task) -> ModuleType:
 
 def request_body(task: Task, chunk: Chunk, endpoint: Endpoint, endpoints: Endpoints) -> Any:
     """Build the body that a call for this chunk would send now."""
-    wire = wire_of(task)
-    support = endpoints.support(
-        endpoint.base_url, task.model, _kind(task), wire.first_support(task)
-    )
-    return wire.build(task, chunk, support, vendor=endpoint.is_vendor)
+    support = support_of(task, endpoint, endpoints)
+    return wire_of(task).build(task, chunk, support, vendor=endpoint.is_vendor)
 
 
-def _kind(task: Task) -> str:
+def support_of(task: Task, endpoint: Endpoint, endpoints: Endpoints) -> Support:
+    """Return what the endpoint is known, or at first believed, to take."""
+    start = wire_of(task).first_support(task)
+    return endpoints.support(endpoint.base_url, task.model, support_kind(task), start)
+
+
+def support_kind(task: Task) -> str:
+    """Return under which name an endpoint's support is remembered."""
     return task.structured or ("free" if task.schema.free else "schema")
 
 
@@ -73,7 +77,6 @@ class Caller:
         self._endpoint = endpoint
         self._endpoints = endpoints
         self._wire = wire_of(task)
-        self._start = self._wire.first_support(task)
         self._where = f"{endpoint.host} ({task.model})"
 
     def __call__(self, chunk: Chunk) -> Reply:
@@ -101,10 +104,7 @@ class Caller:
 
     def _send(self, chunk: Chunk) -> tuple[dict[str, Any], Support, Any]:
         """Post the chunk, stepping down wherever the endpoint refuses how it was asked."""
-        known = self._endpoints.support(
-            self._endpoint.base_url, self._task.model, _kind(self._task), self._start
-        )
-        support = known
+        known = support = support_of(self._task, self._endpoint, self._endpoints)
         for _ in range(_MOST_ADAPTATIONS):
             body = self._wire.build(self._task, chunk, support, vendor=self._endpoint.is_vendor)
             try:
@@ -117,7 +117,7 @@ class Caller:
                 continue
             if support != known:
                 self._endpoints.learn(
-                    self._endpoint.base_url, self._task.model, _kind(self._task), support
+                    self._endpoint.base_url, self._task.model, support_kind(self._task), support
                 )
             return body, support, response
         raise StopRunError(
@@ -150,29 +150,13 @@ class Caller:
         try:
             return self._client.post(path, body=body, cast_to=self._response_type, options=options)
         except Exception as error:  # both SDKs' trees; whatever is not theirs is raised again
-            status = getattr(error, "status_code", None)
-            if isinstance(status, int):
-                headers = error.response.headers  # type: ignore[attr-defined]  # a status comes with a response
-                problem = problem_of(status, getattr(error, "body", None), headers)
-                raise _RefusedError(self._without_key(problem)) from None
-            if type(error).__name__ in ("APIConnectionError", "APITimeoutError"):
-                raise self._unreachable(error) from None
+            problem = problem_in(error, self._endpoint)
+            if problem is not None:
+                raise _RefusedError(problem) from None
+            lost = unreachable(error, self._endpoint)
+            if lost is not None:
+                raise lost from None
             raise
-
-    def _without_key(self, problem: Problem) -> Problem:
-        """Take the key out of a message in which the provider repeats it."""
-        key = self._endpoint.api_key
-        return replace(problem, message=problem.message.replace(key, "***")) if key else problem
-
-    def _unreachable(self, error: Exception) -> WaitError:
-        timed_out = type(error).__name__ == "APITimeoutError"
-        cause = error.__cause__
-        detail = f" ({type(cause).__name__}: {cause})" if cause is not None else ""
-        what = "did not answer in time" if timed_out else "could not be reached"
-        return WaitError(
-            f"{self._endpoint.shown} {what}{detail}.",
-            reason="timeout" if timed_out else "connection",
-        )
 
     def _answer(self, response: Any) -> dict[str, Any]:
         """Return the body of a 200 as a dict; some servers put errors and pages there."""
@@ -191,7 +175,7 @@ class Caller:
             code = error.get("code") if isinstance(error, Mapping) else None
             status = code if isinstance(code, int) and 400 <= code < 600 else 500
             problem = problem_of(status, answer, response.headers)
-            raise classify(self._without_key(problem), where=self._where)
+            raise classify(without_key(problem, self._endpoint), where=self._where)
         return answer
 
 

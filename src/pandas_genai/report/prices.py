@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 from pandas_genai.task.reply import Usage
@@ -12,8 +13,10 @@ __all__ = ["Price", "pricer"]
 Price = Callable[[Usage, str], float | None]
 """From the usage of one call and the model that answered to US dollars; None where unknown."""
 
+_SOME = 1_000
 
-def pricer(*, backend: str, base_url: str, free: bool = False) -> Price:
+
+def pricer(*, backend: str, base_url: str, free: bool = False, batch: bool = False) -> Price:
     """Return a function that prices one call.
 
     Each call is priced for itself, because some prices change with the length of a request. The
@@ -26,6 +29,8 @@ def pricer(*, backend: str, base_url: str, free: bool = False) -> Price:
         Where the calls go.
     free : bool, default False
         Whether the calls cost nothing, as those to the local model.
+    batch : bool, default False
+        Whether the calls were handed to the vendor's batch API, at its prices.
 
     Returns
     -------
@@ -44,24 +49,63 @@ def pricer(*, backend: str, base_url: str, free: bool = False) -> Price:
         return lambda usage, model: 0.0
 
     @functools.lru_cache(maxsize=64)
-    def provider(model: str) -> str | None:
-        """Whose prices count; by its id it is found twice as fast as by its address."""
-        import genai_prices
-
-        tokens = genai_prices.Usage(input_tokens=1, output_tokens=1)
-        try:
-            return genai_prices.calc_price(tokens, model, provider_api_url=base_url).provider.id
-        except (LookupError, ValueError):
-            return backend if _calculated(Usage(1, 0, 0, 1), model, backend) is not None else None
+    def tariff(model: str) -> _Tariff | None:
+        provider = _provider_of(model, backend, base_url)
+        if provider is None:
+            return None
+        return _Tariff(lambda usage: _calculated(usage, model, provider, batch=batch))
 
     def price(usage: Usage, model: str) -> float | None:
-        name = provider(model)
-        return None if name is None else _calculated(usage, model, name)
+        found = tariff(model)
+        return None if found is None else found.price(usage)
 
     return price
 
 
-def _calculated(usage: Usage, model: str, provider: str) -> float | None:
+class _Tariff:
+    """One model's prices: looked up once for each length of request that was not seen yet.
+
+    Prices step up with the length of the input, if at all. Where a request of some length costs
+    what the rates of a short one say, every shorter one does.
+
+    Parameters
+    ----------
+    exact : callable
+        Looks the price of one call up.
+    """
+
+    def __init__(self, exact: Callable[[Usage], float | None]) -> None:
+        self._exact = exact
+        kinds = (Usage(_SOME), Usage(_SOME, _SOME), Usage(_SOME, 0, _SOME), Usage(0, 0, 0, _SOME))
+        prices = [exact(usage) for usage in kinds]
+        self._rates = [(price or 0.0) / _SOME for price in prices]
+        self._linear_to = -1
+
+    def price(self, usage: Usage) -> float | None:
+        sent, cached, written, answered = self._rates
+        plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+        linear = plain * sent + usage.cached_tokens * cached
+        linear += usage.cache_write_tokens * written + usage.output_tokens * answered
+        if usage.input_tokens <= self._linear_to:
+            return linear
+        exact = self._exact(usage)
+        if exact is not None and math.isclose(exact, linear, rel_tol=1e-9, abs_tol=1e-15):
+            self._linear_to = usage.input_tokens
+        return exact
+
+
+def _provider_of(model: str, backend: str, base_url: str) -> str | None:
+    """Whose prices count; by its id they are found twice as fast as by its address."""
+    import genai_prices
+
+    tokens = genai_prices.Usage(input_tokens=1, output_tokens=1)
+    try:
+        return genai_prices.calc_price(tokens, model, provider_api_url=base_url).provider.id
+    except (LookupError, ValueError):
+        return backend if _calculated(Usage(1, 0, 0, 1), model, backend) is not None else None
+
+
+def _calculated(usage: Usage, model: str, provider: str, *, batch: bool = False) -> float | None:
     import genai_prices
 
     tokens = genai_prices.Usage(
@@ -70,8 +114,9 @@ def _calculated(usage: Usage, model: str, provider: str) -> float | None:
         cache_write_tokens=usage.cache_write_tokens,
         output_tokens=usage.output_tokens,
     )
+    context: genai_prices.types.PriceContext | None = {"processing": "batch"} if batch else None
     try:
-        found = genai_prices.calc_price(tokens, model, provider_id=provider)
+        found = genai_prices.calc_price(tokens, model, provider_id=provider, price_context=context)
     except (LookupError, ValueError):
         return None
     return float(found.total_price)
