@@ -14,12 +14,13 @@ from pandas_genai.errors import CacheError, Stopped
 from pandas_genai.live.pacing import Clock
 from pandas_genai.live.pool import Policy, Pool
 from pandas_genai.live.tally import Snapshot, Tally
+from pandas_genai.report.answers import answers_of
 from pandas_genai.report.observer import Observer, Progress
 from pandas_genai.report.prices import Price
-from pandas_genai.storage import Answer, SqliteCache
+from pandas_genai.storage import SqliteCache
 from pandas_genai.storage.records import now
 from pandas_genai.task.chunks import Chunk, copies_of, plan_chunks
-from pandas_genai.task.reply import Reply, Usage
+from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Rows
 from pandas_genai.task.task import Task
 
@@ -252,38 +253,6 @@ class Session:
         return self.cache.present(self.work.task.prompt_hash, keys)
 
     def _save(self, chunk: Chunk, reply: Reply, done: Callable[[Exception | None], None]) -> None:
-        rows = [row for row in chunk.rows if row.key in reply.accepted]
-        shares = _shares(reply.usage, len(rows))
-        task = self.work.task
-        self._writer.put(
-            [
-                Answer(
-                    prompt_hash=task.prompt_hash,
-                    text_hash=row.key,
-                    result=reply.accepted[row.key],
-                    row_id=self.work.labels(row.position),
-                    model=task.model,
-                    model_answered=reply.model,
-                    run_id=self.work.run_id,
-                    request_id=reply.request_id,
-                    input_tokens=share.input_tokens,
-                    cached_tokens=share.cached_tokens,
-                    output_tokens=share.output_tokens,
-                )
-                for row, share in zip(rows, shares, strict=True)
-            ],
-            done,
-        )
-
-
-def _shares(usage: Usage, rows: int) -> list[Usage]:
-    """Split the tokens of a call over its rows so that they add up again."""
-
-    def split(tokens: int) -> list[int]:
-        each, rest = divmod(tokens, rows)
-        return [each + (number < rest) for number in range(rows)]
-
-    columns = [split(usage.input_tokens), split(usage.cached_tokens), split(usage.output_tokens)]
-    return [
-        Usage(sent, cached, 0, answered) for sent, cached, answered in zip(*columns, strict=True)
-    ]
+        work = self.work
+        answers = answers_of(work.task, chunk.rows, reply, work.run_id, work.labels)
+        self._writer.put(answers, done)

@@ -81,6 +81,12 @@ class Chunk:
             for start in range(0, len(rows), size)
         ]
 
+    @classmethod
+    def of_keys(cls, keys: Sequence[str], position: int = -1) -> Chunk:
+        """Make the chunk in which these rows were sent, without their texts."""
+        pairs = zip(keys, _tokens(keys), strict=True)
+        return cls(tuple(Row(key, token, "", position) for key, token in pairs))
+
 
 def copies_of(rows: Iterable[Row]) -> int:
     """How many rows of the input have these texts."""

@@ -41,6 +41,21 @@ class Usage:
             self.output_tokens + other.output_tokens,
         )
 
+    def shares(self, rows: int) -> list[Usage]:
+        """Split the tokens of a call over its rows so that they add up again."""
+
+        def split(tokens: int) -> list[int]:
+            each, rest = divmod(tokens, rows)
+            return [each + (number < rest) for number in range(rows)]
+
+        if not rows:
+            return []
+        columns = map(split, (self.input_tokens, self.cached_tokens, self.output_tokens))
+        return [
+            Usage(sent, cached, 0, answered)
+            for sent, cached, answered in zip(*columns, strict=True)
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
