@@ -7,6 +7,7 @@
     │   ├── SchemaError                a schema cannot be read, or a vendor cannot enforce it
     │   └── CredentialsError           no key, or a key that must not meet this endpoint
     ├── CacheError                     the cache file cannot be used; it was left as it is
+    ├── JobError                       an overnight job is not there, busy, or its files damaged
     ├── LocalModelError                the local model cannot be had or does not answer
     ├── CallError                      one HTTP request went wrong; what to do is its class
     │   ├── WaitError                  wait, then send the same request again
@@ -30,6 +31,7 @@ __all__ = [
     "CallError",
     "CredentialsError",
     "GenaiError",
+    "JobError",
     "LocalModelError",
     "RowError",
     "RowsFailedError",
@@ -60,6 +62,10 @@ class CredentialsError(UsageError):
 
 class CacheError(GenaiError):
     """The cache file cannot be used. It was left as it is."""
+
+
+class JobError(GenaiError):
+    """An overnight job is not there, another kernel is at work on it, or its files are damaged."""
 
 
 class LocalModelError(GenaiError):

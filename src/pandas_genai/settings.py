@@ -11,12 +11,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pandas_genai.errors import CredentialsError, UsageError
 
 __all__ = [
+    "CHUNK_SIZE",
     "DEFAULT_MODELS",
     "LOCAL_MODEL",
     "Default",
     "Settings",
     "confirmed_base_url",
     "load_settings",
+    "whole_number",
 ]
 
 DEFAULT_MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
@@ -29,6 +31,23 @@ LOCAL_MODEL = "qwen2.5-coder-0.5b-instruct-q4_k_m"
 
 class Default(int):
     """A number in a signature that stands for "nobody chose": the settings may replace it."""
+
+
+CHUNK_SIZE: int = Default(5)
+"""Rows a call, where neither the call nor the settings say."""
+
+
+def whole_number(name: str, value: object) -> int:
+    """Check an argument that counts something.
+
+    Raises
+    ------
+    UsageError
+        If it is no whole number of at least 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{name}= must be a whole number of at least 1, not {value!r}.")
+    return value
 
 
 def _named(name: str) -> AliasChoices:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pandas_genai import DataFrameIterator, UsageError
 from pandas_genai.task.chunks import MAX_ROUNDS, Chunk, Row, plan_chunks
-from pandas_genai.task.rows import distinct_rows
+from pandas_genai.task.fingerprint import text_hash
+from pandas_genai.task.rows import distinct_rows, rows_of_keys
 
 
 def planned(texts, chunk_size=5):
@@ -75,9 +78,47 @@ def test_a_chunk_that_only_waited_stays_whole():
 def test_distinct_rows():
     rows = distinct_rows(["a", None, "b", "a", "\ud800"])
     assert rows.codes.tolist() == [0, -1, 1, 0, -1]
-    assert (rows.first, rows.copies.tolist()) == ([0, 2], [2, 1])
+    assert (rows.first.tolist(), rows.copies.tolist()) == ([0, 2], [2, 1])
+    assert list(rows.keys) == [text_hash("a"), text_hash("b")] == [rows.keys[0], rows.keys[1]]
     assert (rows.empty, rows.unsendable) == ([1], [4])
     assert len(rows) == 5
+
+
+@given(st.lists(st.none() | st.sampled_from(["a", "b", "c", "d", "\ud800"]), max_size=40))
+def test_distinct_rows_as_a_dict_finds_them(texts):
+    rows = distinct_rows(texts)
+    sendable = [text for text in texts if text not in (None, "\ud800")]
+    distinct = list(dict.fromkeys(sendable))
+    assert list(rows.keys) == [text_hash(text) for text in distinct]
+    assert [texts[position] for position in rows.first] == distinct
+    assert rows.first.tolist() == [texts.index(text) for text in distinct]
+    assert rows.copies.tolist() == [sendable.count(text) for text in distinct]
+    found = [distinct[code] if code >= 0 else None for code in rows.codes]
+    assert found == [text if text in distinct else None for text in texts]
+    again = rows_of_keys(
+        None if text is None else text_hash(text) if text in distinct else "" for text in texts
+    )
+    assert again.codes.tolist() == rows.codes.tolist()
+    assert (again.empty, again.unsendable) == (rows.empty, rows.unsendable)
+
+
+@pytest.mark.parametrize("first", [0, 3, 7])
+@pytest.mark.parametrize("size", [1, 5, 7])
+def test_texts_may_be_taken_for_many_chunks_at_once(first, size):
+    texts = [f"row {number}" for number in range(5_003)]
+
+    class Lazy:
+        def take(self, positions):
+            return [texts[position] for position in positions]
+
+    rows = distinct_rows(texts)
+    wanted = range(0, len(texts), 2)
+    lazy = list(plan_chunks(rows, wanted, Lazy(), size, first=first))
+    assert lazy == list(plan_chunks(rows, wanted, texts, size, first=first))
+    sent = [row for chunk in lazy for row in chunk.rows]
+    assert sorted(row.position for row in sent) == list(wanted)
+    assert all(row.text == texts[row.position] for row in sent)
+    assert {len(chunk.rows) for chunk in lazy} <= {size, len(wanted) % size}
 
 
 class TestDataFrameIterator:

@@ -9,11 +9,10 @@ from pandas_genai.errors import UsageError
 from pandas_genai.live.pacing import Clock
 from pandas_genai.providers.endpoints import ENDPOINTS, Endpoints
 from pandas_genai.report.observer import Observer, Silent
-from pandas_genai.settings import Default, load_settings
+from pandas_genai.settings import CHUNK_SIZE, Default, load_settings, whole_number
 
 __all__ = ["CHUNK_SIZE", "MAX_WORKERS", "Manner"]
 
-CHUNK_SIZE: int = Default(5)
 MAX_WORKERS: int = Default(20)
 
 
@@ -47,9 +46,7 @@ class Manner:
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "max_workers"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UsageError(f"{name}= must be a whole number of at least 1, not {value!r}.")
+            whole_number(name, getattr(self, name))
         if self.on_error not in ("keep", "raise"):
             raise UsageError(f"on_error= must be 'keep' or 'raise', not {self.on_error!r}.")
 

@@ -6,21 +6,35 @@ import base64
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pandas_genai.errors import UsageError
 from pandas_genai.task.rows import Rows
 
-__all__ = ["MAX_ROUNDS", "Chunk", "DataFrameIterator", "Row", "copies_of", "plan_chunks"]
+__all__ = ["MAX_ROUNDS", "Chunk", "DataFrameIterator", "Row", "Taking", "Texts", "copies_of"]
+__all__ += ["plan_chunks"]
 
 MAX_ROUNDS = 3
 """How often a row is asked again before it counts as failed."""
 
 _SHUFFLE_SEED = 42
 _TOKEN_LENGTH = 5
+_BLOCK = 2_000
+
+
+@runtime_checkable
+class Taking(Protocol):
+    """Texts that are rendered when they are taken."""
+
+    def take(self, positions: Sequence[int]) -> list[str | None]:
+        """Return the texts at these positions."""
+
+
+Texts: TypeAlias = Sequence[str | None] | Taking
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +96,10 @@ class Chunk:
         ]
 
     @classmethod
-    def of_keys(cls, keys: Sequence[str], position: int = -1) -> Chunk:
+    def of_keys(cls, keys: Sequence[str]) -> Chunk:
         """Make the chunk in which these rows were sent, without their texts."""
-        pairs = zip(keys, _tokens(keys), strict=True)
-        return cls(tuple(Row(key, token, "", position) for key, token in pairs))
+        pairs = enumerate(zip(keys, _tokens(keys), strict=True))
+        return cls(tuple(Row(key, token, "", place) for place, (key, token) in pairs))
 
 
 def copies_of(rows: Iterable[Row]) -> int:
@@ -95,8 +109,8 @@ def copies_of(rows: Iterable[Row]) -> int:
 
 def plan_chunks(
     rows: Rows,
-    wanted: Sequence[int],
-    texts: Sequence[str | None],
+    wanted: Sequence[int] | npt.NDArray[np.int64],
+    texts: Texts,
     chunk_size: int,
     *,
     first: int = 0,
@@ -112,7 +126,7 @@ def plan_chunks(
         The distinct texts of the input.
     wanted : sequence of int
         Which of them to ask, as places in ``rows.keys``.
-    texts : sequence of str or None
+    texts : sequence of str or None, or Taking
         The texts of all rows of the input.
     chunk_size : int
         Rows a chunk.
@@ -121,19 +135,32 @@ def plan_chunks(
         begin at different ends and find each other's answers.
     """
     order = np.random.default_rng(_SHUFFLE_SEED).permutation(len(wanted))
+    places = np.asarray(wanted, dtype=np.int64)
     count = math.ceil(len(order) / chunk_size)
-    for number in range(count):
-        start = (first + number) % count * chunk_size
-        picked = [wanted[i] for i in order[start : start + chunk_size]]
-        tokens = _tokens([rows.keys[i] for i in picked])
+    # Texts are taken for many chunks at once: a frame gives one text almost as slowly as a hundred.
+    ahead = max(1, _BLOCK // chunk_size)
+    for number in range(0, count, ahead):
+        numbers = (first + np.arange(number, min(number + ahead, count))) % count
+        for slots in np.split(numbers, np.flatnonzero(np.diff(numbers) < 0) + 1):
+            start, end = slots[0] * chunk_size, (slots[-1] + 1) * chunk_size
+            yield from _chunks(rows, places[order[start:end]], texts, chunk_size)
+
+
+def _chunks(
+    rows: Rows, places: npt.NDArray[np.int64], texts: Texts, chunk_size: int
+) -> Iterator[Chunk]:
+    positions = rows.first[places].tolist()
+    taken = texts.take(positions) if isinstance(texts, Taking) else [texts[i] for i in positions]
+    keys, copies = rows.keys.take(places), rows.copies[places].tolist()
+    for start in range(0, len(places), chunk_size):
+        part = slice(start, start + chunk_size)
+        columns = (keys[part], _tokens(keys[part]), taken[part], positions[part], copies[part])
         yield Chunk(
-            tuple(_row(rows, i, token, texts) for i, token in zip(picked, tokens, strict=True))
+            tuple(
+                Row(key, token, text or "", position, number)
+                for key, token, text, position, number in zip(*columns, strict=True)
+            )
         )
-
-
-def _row(rows: Rows, place: int, token: str, texts: Sequence[str | None]) -> Row:
-    position = rows.first[place]
-    return Row(rows.keys[place], token, texts[position] or "", position, int(rows.copies[place]))
 
 
 def _tokens(keys: Sequence[str]) -> list[str]:

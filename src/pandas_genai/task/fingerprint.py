@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pandas_genai.task.schema import compile_schema
 
-__all__ = ["canonical_json", "compute_prompt_hash", "text_hash"]
+__all__ = ["canonical_json", "compute_prompt_hash", "text_digest", "text_hash"]
 
 _WIRE_VERSION = 1
 """Raised when the instructions that surround the user's prompt change their meaning."""
@@ -29,7 +29,12 @@ def text_hash(text: str) -> str:
     UnicodeEncodeError
         If the text holds a lone surrogate, which no request can carry.
     """
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return text_digest(text).hex()
+
+
+def text_digest(text: str) -> bytes:
+    """Return the 16 bytes that ``text_hash`` writes as hex digits."""
+    return hashlib.sha256(text.encode()).digest()[:16]
 
 
 def compute_prompt_hash(

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from pandas_genai.task.fingerprint import text_hash
+from pandas_genai.task.fingerprint import text_digest
 
-__all__ = ["Rows", "distinct_rows"]
+__all__ = ["Keys", "Rows", "distinct_rows", "rows_of_keys"]
 
 _NEVER_SENT = -1
+_WIDTH = 16
+_BLOCK = 10_000
+
+Positions = npt.NDArray[np.int64]
+
+
+class Keys(Sequence[str]):
+    """Row keys, kept as bytes: a million of them as text would take a hundred megabytes.
+
+    Parameters
+    ----------
+    digests : ndarray of uint8
+        Sixteen bytes a key.
+    """
+
+    def __init__(self, digests: npt.NDArray[np.uint8]) -> None:
+        self._digests = digests
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if not isinstance(place, slice):
+            one: bytes = self._digests[place].tobytes()
+            return one.hex()
+        text: str = self._digests[place].tobytes().hex()
+        return [text[start : start + 2 * _WIDTH] for start in range(0, len(text), 2 * _WIDTH)]
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _BLOCK):
+            yield from self[start : start + _BLOCK]
+
+    def take(self, places: Sequence[int] | Positions) -> list[str]:
+        """Return the keys at these places."""
+        return Keys(self._digests[places])[:]
 
 
 @dataclass(frozen=True)
@@ -22,9 +61,9 @@ class Rows:
 
     Parameters
     ----------
-    keys : list of str
+    keys : Keys
         The hash of each distinct text, in order of first appearance.
-    first : list of int
+    first : ndarray of int
         The first row that has the text; as long as ``keys``.
     copies : ndarray of int
         How many rows have it; as long as ``keys``.
@@ -34,10 +73,10 @@ class Rows:
         The rows without text, and those whose text no request can carry.
     """
 
-    keys: list[str]
-    first: list[int]
+    keys: Keys
+    first: Positions
     copies: npt.NDArray[Any]
-    codes: npt.NDArray[np.int64]
+    codes: Positions
     empty: list[int]
     unsendable: list[int]
 
@@ -45,25 +84,62 @@ class Rows:
         return len(self.codes)
 
 
-def distinct_rows(texts: Sequence[str | None]) -> Rows:
-    """Find the distinct texts among the texts of all rows; None is no text."""
-    codes = np.full(len(texts), _NEVER_SENT, dtype=np.int64)
-    place: dict[str, int] = {}
-    first: list[int] = []
+def distinct_rows(texts: Iterable[str | None]) -> Rows:
+    """Find the distinct texts among the texts of all rows; None is no text.
+
+    The texts are looked at one by one and not kept.
+    """
+    return _rows(map(_digest, texts))
+
+
+def rows_of_keys(keys: Iterable[str | None]) -> Rows:
+    """Make the rows of an input again from the key of each; None had no text, "" an unsendable."""
+    return _rows(None if key is None else bytes.fromhex(key) for key in keys)
+
+
+def _digest(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        return text_digest(text)
+    except UnicodeEncodeError:
+        return b""
+
+
+def _rows(digests: Iterable[bytes | None]) -> Rows:
     empty: list[int] = []
     unsendable: list[int] = []
-    for position, text in enumerate(texts):
-        if text is None:
-            empty.append(position)
-            continue
-        try:
-            key = text_hash(text)
-        except UnicodeEncodeError:
-            unsendable.append(position)
-            continue
-        found = place.setdefault(key, len(first))
-        if found == len(first):
-            first.append(position)
-        codes[position] = found
-    copies = np.bincount(codes[codes >= 0], minlength=len(first))
-    return Rows(list(place), first, copies, codes, empty, unsendable)
+    found = bytearray()
+    total = 0
+    for position, digest in enumerate(digests):
+        total += 1
+        if digest:
+            found += digest
+        else:
+            (empty if digest is None else unsendable).append(position)
+    sent = np.ones(total, dtype=bool)
+    sent[empty] = sent[unsendable] = False
+    positions = np.flatnonzero(sent)
+    table = np.frombuffer(bytes(found), dtype=np.uint8).reshape(-1, _WIDTH)
+    first, places = _distinct(table)
+    codes = np.full(total, _NEVER_SENT, dtype=np.int64)
+    codes[positions] = places
+    copies = np.bincount(places, minlength=len(first))
+    return Rows(Keys(table[first]), positions[first], copies, codes, empty, unsendable)
+
+
+def _distinct(table: npt.NDArray[np.uint8]) -> tuple[Positions, Positions]:
+    """Return where each distinct key stands first, in that order, and the place of every key."""
+    halves = table.view(np.uint64)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))
+    ordered = halves[order]
+    starts = np.ones(len(table), dtype=bool)
+    starts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    groups = np.cumsum(starts) - 1
+    first = order[starts]  # the sort is stable: a group begins with its first row
+    by_appearance = np.argsort(first)
+    place = np.empty(len(first), dtype=np.int64)
+    place[by_appearance] = np.arange(len(first))
+    places = np.empty(len(table), dtype=np.int64)
+    places[order] = place[groups]
+    return first[by_appearance], places

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pandas_genai.errors import UsageError
 
-__all__ = ["is_blank", "rows_text", "series_text"]
+__all__ = ["is_blank", "only_text_column", "rows_text", "series_text"]
 
 
 def is_blank(value: Any) -> bool:
@@ -55,7 +55,7 @@ def rows_text(frame: pd.DataFrame, text: Any = None) -> list[str | None]:
         If a column does not exist, or none can be chosen; the message names the candidates.
     """
     if text is None:
-        return series_text(_column(frame, _only_text_column(frame)))
+        return series_text(_column(frame, only_text_column(frame)))
     if _is_column(frame, text):
         return series_text(_column(frame, text))
     if isinstance(text, str) and "{" in text:
@@ -65,7 +65,14 @@ def rows_text(frame: pd.DataFrame, text: Any = None) -> list[str | None]:
     raise _no_column(frame, text)
 
 
-def _only_text_column(frame: pd.DataFrame) -> Hashable:
+def only_text_column(frame: pd.DataFrame) -> Hashable:
+    """Return the column that is meant where none is named.
+
+    Raises
+    ------
+    UsageError
+        If none, or several, could be.
+    """
     candidates = [
         name for position, name in enumerate(frame.columns) if _holds_text(frame.iloc[:, position])
     ]

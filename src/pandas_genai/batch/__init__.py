@@ -1,0 +1,1 @@
+"""The overnight path, wired: requests, jobs, journal, handles, results."""

@@ -1,0 +1,236 @@
+"""Takes the stored results of a part into the cache, and notes what has no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import starmap
+from typing import Any
+
+from pandas_genai.batch.folder import JobFolder, lines_of, open_new
+from pandas_genai.batch.journal import Part
+from pandas_genai.batch.lines import Matched, ResultLines
+from pandas_genai.batch.requests import Template, compact
+from pandas_genai.batch.site import Site
+from pandas_genai.errors import CallError
+from pandas_genai.providers.batches import Outcome
+from pandas_genai.providers.caller import support_kind, wire_of
+from pandas_genai.providers.classify import Problem, classify
+from pandas_genai.providers.endpoints import Support
+from pandas_genai.report.answers import answers_of
+from pandas_genai.report.prices import pricer
+from pandas_genai.storage import SqliteCache, Writer
+from pandas_genai.task.chunks import Chunk
+from pandas_genai.task.reply import Refusal, Reply, Usage, check_reply
+
+__all__ = ["Digestion", "Lost", "keys_of", "lost_of"]
+
+_ADAPTABLE = frozenset({400, 422})
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A text that a part has no answer for.
+
+    Parameters
+    ----------
+    key : str
+        The row key.
+    reason, message : str
+        As in ``.genai.errors``.
+    request_id : str, optional
+        The vendor's id of the request.
+    whole : bool
+        Whether its request as a whole failed: the rows may be sent together again.
+    """
+
+    key: str
+    reason: str
+    message: str
+    request_id: str | None = None
+    whole: bool = False
+
+
+def keys_of(folder: JobFolder, part: Part) -> dict[str, list[str]]:
+    """Return the row keys of each request of a part by its custom id."""
+    return {line[0]: line[1:] for line in lines_of(folder.keys(part.number))}
+
+
+def lost_of(folder: JobFolder, part: Part) -> Iterator[Lost]:
+    """Read the texts that a part has no answer for."""
+    yield from starmap(Lost, lines_of(folder.failures(part.number)))
+
+
+class Digestion:
+    """Reads one part's results.
+
+    Parameters
+    ----------
+    site : Site
+        The job, locked.
+    part : Part
+        Its results are stored.
+    cache : SqliteCache
+        Where answers go.
+    """
+
+    def __init__(self, site: Site, part: Part, cache: SqliteCache) -> None:
+        self._site = site
+        self._part = part
+        self._cache = cache
+        self._task = site.task
+        self._wire = wire_of(self._task)
+        self._support = part.support
+        endpoint = site.endpoint
+        self._where = f"{endpoint.host} ({self._task.model})"
+        self._price = pricer(backend=endpoint.backend, base_url=endpoint.base_url, batch=True)
+        self._usage = Usage()
+        self._cost: float | None = 0.0
+        self._calls = 0
+        self._models: dict[str, int] = {}
+        self._lower: Support | None = None
+        self._expired = 0
+
+    def run(self) -> None:
+        """Cache every valid answer, write down the rest, then note in the journal that it is done.
+
+        Results that are read again replace what is there with the same, and are counted once.
+        """
+        folder, part, backend = self._site.folder, self._part, self._task.backend
+        known = keys_of(folder, part)
+        paths = [folder.results(backend, part), folder.errors(backend, part)]
+        lines = ResultLines(backend, paths if backend == "openai" else paths[:1], known)
+        answered = refused = 0
+        missing = dict.fromkeys(known)
+        writer = self._cache.writer()
+        try:
+            with open_new(folder.failures(part.number)) as failures:
+                for matched in lines:
+                    missing.pop(matched.custom_id)
+                    accepted, lost = self._taken(known[matched.custom_id], matched, writer)
+                    answered += accepted
+                    refused += _write(failures, lost)
+                for custom_id in missing:
+                    refused += _write(failures, self._without(known[custom_id]))
+        finally:
+            writer.close()
+        writer.flush()
+        self._note(answered, refused, lines.strange)
+
+    def _taken(
+        self, keys: Sequence[str], matched: Matched, writer: Writer
+    ) -> tuple[int, Sequence[Lost]]:
+        """Put the answers of one request; return how many there are, and what has none."""
+        if not matched.outcomes:
+            return 0, _all(keys, "unreadable result", "The line with the result is damaged.")
+        answers = [one for one in matched.outcomes if one.answer is not None]
+        if not answers:
+            return 0, self._failed(keys, matched.outcomes[0])
+        chunk = Chunk.of_keys(keys)
+        reply = self._reply(chunk, answers[0])
+        for other in answers[1:]:
+            reply = _agreed(reply, self._reply(chunk, other))
+        if reply.accepted:
+            answers_ = answers_of(
+                self._task, chunk.rows, reply, self._site.journal.uid, lambda position: None
+            )
+            writer.put(answers_)
+        lost = [
+            Lost(key, refusal.reason, refusal.message, reply.request_id)
+            for key, refusal in reply.refused.items()
+        ]
+        return len(reply.accepted), lost
+
+    def _reply(self, chunk: Chunk, outcome: Outcome) -> Reply:
+        """Check one answer as the live path does; what it cost counts in any case."""
+        answer: Any = outcome.answer
+        usage = self._wire.usage_of(answer)
+        model = str(answer.get("model") or self._task.model)
+        self._bill(usage, model)
+        try:
+            payload = self._wire.payload_of(answer, self._support)
+        except CallError as error:
+            refusal = Refusal(error.reason, str(error))
+            refused = {row.key: refusal for row in chunk.rows}
+            return Reply({}, refused, usage, model, outcome.request_id)
+        accepted, refused = check_reply(payload, chunk, self._task.schema)
+        return Reply(accepted, refused, usage, model, outcome.request_id)
+
+    def _bill(self, usage: Usage, model: str) -> None:
+        cost = self._price(usage, model)
+        self._usage += usage
+        self._cost = None if cost is None or self._cost is None else self._cost + cost
+        self._calls += 1
+        self._models[model] = self._models.get(model, 0) + 1
+
+    def _failed(self, keys: Sequence[str], outcome: Outcome) -> list[Lost]:
+        """Say why a request has no answer; learn what the endpoint does not take."""
+        if outcome.unfinished:
+            self._expired += len(keys)
+            said = {
+                "expired": "The batch reached its time limit before this row's turn.",
+                "cancelled": "The batch was cancelled before this row's turn.",
+            }
+            return _all(keys, outcome.unfinished, said[outcome.unfinished], whole=True)
+        problem = outcome.problem
+        assert problem is not None
+        self._learn(keys, problem)
+        error = classify(problem, where=self._where)
+        return _all(keys, error.reason, str(error), request_id=outcome.request_id, whole=True)
+
+    def _learn(self, keys: Sequence[str], problem: Problem) -> None:
+        if self._lower is not None or problem.status not in _ADAPTABLE:
+            return
+        template = Template(self._task, self._site.endpoint, self._support)
+        body = template.body(Chunk.of_keys(keys))
+        lower = self._wire.next_support(self._support, body, problem.message, problem.param)
+        if lower is not None and lower != self._support:
+            self._lower = lower
+
+    def _without(self, keys: Sequence[str]) -> list[Lost]:
+        """Say why a request has no line in the results."""
+        part = self._part
+        if part.status == "failed":
+            why = part.message or part.code or "the provider gave no reason"
+            return _all(keys, "batch failed", f"The batch failed: {why}", whole=True)
+        if part.status in ("expired", "cancelled"):
+            self._expired += len(keys)
+            return _all(keys, part.status, f"The batch was {part.status}.", whole=True)
+        return _all(
+            keys, "missing in results", "The provider's results leave this row out.", whole=True
+        )
+
+    def _note(self, answered: int, refused: int, strange: dict[str, int]) -> None:
+        part, usage = self._part, self._usage
+        part.answered, part.refused, part.expired = answered, refused, self._expired
+        part.calls, part.cost, part.models = self._calls, self._cost, self._models
+        part.input_tokens, part.cached_tokens = usage.input_tokens, usage.cached_tokens
+        part.cache_write_tokens, part.output_tokens = usage.cache_write_tokens, usage.output_tokens
+        part.strange = strange
+        if self._lower is not None:
+            site, task = self._site, self._task
+            site.journal.lower = [self._lower.rung, sorted(self._lower.dropped)]
+            url = site.journal.base_url
+            site.means.endpoints.learn(url, task.model, support_kind(task), self._lower)
+        part.stage = "cached"
+        self._site.save()
+
+
+def _agreed(first: Reply, second: Reply) -> Reply:
+    """Keep of two answers to the same request what both say the same."""
+    refusal = Refusal("doubled in results", "The results hold this row twice, with other answers.")
+    accepted = {
+        key: result for key, result in first.accepted.items() if second.accepted.get(key) == result
+    }
+    refused = {key: refusal for key in first.accepted if key not in accepted}
+    return Reply(accepted, {**first.refused, **refused}, first.usage, first.model, first.request_id)
+
+
+def _all(keys: Sequence[str], reason: str, message: str, **more: Any) -> list[Lost]:
+    return [Lost(key, reason, message, **more) for key in keys]
+
+
+def _write(file: Any, lost: Sequence[Lost]) -> int:
+    for one in lost:
+        file.write(compact([one.key, one.reason, one.message, one.request_id, one.whole]) + b"\n")
+    return len(lost)

@@ -1,0 +1,104 @@
+"""The lines of a batch's results, each matched with the request that it answers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic_core import from_json
+
+from pandas_genai.providers import anthropic_batches, openai_batches
+from pandas_genai.providers.batches import Outcome
+from pandas_genai.task.task import Backend
+
+__all__ = ["Matched", "ResultLines"]
+
+_CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
+_KEPT_EXAMPLES = 1_000
+
+
+@dataclass
+class Matched:
+    """What the results hold of one request.
+
+    Parameters
+    ----------
+    custom_id : str
+        The request.
+    outcomes : list of Outcome
+        One for each of its lines that could be read; none where a line was there but not readable.
+    """
+
+    custom_id: str
+    outcomes: list[Outcome]
+
+
+@dataclass
+class ResultLines:
+    """Reads the files of one batch.
+
+    Parameters
+    ----------
+    backend : {"openai", "anthropic"}
+        Whose format they are in.
+    paths : sequence of Path
+        Those that exist are read.
+    known : mapping
+        The custom ids that were sent.
+
+    Attributes
+    ----------
+    strange : dict
+        Once all is read: how many lines had an unknown id (``unknown``), were one more for the
+        same id (``doubled``), could not be read (``unreadable``), and how many ids had no line
+        (``missing``).
+    """
+
+    backend: Backend
+    paths: Sequence[Path]
+    known: Mapping[str, Sequence[str]]
+    strange: dict[str, int] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Matched]:
+        """Read line by line; requests with several lines come last, those without any never."""
+        counts = Counter(_id_of(line) for line in self._lines())
+        several: dict[str, Matched] = {}
+        odd: Counter[str] = Counter()
+        for line in self._lines():
+            custom_id, outcome = _id_of(line), self._outcome(line)
+            odd["unreadable"] += outcome is None
+            if custom_id not in self.known:
+                odd["unknown"] += outcome is not None or bool(custom_id)
+                continue
+            outcomes = [] if outcome is None else [outcome]
+            if counts[custom_id] == 1:
+                yield Matched(custom_id, outcomes)
+            else:
+                odd["doubled"] += custom_id in several
+                several.setdefault(custom_id, Matched(custom_id, [])).outcomes += outcomes
+        yield from several.values()
+        odd["missing"] = sum(custom_id not in counts for custom_id in self.known)
+        self.strange = {kind: count for kind, count in odd.items() if count}
+
+    def _lines(self) -> Iterator[bytes]:
+        for path in self.paths:
+            if path.exists():
+                with path.open("rb") as file:
+                    yield from (line for line in file if line.strip())
+
+    def _outcome(self, line: bytes) -> Outcome | None:
+        outcome_of = (openai_batches if self.backend == "openai" else anthropic_batches).outcome_of
+        try:
+            parsed = from_json(line)
+            return outcome_of(parsed) if isinstance(parsed, Mapping) else None
+        except (ValueError, TypeError, AttributeError):
+            return None
+
+
+def _id_of(line: bytes) -> str:
+    """Find a line's custom id even where the rest of it is damaged."""
+    found = _CUSTOM_ID.search(line)
+    return found.group(1).decode("utf-8", "replace") if found else ""

@@ -1,0 +1,203 @@
+"""Writes the requests of a job to files, as they will be sent, a request at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_json
+
+from pandas_genai.batch.folder import JobFolder, open_new
+from pandas_genai.batch.journal import Part
+from pandas_genai.errors import UsageError
+from pandas_genai.providers import anthropic_batches, openai_batches
+from pandas_genai.providers.batches import Limits
+from pandas_genai.providers.caller import wire_of
+from pandas_genai.providers.endpoints import Endpoint, Support
+from pandas_genai.task.chunks import Chunk, Row
+from pandas_genai.task.prompt import user_text
+from pandas_genai.task.task import Task
+
+__all__ = ["Template", "write_requests"]
+
+_ID = "custom-id-goes-here-0c7e1f"
+_TEXT = "text-goes-here-4b1d9a"
+_CONTAINERS = {"openai": (b"", b"\n", b"\n"), "anthropic": (b"[\n", b",\n", b"\n]\n")}
+"""What stands before, between and after the requests of a file."""
+
+
+class Template:
+    """Builds the requests of one task as bytes.
+
+    A body is built once for each number of rows by the builder of the live path; of the others
+    only the rows are written. That gives the same bytes, five times as fast.
+
+    Parameters
+    ----------
+    task : Task
+        What is asked.
+    endpoint : Endpoint
+        Where.
+    support : Support
+        What it takes.
+    """
+
+    def __init__(self, task: Task, endpoint: Endpoint, support: Support) -> None:
+        self._task = task
+        self._vendor = endpoint.is_vendor
+        self._support = support
+        self._pieces: dict[int, tuple[bytes, bytes, bytes]] = {}
+        batches = openai_batches if task.backend == "openai" else anthropic_batches
+        self._envelope = batches.envelope
+
+    def line(self, custom_id: str, chunk: Chunk) -> bytes:
+        """Return one request: the envelope of the batch, the body of a live call in it."""
+        head, middle, tail = self._around(len(chunk.rows))
+        return b"".join([head, custom_id.encode(), middle, to_json(user_text(chunk)), tail])
+
+    def body(self, chunk: Chunk) -> Any:
+        """Return the body of one request as a live call would send it."""
+        return wire_of(self._task).build(self._task, chunk, self._support, vendor=self._vendor)
+
+    def _around(self, rows: int) -> tuple[bytes, bytes, bytes]:
+        if rows not in self._pieces:
+            chunk = Chunk((Row("", "", _TEXT, 0),) * rows)
+            line = compact(self._envelope(_ID, self.body(chunk)))
+            head, rest = line.split(_ID.encode())
+            middle, tail = rest.split(to_json(user_text(chunk)))
+            self._pieces[rows] = (head, middle, tail)
+        return self._pieces[rows]
+
+
+def compact(value: object) -> bytes:
+    """Write JSON as both SDKs write the body of a live call."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode()
+
+
+def write_requests(
+    folder: JobFolder,
+    task: Task,
+    chunks: Iterable[Chunk],
+    template: Template,
+    limits: Limits,
+    custom_id: Callable[[int, int], str],
+    blank: Callable[[int], Part],
+    first: int = 1,
+) -> list[Part]:
+    """Write requests to as many files as the vendor's limits ask for.
+
+    Parameters
+    ----------
+    folder : JobFolder
+        Where.
+    task : Task
+        What is asked.
+    chunks : iterable of Chunk
+        The rows of each request.
+    template : Template
+        Builds them.
+    limits : Limits
+        Of one file.
+    custom_id : callable
+        From the numbers of part and request, from 1, to the request's id.
+    blank : callable
+        Makes the part of a number.
+    first : int, default 1
+        The number of the first part.
+
+    Returns
+    -------
+    list of Part
+        One a file, complete on disk.
+
+    Raises
+    ------
+    UsageError
+        If a single request is over the limit.
+    """
+    parts: list[Part] = []
+    waiting = iter(chunks)
+    chunk = next(waiting, None)
+    while chunk is not None:
+        part = blank(first + len(parts))
+        with ExitStack() as stack:
+            path, keys = folder.requests(task.backend, part.number), folder.keys(part.number)
+            writer = _PartWriter(
+                part,
+                stack.enter_context(open_new(path)),
+                stack.enter_context(open_new(keys)),
+                _CONTAINERS[task.backend],
+                limits,
+            )
+            while chunk is not None:
+                name = custom_id(part.number, part.requests + 1)
+                if not writer.add(name, template.line(name, chunk), chunk):
+                    break
+                chunk = next(waiting, None)
+            writer.end()
+        parts.append(part)
+    return parts
+
+
+@dataclass
+class _PartWriter:
+    """Fills one file, as long as requests fit."""
+
+    part: Part
+    requests: Any
+    keys: Any
+    container: tuple[bytes, bytes, bytes]
+    limits: Limits
+
+    def __post_init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._room = self.limits.bytes - sum(map(len, self.container))
+        self._put(self.container[0])
+
+    def add(self, custom_id: str, line: bytes, chunk: Chunk) -> bool:
+        """Write one request; False where it belongs into the next file."""
+        part, between = self.part, self.container[1]
+        if part.requests and (
+            part.requests >= self.limits.requests
+            or part.bytes + len(between) + len(line) > self._room
+        ):
+            return False
+        if len(line) > self._room:
+            raise UsageError(
+                f"The request with row {chunk.rows[0].position} (counted from 0) has "
+                f"{len(line):,} bytes, a batch takes {self.limits.bytes:,}: shorten its text."
+            )
+        self._put(between + line if part.requests else line)
+        self.keys.write(compact([custom_id, *(row.key for row in chunk.rows)]) + b"\n")
+        part.requests += 1
+        part.rows += len(chunk.rows)
+        return True
+
+    def end(self) -> None:
+        """Write what stands after the last request."""
+        self._put(self.container[2])
+        self.part.digest = self._digest.hexdigest()
+
+    def _put(self, data: bytes) -> None:
+        self._digest.update(data)
+        self.requests.write(data)
+        self.part.bytes += len(data)
+
+
+def texts_of(path: Path) -> Iterable[tuple[str, dict[str, str]]]:
+    """Read back what was sent: for each request its custom id, and the text of each token."""
+    with path.open("rb") as file:
+        for line in file:
+            stripped = line.strip().rstrip(b",")
+            if stripped in (b"[", b"]", b""):
+                continue
+            request = json.loads(stripped)
+            body = request.get("body") or request["params"]
+            items = json.loads(body["messages"][-1]["content"])
+            yield request["custom_id"], {item["input_id"]: item["input_text"] for item in items}

@@ -1,0 +1,179 @@
+"""One job with what is needed to work on it: its place, its journal, its provider."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pandas_genai.batch.clock import WallClock
+from pandas_genai.batch.folder import JobFolder, JobsFolder
+from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.batch.names import custom_prefix
+from pandas_genai.errors import CredentialsError
+from pandas_genai.providers.anthropic_batches import AnthropicBatches
+from pandas_genai.providers.batches import BatchApi
+from pandas_genai.providers.endpoints import ENDPOINTS, VENDOR_URLS, Endpoint, Endpoints, host_of
+from pandas_genai.providers.openai_batches import OpenAIBatches
+from pandas_genai.providers.resolve import Question, Resolved
+from pandas_genai.task.task import Backend, Task
+
+__all__ = ["Means", "Site", "key_check", "limits_of"]
+
+
+def limits_of(backend: Backend) -> Any:
+    """Return the limits of a vendor's batches."""
+    return OpenAIBatches.limits if backend == "openai" else AnthropicBatches.limits
+
+
+def key_check(key: str, uid: str) -> str:
+    """Return what tells a key from others without telling it: half of a keyed hash."""
+    return hmac.new(key.encode(), uid.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Means:
+    """How a job is worked on.
+
+    Parameters
+    ----------
+    api_key, base_url, client : optional
+        Instead of what the settings say.
+    clock : WallClock
+        Time; tests give their own.
+    tell : callable
+        Says one line to the user.
+    endpoints : Endpoints
+        What the process knows of endpoints.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    base_url: str | None = None
+    client: Any = field(default=None, repr=False)
+    clock: WallClock = field(default_factory=WallClock)
+    tell: Callable[[str], None] = print
+    endpoints: Endpoints = ENDPOINTS
+
+
+class Site:
+    """A job at work.
+
+    Parameters
+    ----------
+    folder : JobFolder
+        Where it lies.
+    means : Means
+        How it is worked on.
+    """
+
+    def __init__(self, folder: JobFolder, means: Means) -> None:
+        self.folder = folder
+        self.means = means
+        self.clock = means.clock
+        self.journal: Journal = folder.journal()
+        self._api: BatchApi | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the job was submitted, with the key as far as it is known."""
+        return self._resolved().endpoint
+
+    @property
+    def task(self) -> Task:
+        """What was asked."""
+        return self.journal.task(host_of(self.journal.base_url))
+
+    def reload(self) -> None:
+        """Read the journal again: another kernel may have been at work."""
+        self.journal = self.folder.journal()
+
+    def save(self) -> None:
+        """Write the journal."""
+        self.folder.save(self.journal)
+
+    @property
+    def api(self) -> BatchApi:
+        """The provider's batch API.
+
+        Raises
+        ------
+        CredentialsError
+            If there is no key, or none that was used with this address before.
+        """
+        if self._api is None:
+            resolved = self._resolved()
+            self._check_key(resolved.endpoint)
+            client, _ = resolved.open(1)
+            kind = OpenAIBatches if self.journal.backend == "openai" else AnthropicBatches
+            self._api = kind(client, resolved.endpoint, self.clock.sleep)
+        return self._api
+
+    def _resolved(self) -> Resolved:
+        journal, means = self.journal, self.means
+        url = None if means.client is not None else journal.base_url
+        question = Question(
+            journal.prompt,
+            journal.schema,
+            journal.model,
+            journal.backend,
+            url,
+            means.api_key,
+            means.client,
+            journal.params,
+        )
+        return question.resolve()
+
+    def _check_key(self, endpoint: Endpoint) -> None:
+        """Keep a key of the settings from an address that only the handle names."""
+        journal, means = self.journal, self.means
+        vendor = host_of(VENDOR_URLS[journal.backend])
+        confirmed = means.base_url == journal.base_url or means.client or means.api_key
+        if confirmed or host_of(journal.base_url) in (vendor, "loopback"):
+            return
+        if not hmac.compare_digest(key_check(endpoint.api_key, journal.uid), journal.key_check):
+            raise CredentialsError(
+                f"The job {journal.name!r} was submitted to {endpoint.shown} with another key than "
+                f"the one that is set now: pass base_url={journal.base_url!r} to open_job() to "
+                "confirm the address, or api_key= with the key."
+            )
+
+    def custom_id(self, part: int, request: int) -> str:
+        """Return the id of a request; unique at the provider where ids are all that it keeps."""
+        return custom_ids(self.journal)(part, request)
+
+    def tags(self, part: Part) -> dict[str, str]:
+        """Return what is attached to a part's batch, by which it is found again."""
+        return {
+            "pandas_genai_job": f"{custom_prefix(self.journal.name)}-{self.journal.uid}",
+            "part": str(part.number),
+            "try": str(len(part.rejected) + 1),
+            "digest": part.digest,
+        }
+
+    def known_batches(self, part: Part) -> set[str]:
+        """Return the batches that belong to other parts, of this job or its neighbours."""
+        known = set(part.rejected)
+        for folder in JobsFolder(self.folder.path.parent).jobs():
+            same = folder.name == self.journal.name
+            journal = self.journal if same else folder.journal()
+            for other in journal.parts:
+                if not (same and other.number == part.number):
+                    known |= {other.batch_id or "", *other.rejected} - {""}
+        return known
+
+    def cache_path(self) -> Path | None:
+        """Return the cache file that the job was submitted with."""
+        said = self.journal.cache
+        return None if said is None else Path(os.path.normpath(self.folder.path / said))
+
+
+def custom_ids(journal: Journal) -> Callable[[int, int], str]:
+    """Return the function from the numbers of part and request to the request's id."""
+    prefix = custom_prefix(journal.name)
+    if journal.backend == "anthropic":
+        prefix = f"{prefix}-{journal.uid}"
+    return lambda part, request: f"{prefix}-{part}-{request}"

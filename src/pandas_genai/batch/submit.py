@@ -1,0 +1,185 @@
+"""Gives the parts of a job to the provider, each exactly once."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from pandas_genai.batch.journal import Part
+from pandas_genai.batch.site import Site
+from pandas_genai.errors import RowError, StopRunError, WaitError
+from pandas_genai.providers.batches import Batch, Wanted
+from pandas_genai.providers.caller import wire_of
+from pandas_genai.providers.retry import ATTEMPTS
+from pandas_genai.storage import atomic_write
+
+__all__ = ["Submission"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("pandas_genai")
+
+_SETTLE_S = (2.0, 5.0, 13.0)
+"""Waits between looking for what a request left whose answer was lost: it may still be at work."""
+_LONG_AGO_S = 300.0
+
+
+class Submission:
+    """Sends what is written and not sent yet.
+
+    Each request that could cost money twice is preceded by a journal entry that says so. Whoever
+    finds the entry asks the provider first what it has.
+
+    Parameters
+    ----------
+    site : Site
+        The job, locked.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def run(self) -> None:
+        """Send every part that is not at the provider, and was not put off.
+
+        Raises
+        ------
+        CallError
+            What is at the provider stays in the journal; the next call goes on from it.
+        """
+        for part in self._site.journal.parts:
+            if part.stage in ("written", "uploading"):
+                self._upload(part)
+            if part.stage in ("uploaded", "creating"):
+                self.create(part)
+
+    def _upload(self, part: Part) -> None:
+        site, api = self._site, self._site.api
+        if api.has_files:
+            path = site.folder.requests(site.journal.backend, part.number)
+            name = f"{site.tags(part)['pandas_genai_job']}-{part.number}-{part.digest[:12]}.jsonl"
+            resumed = part.stage == "uploading"
+            part.stage = "uploading"
+            site.save()
+            part.file_id = self._settled(
+                send=lambda: api.upload(path, name),
+                find=lambda: api.find_file(name, part.bytes),
+                waits=() if resumed else _SETTLE_S,
+                resumed=resumed,
+            )
+        part.stage = "uploaded"
+        site.save()
+
+    def create(self, part: Part) -> None:
+        """Create the batch of a part, or find the one that was created."""
+        site, api = self._site, self._site.api
+        resumed = part.stage == "creating"
+        if not resumed:
+            part.stage, part.intended = "creating", site.clock.now()
+            site.save()
+        path = site.folder.requests(site.journal.backend, part.number)
+        headers = self._headers(part)
+        long_ago = site.clock.now() - (part.intended or 0.0) > _LONG_AGO_S
+        try:
+            batch = self._settled(
+                send=lambda: api.create(path, part.file_id, site.tags(part), headers),
+                find=lambda: self._found(part),
+                waits=() if long_ago else _SETTLE_S,
+                resumed=resumed,
+            )
+        except (StopRunError, RowError) as error:
+            part.stage = "uploaded"  # refused: there is certainly no batch
+            site.save()
+            raise StopRunError(
+                f"The batch was refused, nothing was submitted of part {part.number}: {error}",
+                reason=error.reason,
+            ) from error
+        part.batch_id, part.status = batch.id, batch.status
+        part.submitted, part.ends_by = batch.created or part.intended, batch.ends_by
+        part.code = part.message = ""
+        part.stage = "created"
+        self._note(part)
+        site.save()
+
+    def _found(self, part: Part) -> Batch | None:
+        """Return the batch that the provider has of a part.
+
+        Where it keeps no tags, every batch of the same size and time may be it; its results will
+        tell, and until then none is created instead.
+        """
+        site = self._site
+        wanted = Wanted(
+            site.tags(part),
+            part.file_id,
+            part.requests,
+            part.intended or site.journal.created,
+            site.known_batches(part),
+        )
+        found = sorted(site.api.find(wanted), key=lambda batch: batch.created or 0.0)
+        if not found:
+            return None
+        part.candidates = [] if site.api.has_tags else [batch.id for batch in found]
+        return found[0]
+
+    def _settled(
+        self,
+        send: Callable[[], T],
+        find: Callable[[], T | None],
+        waits: Sequence[float],
+        *,
+        resumed: bool,
+    ) -> T:
+        """Send once, as far as one can know: after every lost answer, look first."""
+        sleep = self._site.clock.sleep
+        if resumed:
+            found = self._looked(find, waits)
+            if found is not None:
+                return found
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return send()
+            except WaitError as error:
+                if attempt == ATTEMPTS:
+                    raise
+                _log.info("%s Asking the provider what it has.", error)
+                if error.reason == "rate limit":  # refused before it took effect
+                    sleep(error.retry_after or 2.0**attempt)
+                    continue
+                found = self._looked(find, _SETTLE_S)
+                if found is not None:
+                    return found
+        raise AssertionError("the last attempt returns or raises")
+
+    def _looked(self, find: Callable[[], T | None], waits: Sequence[float]) -> T | None:
+        """Look for what a lost request left, for as long as it may still be at work."""
+        found = find()
+        for seconds in waits:
+            if found is not None:
+                break
+            self._site.clock.sleep(seconds)
+            found = find()
+        return found
+
+    def _headers(self, part: Part) -> Mapping[str, str]:
+        task = self._site.task
+        if task.backend == "openai":
+            return {}
+        sent = {name: 1 for name in task.sent_params if name not in part.dropped}
+        headers: Mapping[str, str] = wire_of(task).headers_for(sent)
+        return headers
+
+    def _note(self, part: Part) -> None:
+        """Write the file in which the original toolkit's users look for the batch's id."""
+        site = self._site
+        said = {
+            "job_id": site.journal.name,
+            "batch_id": part.batch_id,
+            "input_file_id": part.file_id,
+            "requests": part.requests,
+            "created_at": part.submitted,
+            "base_url": site.journal.base_url,
+            "model": site.journal.model,
+        }
+        atomic_write(site.folder.submission(site.journal.backend, part), json.dumps(said, indent=1))
