@@ -25,12 +25,17 @@ PRIVATE = {
 }
 
 EXPORTED = {
+    "AnthropicBatchExtractor",
+    "BatchJob",
     "CacheError",
     "CallError",
     "CredentialsError",
     "DataFrameIterator",
     "GenaiError",
+    "JobError",
+    "JobState",
     "LocalModelError",
+    "OpenAIBatchExtractor",
     "RowError",
     "RowsFailedError",
     "RowsFailedWarning",
@@ -45,6 +50,8 @@ EXPORTED = {
     "compute_prompt_hash",
     "extract_df",
     "genai",
+    "jobs",
+    "open_job",
     "retry_api_call",
     "runs",
 }

@@ -6,12 +6,15 @@ reads no setting, writes no file and imports neither vendor's SDK.
 
 import pandas as pd
 
-from pandas_genai.accessor import FrameAccessor, SeriesAccessor, genai, runs
+from pandas_genai.accessor import FrameAccessor, SeriesAccessor, genai, jobs, open_job, runs
+from pandas_genai.batch import BatchJob, JobState
+from pandas_genai.batch.extractors import AnthropicBatchExtractor, OpenAIBatchExtractor
 from pandas_genai.errors import (
     CacheError,
     CallError,
     CredentialsError,
     GenaiError,
+    JobError,
     LocalModelError,
     RowError,
     RowsFailedError,
@@ -31,12 +34,17 @@ from pandas_genai.task.chunks import DataFrameIterator
 from pandas_genai.task.fingerprint import compute_prompt_hash
 
 __all__ = [
+    "AnthropicBatchExtractor",
+    "BatchJob",
     "CacheError",
     "CallError",
     "CredentialsError",
     "DataFrameIterator",
     "GenaiError",
+    "JobError",
+    "JobState",
     "LocalModelError",
+    "OpenAIBatchExtractor",
     "RowError",
     "RowsFailedError",
     "RowsFailedWarning",
@@ -51,6 +59,8 @@ __all__ = [
     "compute_prompt_hash",
     "extract_df",
     "genai",
+    "jobs",
+    "open_job",
     "retry_api_call",
     "runs",
 ]

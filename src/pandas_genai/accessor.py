@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
+from pandas_genai.batch.folder import JobsFolder
+from pandas_genai.batch.gather import Patience
+from pandas_genai.batch.job import BatchJob, submit
+from pandas_genai.batch.prepare import Order
+from pandas_genai.batch.shelf import existing, fitting_job, jobs_frame
+from pandas_genai.batch.site import Means
+from pandas_genai.batch.texts import Said, said_text, series_said
 from pandas_genai.errors import UsageError
 from pandas_genai.extract import (
     CHUNK_SIZE,
@@ -17,18 +25,23 @@ from pandas_genai.extract import (
     Preview,
     preview_requests,
 )
+from pandas_genai.notebook.lines import say, submitted_line
 from pandas_genai.notebook.progress import observer_for
-from pandas_genai.notebook.where import default_cache_path
+from pandas_genai.notebook.where import default_cache_path, jobs_place
 from pandas_genai.providers.resolve import Question
 from pandas_genai.report import ATTR, Observer, OnError, Report
 from pandas_genai.report import runs as runs_of
 from pandas_genai.report.report import find_report
-from pandas_genai.storage import Cache, SqliteCache
+from pandas_genai.storage import Cache, SqliteCache, open_cache
 from pandas_genai.task.text import rows_text, series_text
 
-__all__ = ["FrameAccessor", "SeriesAccessor", "genai", "runs"]
+__all__ = ["FrameAccessor", "SeriesAccessor", "genai", "jobs", "open_job", "runs"]
 
 BackendName = Literal["openai", "anthropic"]
+
+
+def _bar() -> Observer:
+    return observer_for(None)
 
 
 class _Texts:
@@ -45,6 +58,81 @@ class _Texts:
     ) -> pd.DataFrame:
         where = default_cache_path() if cache is None else cache
         return Extraction(question, texts, self._data.index, manner, where).run()
+
+    def _submit(
+        self,
+        question: Question,
+        said: Said,
+        cache: Cache | None,
+        chunk_size: int,
+        name: str | None,
+        folder: str | Path | None,
+    ) -> BatchJob:
+        path, where = jobs_place(folder)
+        means = Means(question.api_key, question.base_url, question.client, tell=say)
+        with ExitStack() as stack:
+            opened, ours = open_cache(default_cache_path() if cache is None else cache)
+            if ours:
+                stack.callback(opened.close)
+            order = Order(question, self._data, said, opened, chunk_size=chunk_size, name=name)
+            job = submit(JobsFolder(path), order, means)
+        say(submitted_line(job, where))
+        return BatchJob(job.folder, means, _bar)
+
+    def batch_collect(
+        self,
+        name: str | None = None,
+        *,
+        folder: str | Path | None = None,
+        wait: bool = False,
+        poll_s: float = 60.0,
+        timeout: float | None = None,
+        cache: Cache | None = None,
+        on_error: OnError = "keep",
+    ) -> pd.DataFrame:
+        """Collect what an overnight job has answered, for these rows.
+
+        Rows are matched by their text: the frame may have been filtered, reordered or grown since
+        it was submitted. Answers go into the same cache as those of ``extract``.
+
+        Parameters
+        ----------
+        name : str, optional
+            The job; unless told, the only one in the folder whose rows these are.
+        folder : str or Path, optional
+            Where jobs lie; ``genai_batches`` beside the notebook unless told.
+        wait : bool, default False
+            Wait until the job has ended. Otherwise what is not there yet is missing, with the
+            reason ``in progress``.
+        poll_s : float, default 60
+            Seconds until the provider is asked again while waiting; the intervals grow.
+        timeout : float, optional
+            Seconds after which to stop waiting.
+        cache : str, Path or SqliteCache, optional
+            Where the answers go; unless told, where the job was submitted with.
+        on_error : {"keep", "raise"}, default "keep"
+            Keep failed rows as missing values, or raise once everything is saved.
+
+        Returns
+        -------
+        DataFrame
+            As from ``extract``; ``.genai.errors`` says why a row is missing, ``.genai.report``
+            what this collecting brought.
+
+        Raises
+        ------
+        JobError
+            If there is no such job, several fit, or it was never submitted.
+        CredentialsError
+            If there is no key, or none that may be sent to the job's address.
+        RowsFailedError
+            With ``on_error="raise"``.
+        """
+        path, _ = jobs_place(folder)
+        job, rows = fitting_job(JobsFolder(path), name, self._data)
+        patience = Patience(wait, poll_s, timeout)
+        collected = BatchJob(job, Means(tell=say), _bar)
+        return collected.gather(rows, self._data.index, patience, cache, on_error)
 
 
 class FrameAccessor(_Texts):
@@ -160,6 +248,70 @@ class FrameAccessor(_Texts):
         manner = Manner(chunk_size, max_workers, fresh, on_error, observer_for(progress))
         return self._extract(rows_text(self._data, text), question, cache, manner)
 
+    def batch_submit(
+        self,
+        prompt: str,
+        schema: object = None,
+        *,
+        text: object = None,
+        model: str | None = None,
+        backend: BackendName | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        client: Any = None,
+        cache: Cache | None = None,
+        chunk_size: int = CHUNK_SIZE,
+        name: str | None = None,
+        folder: str | Path | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> BatchJob:
+        """Hand the same question to the vendor's batch API: tomorrow's answers at half the price.
+
+        Rows that the cache has answers for, empty texts and twins of another row are not
+        submitted, nor what another job of the same task has under way. Running the cell again,
+        in this kernel or another, goes on with the same job; nothing is submitted twice.
+
+        Parameters
+        ----------
+        prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, params
+            As in ``extract``. The embedded model has no batch API.
+        name : str, optional
+            The job's name; unless told, the first words of the prompt and the date.
+        folder : str or Path, optional
+            Where jobs lie; ``genai_batches`` beside the notebook unless told.
+
+        Returns
+        -------
+        BatchJob
+            The job. Its handle lies in the folder: any later kernel goes on from it.
+
+        Raises
+        ------
+        UsageError, SchemaError, CredentialsError
+            Before anything is sent.
+        StopRunError
+            If the provider refuses the batch; run the cell again once the reason is mended.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> from pandas_genai.testing import LoopbackProvider
+        >>> df = pd.DataFrame({"review": ["Great people.", "Awful."]}, index=["a", "b"])
+        >>> with LoopbackProvider(lambda text: {"label": "good" if "Great" in text else "bad"},
+        ...                       ) as provider:
+        ...     job = df.genai.batch_submit("Tone?", ["good", "bad"], name="tone",
+        ...                                 base_url=provider.openai_url, api_key="k")
+        ...     labels = df.genai.batch_collect("tone")
+        Job 'tone': 2 of 2 rows submitted in 1 batch...
+        >>> labels
+          label
+        a  good
+        b   bad
+        """
+        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
+        said = said_text(self._data, text)
+        return self._submit(question, said, cache, chunk_size, name, folder)
+
     def preview(
         self,
         prompt: str,
@@ -261,6 +413,26 @@ class SeriesAccessor(_Texts):
         manner = Manner(chunk_size, max_workers, fresh, on_error, observer_for(progress))
         return self._extract(series_text(self._data), question, cache, manner)
 
+    def batch_submit(
+        self,
+        prompt: str,
+        schema: object = None,
+        *,
+        model: str | None = None,
+        backend: BackendName | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        client: Any = None,
+        cache: Cache | None = None,
+        chunk_size: int = CHUNK_SIZE,
+        name: str | None = None,
+        folder: str | Path | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> BatchJob:
+        """Hand the same question to the vendor's batch API; see ``df.genai.batch_submit``."""
+        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
+        return self._submit(question, series_said(), cache, chunk_size, name, folder)
+
     def preview(
         self,
         prompt: str,
@@ -294,6 +466,67 @@ def genai(data: pd.DataFrame) -> FrameAccessor:
     'POST'
     """
     return FrameAccessor(data)
+
+
+def jobs(folder: str | Path | None = None) -> pd.DataFrame:
+    """List the overnight jobs of a folder, as far as their handles know; no provider is asked.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        Where jobs lie; ``genai_batches`` beside the notebook unless told.
+
+    Returns
+    -------
+    DataFrame
+        One row a job, indexed by ``name``: backend, model, rows of the frame, stage (``not
+        submitted``, ``submitting``, ``waiting for quota``, ``in progress``, ``ended``,
+        ``collected``); done, failed and expired texts; when it was submitted and ends by (UTC);
+        cost so far in US dollars (missing where the price is unknown). Empty without jobs.
+
+    Examples
+    --------
+    >>> len(jobs("nowhere"))
+    0
+    """
+    return jobs_frame(JobsFolder(jobs_place(folder)[0]))
+
+
+def open_job(
+    name: str,
+    folder: str | Path | None = None,
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    client: Any = None,
+) -> BatchJob:
+    """Open an overnight job by its handle.
+
+    Parameters
+    ----------
+    name : str
+        The job.
+    folder : str or Path, optional
+        Where jobs lie; ``genai_batches`` beside the notebook unless told.
+    api_key : str, optional
+        Instead of the settings' key.
+    base_url : str, optional
+        Confirms the address in the handle, where the key is another than the one that was used.
+    client : optional
+        Your own client.
+
+    Returns
+    -------
+    BatchJob
+        With ``status()``, ``collect()``, ``cancel()``, ``resubmit_failed()`` and ``report``.
+
+    Raises
+    ------
+    JobError
+        If there is no such job.
+    """
+    found = existing(JobsFolder(jobs_place(folder)[0]), name)
+    return BatchJob(found, Means(api_key, base_url, client, tell=say), _bar)
 
 
 def runs(cache: SqliteCache | str | Path | None = None) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from pandas_genai.storage import SqliteCache, Writer
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Refusal, Reply, Usage, check_reply
 
-__all__ = ["Digestion", "Lost", "keys_of", "lost_of"]
+__all__ = ["Digestion", "Lost", "Sent", "keys_of", "lost_of"]
 
 _ADAPTABLE = frozenset({400, 422})
 
@@ -51,9 +51,25 @@ class Lost:
     whole: bool = False
 
 
-def keys_of(folder: JobFolder, part: Part) -> dict[str, list[str]]:
-    """Return the row keys of each request of a part by its custom id."""
-    return {line[0]: line[1:] for line in lines_of(folder.keys(part.number))}
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The rows of one request.
+
+    Parameters
+    ----------
+    keys : list of str
+        Row keys, in the order in which they were sent.
+    labels : list of str or None
+        What names each row for a person.
+    """
+
+    keys: list[str]
+    labels: list[str | None]
+
+
+def keys_of(folder: JobFolder, part: Part) -> dict[str, Sent]:
+    """Return the rows of each request of a part by its custom id."""
+    return {line[0]: Sent(line[1], line[2]) for line in lines_of(folder.keys(part.number))}
 
 
 def lost_of(folder: JobFolder, part: Part) -> Iterator[Lost]:
@@ -111,16 +127,16 @@ class Digestion:
                     answered += accepted
                     refused += _write(failures, lost)
                 for custom_id in missing:
-                    refused += _write(failures, self._without(known[custom_id]))
+                    refused += _write(failures, self._without(known[custom_id].keys))
+                if not writer.flush():
+                    writer.put([])  # raises what kept the answers from the disk
         finally:
             writer.close()
-        writer.flush()
         self._note(answered, refused, lines.strange)
 
-    def _taken(
-        self, keys: Sequence[str], matched: Matched, writer: Writer
-    ) -> tuple[int, Sequence[Lost]]:
+    def _taken(self, sent: Sent, matched: Matched, writer: Writer) -> tuple[int, Sequence[Lost]]:
         """Put the answers of one request; return how many there are, and what has none."""
+        keys, labels = sent.keys, sent.labels
         if not matched.outcomes:
             return 0, _all(keys, "unreadable result", "The line with the result is damaged.")
         answers = [one for one in matched.outcomes if one.answer is not None]
@@ -131,10 +147,8 @@ class Digestion:
         for other in answers[1:]:
             reply = _agreed(reply, self._reply(chunk, other))
         if reply.accepted:
-            answers_ = answers_of(
-                self._task, chunk.rows, reply, self._site.journal.uid, lambda position: None
-            )
-            writer.put(answers_)
+            uid = self._site.journal.uid
+            writer.put(answers_of(self._task, chunk.rows, reply, uid, labels.__getitem__))
         lost = [
             Lost(key, refusal.reason, refusal.message, reply.request_id)
             for key, refusal in reply.refused.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +14,9 @@ from pandas_genai.providers import anthropic_batches, openai_batches
 from pandas_genai.providers.batches import Outcome
 from pandas_genai.task.task import Backend
 
-__all__ = ["Matched", "ResultLines"]
+__all__ = ["Matched", "ResultLines", "first_id"]
 
 _CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
-_KEPT_EXAMPLES = 1_000
 
 
 @dataclass
@@ -46,7 +45,7 @@ class ResultLines:
         Whose format they are in.
     paths : sequence of Path
         Those that exist are read.
-    known : mapping
+    known : collection of str
         The custom ids that were sent.
 
     Attributes
@@ -59,7 +58,7 @@ class ResultLines:
 
     backend: Backend
     paths: Sequence[Path]
-    known: Mapping[str, Sequence[str]]
+    known: Collection[str]
     strange: dict[str, int] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Matched]:
@@ -96,6 +95,12 @@ class ResultLines:
             return outcome_of(parsed) if isinstance(parsed, Mapping) else None
         except (ValueError, TypeError, AttributeError):
             return None
+
+
+def first_id(path: Path) -> str:
+    """Return the custom id of the first line that has one."""
+    with path.open("rb") as file:
+        return next(filter(None, map(_id_of, file)), "")
 
 
 def _id_of(line: bytes) -> str:

@@ -88,6 +88,7 @@ def write_requests(
     limits: Limits,
     custom_id: Callable[[int, int], str],
     blank: Callable[[int], Part],
+    label: Callable[[Row], str | None],
     first: int = 1,
 ) -> list[Part]:
     """Write requests to as many files as the vendor's limits ask for.
@@ -108,6 +109,8 @@ def write_requests(
         From the numbers of part and request, from 1, to the request's id.
     blank : callable
         Makes the part of a number.
+    label : callable
+        What names a row for a person in the cache.
     first : int, default 1
         The number of the first part.
 
@@ -134,6 +137,7 @@ def write_requests(
                 stack.enter_context(open_new(keys)),
                 _CONTAINERS[task.backend],
                 limits,
+                label,
             )
             while chunk is not None:
                 name = custom_id(part.number, part.requests + 1)
@@ -154,6 +158,7 @@ class _PartWriter:
     keys: Any
     container: tuple[bytes, bytes, bytes]
     limits: Limits
+    label: Callable[[Row], str | None]
 
     def __post_init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -174,7 +179,8 @@ class _PartWriter:
                 f"{len(line):,} bytes, a batch takes {self.limits.bytes:,}: shorten its text."
             )
         self._put(between + line if part.requests else line)
-        self.keys.write(compact([custom_id, *(row.key for row in chunk.rows)]) + b"\n")
+        keys, labels = [row.key for row in chunk.rows], [self.label(row) for row in chunk.rows]
+        self.keys.write(to_json([custom_id, keys, labels]) + b"\n")
         part.requests += 1
         part.rows += len(chunk.rows)
         return True

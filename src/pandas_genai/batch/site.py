@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,9 @@ from pandas_genai.providers.openai_batches import OpenAIBatches
 from pandas_genai.providers.resolve import Question, Resolved
 from pandas_genai.task.task import Backend, Task
 
-__all__ = ["Means", "Site", "key_check", "limits_of"]
+__all__ = ["Means", "Site", "custom_ids", "key_check", "limits_of"]
+
+_log = logging.getLogger("pandas_genai")
 
 
 def limits_of(backend: Backend) -> Any:
@@ -46,7 +49,7 @@ class Means:
     clock : WallClock
         Time; tests give their own.
     tell : callable
-        Says one line to the user.
+        Says one line to the user; unless told, to the log.
     endpoints : Endpoints
         What the process knows of endpoints.
     """
@@ -55,7 +58,7 @@ class Means:
     base_url: str | None = None
     client: Any = field(default=None, repr=False)
     clock: WallClock = field(default_factory=WallClock)
-    tell: Callable[[str], None] = print
+    tell: Callable[[str], None] = _log.info
     endpoints: Endpoints = ENDPOINTS
 
 

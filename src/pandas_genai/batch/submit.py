@@ -96,12 +96,22 @@ class Submission:
                 f"The batch was refused, nothing was submitted of part {part.number}: {error}",
                 reason=error.reason,
             ) from error
+        self._adopt(part, batch)
+
+    def left(self, part: Part) -> bool:
+        """Take on the batch that a lost request may have left; False where there is none."""
+        batch = self._looked(lambda: self._found(part), _SETTLE_S)
+        if batch is not None:
+            self._adopt(part, batch)
+        return batch is not None
+
+    def _adopt(self, part: Part, batch: Batch) -> None:
         part.batch_id, part.status = batch.id, batch.status
         part.submitted, part.ends_by = batch.created or part.intended, batch.ends_by
         part.code = part.message = ""
         part.stage = "created"
         self._note(part)
-        site.save()
+        self._site.save()
 
     def _found(self, part: Part) -> Batch | None:
         """Return the batch that the provider has of a part.

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from pandas_genai.errors import UsageError
 from pandas_genai.report.report import label_json
-from pandas_genai.task.text import only_text_column, rows_text
+from pandas_genai.task.text import only_text_column, rows_text, series_text
 
-__all__ = ["said_text", "texts_again"]
+__all__ = ["LazyTexts", "said_text", "series_said"]
+
+_BLOCK = 10_000
+
+Said: TypeAlias = dict[str, Any]
+"""``text=`` as JSON: ``{"column": label}``, ``{"columns": [...]}``, ``{"template": ...}``, or
+``{"series": True}`` where the texts were a Series."""
 
 
-def said_text(frame: pd.DataFrame, text: Any) -> dict[str, Any]:
+def said_text(frame: pd.DataFrame, text: Any) -> Said:
     """Write ``text=`` down as JSON; where it was left out, the column that was meant."""
     if text is None:
         text = only_text_column(frame)
@@ -25,19 +32,60 @@ def said_text(frame: pd.DataFrame, text: Any) -> dict[str, Any]:
     return {"column": json.loads(label_json(text))}
 
 
-def texts_again(frame: pd.DataFrame, said: dict[str, Any]) -> list[str | None]:
-    """Render the text of each row as it was rendered when the job was submitted.
+def series_said() -> Said:
+    """Write down that the texts are a Series."""
+    return {"series": True}
+
+
+class LazyTexts:
+    """The texts of a frame or Series, rendered a block at a time and never held together.
+
+    Parameters
+    ----------
+    data : DataFrame or Series
+        The rows.
+    said : dict
+        What is rendered of each.
 
     Raises
     ------
     UsageError
         If the frame has no such column.
     """
+
+    def __init__(self, data: pd.DataFrame | pd.Series[Any], said: Said) -> None:
+        self._data = data
+        self._render = _renderer(data, said)
+        self._render(data.iloc[:0])
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[str | None]:
+        for start in range(0, len(self), _BLOCK):
+            yield from self._render(self._data.iloc[start : start + _BLOCK])
+
+    def take(self, positions: Sequence[int]) -> list[str | None]:
+        """Return the texts at these positions."""
+        return self._render(self._data.iloc[list(positions)])
+
+
+def _renderer(data: pd.DataFrame | pd.Series[Any], said: Said) -> Callable[[Any], list[str | None]]:
+    if isinstance(data, pd.Series):
+        return series_text
+    if "series" in said:
+        raise UsageError(
+            "The job was submitted with the texts of a Series: collect with series.genai, or "
+            "without texts by open_job(name).collect()."
+        )
+    text: Any
     if "template" in said:
-        return rows_text(frame, said["template"])
-    if "columns" in said:
-        return rows_text(frame, [_found(frame, name) for name in said["columns"]])
-    return rows_text(frame, _found(frame, said["column"]))
+        text = said["template"]
+    elif "columns" in said:
+        text = [_found(data, name) for name in said["columns"]]
+    else:
+        text = _found(data, said["column"])
+    return lambda rows: rows_text(rows, text)
 
 
 def _found(frame: pd.DataFrame, said: object) -> Any:

@@ -9,9 +9,10 @@ from typing import Any
 
 from pandas_genai.errors import UsageError
 
-__all__ = ["CACHE_NAME", "default_cache_path", "notebook_directory"]
+__all__ = ["CACHE_NAME", "JOBS_NAME", "default_cache_path", "jobs_place", "notebook_directory"]
 
 CACHE_NAME = "genai_cache.sqlite"
+JOBS_NAME = "genai_batches"
 _VARIABLE = "PANDAS_GENAI_DIR"
 
 
@@ -58,3 +59,11 @@ def _shell() -> Any:
 def default_cache_path() -> Path:
     """Return where the cache lies unless ``cache=`` says otherwise."""
     return notebook_directory()[0] / CACHE_NAME
+
+
+def jobs_place(folder: str | os.PathLike[str] | None) -> tuple[Path, str]:
+    """Return the folder of the overnight jobs, and what said so."""
+    if folder is not None:
+        return Path(folder).expanduser().absolute(), "folder="
+    directory, source = notebook_directory()
+    return directory / JOBS_NAME, source

@@ -15,12 +15,11 @@ from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Task
 
-__all__ = ["MAX_TOKENS", "PATH", "TOOL_NAME", "build", "first_support", "headers_for"]
+__all__ = ["MAX_TOKENS", "PATH", "build", "first_support", "headers_for"]
 __all__ += ["next_support", "payload_of", "usage_of"]
 
 PATH = "/v1/messages"
 LADDER = ("native", "tool", "text")
-TOOL_NAME = "extract_results"
 MAX_TOKENS = 16_000
 """Room for thinking, which is on by default on the 5.5 models, under the 21,333 above which
 the SDK asks for a stated timeout."""
@@ -57,12 +56,12 @@ def build(task: Task, chunk: Chunk, support: Support, *, vendor: bool = True) ->
     if support.rung == "tool":
         body["tools"] = [
             {
-                "name": TOOL_NAME,
+                "name": task.tool_name,
                 "description": "Takes the answer for every item.",
                 "input_schema": task.schema.reply_schema("anthropic"),
             }
         ]
-        body["tool_choice"] = {"type": "tool", "name": TOOL_NAME}
+        body["tool_choice"] = {"type": "tool", "name": task.tool_name}
     return body
 
 
@@ -99,7 +98,7 @@ def payload_of(answer: Mapping[str, Any], support: Support) -> object:
     blocks = [block for block in answer.get("content") or [] if isinstance(block, Mapping)]
     if support.rung == "tool":
         for block in blocks:
-            if block.get("type") == "tool_use" and block.get("name") == TOOL_NAME:
+            if block.get("type") == "tool_use":  # there is only one tool
                 return block.get("input")
     text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
     if not text:

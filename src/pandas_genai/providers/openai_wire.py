@@ -14,7 +14,8 @@ from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Task
 
-__all__ = ["PATH", "build", "first_support", "next_support", "payload_of", "usage_of"]
+__all__ = ["PATH", "build", "first_support", "next_support", "payload_of", "temperature_for"]
+__all__ += ["usage_of"]
 
 PATH = "/chat/completions"
 LADDER = ("strict", "json_schema", "json_object", "text")
@@ -22,9 +23,20 @@ LADDER = ("strict", "json_schema", "json_object", "text")
 _SCHEMA_NAME = "all_results"
 _TAKES_EFFORT_NONE = re.compile(r"gpt-(5\.[1-9]|[6-9]|\d\d)")
 _TAKES_CACHE_OPTIONS = re.compile(r"gpt-(5\.[6-9]|[6-9]|\d\d)")
+_TAKES_ONE_TEMPERATURE = re.compile(r"o\d|gpt-5(?![.\d])")
 _ABOUT_FORMAT = re.compile(
     r"response_format|json_schema|json_object|structured output|guided|grammar", re.IGNORECASE
 )
+
+
+def temperature_for(model: str, temperature: float | None) -> float | None:
+    """Return the temperature that a model takes in the place of a wanted one, None for none.
+
+    The reasoning families o1, o3, o4 and gpt-5 take only 1; models that search take none.
+    """
+    if temperature is None or "-search-" in model:
+        return None
+    return 1.0 if _TAKES_ONE_TEMPERATURE.match(model) else temperature
 
 
 def first_support(task: Task) -> Support:

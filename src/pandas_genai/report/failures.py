@@ -17,14 +17,17 @@ from pandas_genai.storage import FailureRecord
 from pandas_genai.task.reply import Failure
 from pandas_genai.task.rows import Rows
 
-__all__ = ["EMPTY_TEXT", "IN_PROGRESS", "NOT_FAILED", "FailedRow", "RowsFailedWarning"]
-__all__ += ["as_frame", "as_records", "failed_rows", "reasons_text", "warn_of"]
+__all__ = ["EMPTY_TEXT", "IN_PROGRESS", "NOT_FAILED", "NOT_SUBMITTED", "FailedRow"]
+__all__ += ["RowsFailedWarning", "as_frame", "as_records", "failed_rows", "reasons_text", "warn_of"]
 
 EMPTY_TEXT = "empty text"
 """The reason of a row that was never sent because there was nothing to send."""
 
 IN_PROGRESS = "in progress"
 """The reason of a row whose batch has not ended yet."""
+
+NOT_SUBMITTED = "not submitted"
+"""The reason of a row that came into the frame after the job was submitted."""
 
 NOT_FAILED = frozenset({EMPTY_TEXT, IN_PROGRESS})
 """The reasons of rows that are not answered, and yet nothing went wrong."""

@@ -25,15 +25,15 @@ class Keys(Sequence[str]):
 
     Parameters
     ----------
-    digests : ndarray of uint8
-        Sixteen bytes a key.
+    table : ndarray of uint8
+        Sixteen bytes a key, in rows.
     """
 
-    def __init__(self, digests: npt.NDArray[np.uint8]) -> None:
-        self._digests = digests
+    def __init__(self, table: npt.NDArray[np.uint8]) -> None:
+        self.table = table
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self.table)
 
     @overload
     def __getitem__(self, place: int) -> str: ...
@@ -41,9 +41,9 @@ class Keys(Sequence[str]):
     def __getitem__(self, place: slice) -> list[str]: ...
     def __getitem__(self, place: int | slice) -> str | list[str]:
         if not isinstance(place, slice):
-            one: bytes = self._digests[place].tobytes()
+            one: bytes = self.table[place].tobytes()
             return one.hex()
-        text: str = self._digests[place].tobytes().hex()
+        text: str = self.table[place].tobytes().hex()
         return [text[start : start + 2 * _WIDTH] for start in range(0, len(text), 2 * _WIDTH)]
 
     def __iter__(self) -> Iterator[str]:
@@ -52,7 +52,7 @@ class Keys(Sequence[str]):
 
     def take(self, places: Sequence[int] | Positions) -> list[str]:
         """Return the keys at these places."""
-        return Keys(self._digests[places])[:]
+        return Keys(self.table[places])[:]
 
 
 @dataclass(frozen=True)

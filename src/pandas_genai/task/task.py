@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,10 +13,13 @@ from pandas_genai.errors import UsageError
 from pandas_genai.task.fingerprint import compute_prompt_hash
 from pandas_genai.task.schema import Schema, compile_schema
 
-__all__ = ["Backend", "Task"]
+__all__ = ["TOOL_NAME", "Backend", "Task"]
 
 Backend = Literal["openai", "anthropic"]
 
+TOOL_NAME = "extract_results"
+
+_NOT_SENT = frozenset({"structured", "tool_name"})
 _OURS = {
     "messages": "the package writes the messages",
     "model": "use the argument model=",
@@ -49,8 +53,8 @@ class Task:
     host : str
         The endpoint's host: loopback addresses count as one, ports never count.
     params : mapping
-        What is sent beside the messages. ``structured`` is ours: it chooses how the schema is
-        enforced and is not sent.
+        What is sent beside the messages. ``structured`` and ``tool_name`` are ours: they choose
+        how the schema is enforced and what the tool that does is called, and are not sent.
     """
 
     prompt: str
@@ -106,7 +110,12 @@ class Task:
     @property
     def sent_params(self) -> dict[str, Any]:
         """The parameters that go into the request."""
-        return {name: value for name, value in self.params.items() if name != "structured"}
+        return {name: value for name, value in self.params.items() if name not in _NOT_SENT}
+
+    @property
+    def tool_name(self) -> str:
+        """What the tool is called, where a tool enforces the schema."""
+        return str(self.params.get("tool_name", TOOL_NAME))
 
 
 def _checked_params(params: Mapping[str, Any] | None, backend: Backend) -> dict[str, Any]:
@@ -122,6 +131,12 @@ def _checked_params(params: Mapping[str, Any] | None, backend: Backend) -> dict[
         raise UsageError(
             f"params={{'structured': {structured!r}}} is unknown for backend {backend!r}: use one "
             f"of {', '.join(map(repr, _STRUCTURED[backend]))}."
+        )
+    tool_name = checked.get("tool_name", TOOL_NAME)
+    if not (isinstance(tool_name, str) and re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", tool_name)):
+        raise UsageError(
+            f"params={{'tool_name': {tool_name!r}}} is no name of a tool: use letters, digits, '_' "
+            "and '-', at most 64."
         )
     try:
         json.dumps(checked, allow_nan=False)

@@ -1,0 +1,244 @@
+"""From a job to the frame of its answers, now or when it has ended."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pandas_genai.batch.collect import Collection
+from pandas_genai.batch.journal import Part
+from pandas_genai.batch.reasons import forgotten, reasons
+from pandas_genai.batch.site import Site
+from pandas_genai.batch.state import JobState
+from pandas_genai.errors import Stopped, UsageError
+from pandas_genai.report.book import OnError, RunBook
+from pandas_genai.report.failures import NOT_FAILED
+from pandas_genai.report.observer import Observer, Progress
+from pandas_genai.storage import Cache, SqliteCache, open_cache
+from pandas_genai.task.reply import Failure, Usage
+from pandas_genai.task.rows import Rows
+
+__all__ = ["Gathering", "Patience"]
+
+_BLOCK = 9_000
+_GROWTH = 1.5
+_LONGEST_POLL_S = 900.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a job.
+
+    Parameters
+    ----------
+    wait : bool
+        Whether to wait at all.
+    poll_s : float
+        Seconds until the provider is asked again; each time half as long again, up to 15 minutes.
+    timeout : float, optional
+        Seconds after which what is there is returned.
+    """
+
+    wait: bool = False
+    poll_s: float = 60.0
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("poll_s", "timeout"):
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (number and value > 0):
+                raise UsageError(f"{name}= must be a number of seconds above 0, not {value!r}.")
+
+
+class Gathering:
+    """Collects a job for the rows of one frame.
+
+    Parameters
+    ----------
+    site : Site
+        The job.
+    rows : Rows
+        The rows of the frame.
+    index : Index
+        Its index.
+    cache : SqliteCache, str, Path or None
+        Where the answers go; None: where the job was submitted with.
+    observer : Observer
+        Who watches while it waits.
+    """
+
+    def __init__(
+        self, site: Site, rows: Rows, index: pd.Index, cache: Cache | None, observer: Observer
+    ) -> None:
+        self._site = site
+        self._rows = rows
+        self._index = index
+        self._observer = observer
+        chosen = site.cache_path() if cache is None else cache
+        if chosen is None:
+            raise UsageError(
+                f"The job {site.folder.name!r} was submitted with a cache in memory: pass cache=."
+            )
+        self._cache_choice: Cache = chosen
+
+    def run(self, patience: Patience, on_error: OnError = "keep") -> pd.DataFrame:
+        """Return the frame of what is there, or, waiting, of everything.
+
+        Raises
+        ------
+        RowsFailedError
+            With ``on_error="raise"``, if rows have failed.
+        JobError, CallError, CacheError, UsageError
+            What was collected stays collected.
+        Stopped
+            After Stop while waiting.
+        """
+        if on_error not in ("keep", "raise"):
+            raise UsageError(f"on_error= must be 'keep' or 'raise', not {on_error!r}.")
+        with ExitStack() as stack:
+            cache, ours = open_cache(self._cache_choice)
+            if ours:
+                stack.callback(cache.close)
+            run_id = uuid.uuid4().hex[:12]
+            book = RunBook(cache, self._site.task, run_id, "batch_collect", self._index)
+            before = self._answered(cache)
+            book.open(self._rows, int(self._rows.copies[before].sum()))
+            new: list[Part] = []
+            try:
+                self._advance(cache, patience, new)
+                failures = self._failures(cache)
+            except BaseException as error:
+                stopped = isinstance(error, KeyboardInterrupt)
+                book.close("stopped" if stopped else "failed", _columns(new, 0, 0))
+                raise
+            self._say()
+            failed = [one for one in failures if one.refusal.reason not in NOT_FAILED]
+            without = self._copies({one.row.key for one in failures})
+            answered = int(self._rows.copies.sum()) - without
+            columns = _columns(new, answered, self._copies({one.row.key for one in failed}))
+            status = "completed" if self._site.journal.finished else "partial"
+            return book.conclude(self._rows, failures, columns, status=status, on_error=on_error)
+
+    def _answered(self, cache: SqliteCache) -> npt.NDArray[np.bool_]:
+        """Return for each distinct text whether the cache has its answer."""
+        task, keys = self._site.journal.prompt_hash, self._rows.keys
+        found = np.zeros(len(keys), dtype=bool)
+        for start in range(0, len(keys), _BLOCK):
+            block = keys[start : start + _BLOCK]
+            known = cache.present(task, block)
+            found[start : start + len(block)] = [key in known for key in block]
+        return found
+
+    def _copies(self, keys: set[str]) -> int:
+        if not keys:
+            return 0
+        return sum(
+            int(copies)
+            for key, copies in zip(self._rows.keys, self._rows.copies, strict=True)
+            if key in keys
+        )
+
+    def _missing(self, cache: SqliteCache) -> set[str]:
+        return set(self._rows.keys.take(np.flatnonzero(~self._answered(cache))))
+
+    def _failures(self, cache: SqliteCache) -> list[Failure]:
+        """Say why texts have no answer; answers that the cache has lost are read again."""
+        site = self._site
+        missing = self._missing(cache)
+        if missing:
+            gone = forgotten(site.folder, site.journal, missing)
+            if gone:
+                with site.folder.lock(site.means.tell):
+                    site.reload()
+                    Collection(site, cache).digest_again(gone)
+                missing = self._missing(cache)
+        return reasons(site.folder, site.journal, missing)
+
+    def _advance(self, cache: SqliteCache, patience: Patience, new: list[Part]) -> None:
+        """Go on with the job, until it has ended where that is wanted."""
+        self._step(cache, new)
+        if not patience.wait or self._is_done():
+            return
+        clock, poll = self._site.clock, patience.poll_s
+        until = None if patience.timeout is None else clock.now() + patience.timeout
+        self._observer.started(self._progress())
+        outcome = "failed"
+        try:
+            while not self._is_done():
+                left = None if until is None else until - clock.now()
+                if left is not None and left <= 0:
+                    outcome = "stopped"
+                    return
+                clock.sleep(poll if left is None else min(poll, left))
+                poll = min(poll * _GROWTH, max(_LONGEST_POLL_S, patience.poll_s))
+                self._step(cache, new)
+                self._observer.moved(self._progress())
+            outcome = "completed"
+        except KeyboardInterrupt:
+            outcome = "stopped"
+            raise Stopped(
+                f"Stopped waiting. {JobState.of(self._site.journal)} Nothing is lost: collect "
+                "again whenever you like."
+            ) from None
+        finally:
+            self._observer.ended(self._progress(), outcome)
+
+    def _is_done(self) -> bool:
+        return self._site.journal.finished
+
+    def _step(self, cache: SqliteCache, new: list[Part]) -> None:
+        site = self._site
+        if site.journal.finished:
+            return
+        with site.folder.lock(site.means.tell):
+            site.reload()
+            before = {part.number for part in site.journal.parts if part.finished}
+            try:
+                Collection(site, cache).step()
+            finally:
+                new += [
+                    part
+                    for part in site.journal.parts
+                    if part.finished and part.number not in before
+                ]
+
+    def _progress(self) -> Progress:
+        state = JobState.of(self._site.journal)
+        return Progress(
+            total=state.rows,
+            done=state.answered + state.failed + state.worked_on,
+            failed=state.failed,
+            input_tokens=state.usage.input_tokens,
+            output_tokens=state.usage.output_tokens,
+            cost=state.cost,
+        )
+
+    def _say(self) -> None:
+        if not self._site.journal.finished:
+            self._site.means.tell(str(JobState.of(self._site.journal)))
+
+
+def _columns(parts: Sequence[Part], ok: int, failed: int) -> dict[str, object]:
+    """Return the counts of a run that read these parts' results for the first time."""
+    usage = sum((part.usage for part in parts), Usage())
+    models = [name for part in parts for name in part.models]
+    costs = [part.cost for part in parts]
+    return {
+        "ok": ok,
+        "failed": failed,
+        "calls": sum(part.calls for part in parts),
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "output_tokens": usage.output_tokens,
+        "cost": None if None in costs else sum(cost or 0.0 for cost in costs),
+        "models": json.dumps(list(dict.fromkeys(models))),
+    }

@@ -1,0 +1,205 @@
+"""``BatchJob``: one overnight submission, in whatever kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from pandas_genai.batch.collect import Collection
+from pandas_genai.batch.folder import JobFolder, JobsFolder
+from pandas_genai.batch.gather import Gathering, Patience
+from pandas_genai.batch.prepare import Order, prepare
+from pandas_genai.batch.reasons import reasons
+from pandas_genai.batch.resubmit import write_again
+from pandas_genai.batch.rowfile import saved_rows
+from pandas_genai.batch.site import Means, Site
+from pandas_genai.batch.state import JobState
+from pandas_genai.batch.submit import Submission
+from pandas_genai.report.book import OnError
+from pandas_genai.report.failures import IN_PROGRESS, as_frame, failed_rows
+from pandas_genai.report.observer import Observer, Silent
+from pandas_genai.report.report import Report
+from pandas_genai.storage import Cache, SqliteCache
+from pandas_genai.task.rows import Rows
+
+__all__ = ["BatchJob", "submit"]
+
+
+@dataclass
+class BatchJob:
+    """One overnight submission of one task over one frame.
+
+    Made by ``df.genai.batch_submit()`` or ``pandas_genai.open_job()``.
+
+    Parameters
+    ----------
+    folder : JobFolder
+        Where its files are.
+    means : Means
+        How it is worked on.
+    observer : callable
+        Makes who watches while it waits.
+    """
+
+    folder: JobFolder = field(repr=False)
+    means: Means = field(default_factory=Means, repr=False)
+    observer: Callable[[], Observer] = field(default=Silent, repr=False)
+
+    def __repr__(self) -> str:
+        return str(JobState.of(self.folder.journal()))
+
+    @property
+    def name(self) -> str:
+        """The job's name, which is also that of its directory."""
+        return self.folder.name
+
+    @property
+    def path(self) -> Path:
+        """The job's directory."""
+        return self.folder.path
+
+    def status(self) -> JobState:
+        """Ask the provider how far the job is. Nothing is submitted or collected.
+
+        Returns
+        -------
+        JobState
+            Prints as one line.
+        """
+        site = Site(self.folder, self.means)
+        with self.folder.lock(self.means.tell):
+            site.reload()
+            # No cache is opened: only results would go into it.
+            collection = Collection(site, None)
+            for part in site.journal.parts:
+                if part.stage == "created":
+                    collection.refresh(part)
+        return JobState.of(site.journal)
+
+    def collect(
+        self,
+        *,
+        wait: bool = False,
+        poll_s: float = 60.0,
+        timeout: float | None = None,
+        cache: Cache | None = None,
+        on_error: OnError = "keep",
+    ) -> pd.DataFrame:
+        """Collect what is finished, for the rows that were submitted.
+
+        Parameters
+        ----------
+        wait, poll_s, timeout, cache, on_error
+            As in ``df.genai.batch_collect``.
+
+        Returns
+        -------
+        DataFrame
+            A row for each row of the frame that was submitted, under its index labels.
+        """
+        rows, index = saved_rows(self.folder, self.folder.journal().index_names)
+        patience = Patience(wait, poll_s, timeout)
+        return self.gather(rows, index, patience, cache, on_error)
+
+    def gather(
+        self,
+        rows: Rows,
+        index: pd.Index,
+        patience: Patience,
+        cache: Cache | None,
+        on_error: OnError,
+    ) -> pd.DataFrame:
+        """Collect what is finished, for any rows."""
+        site = Site(self.folder, self.means)
+        return Gathering(site, rows, index, cache, self.observer()).run(patience, on_error)
+
+    def submit(self) -> BatchJob:
+        """Give the provider whatever part of the job it does not have yet."""
+        site = Site(self.folder, self.means)
+        with self.folder.lock(self.means.tell):
+            site.reload()
+            Submission(site).run()
+        return self
+
+    def resubmit_failed(self) -> BatchJob:
+        """Submit the failed rows once more, and only those, as a new batch of this job.
+
+        Rows whose batch has not ended, and rows answered in the meantime, are not sent. What the
+        results taught about the endpoint (a parameter that it does not take) is heeded.
+
+        Returns
+        -------
+        BatchJob
+            The same job.
+
+        Raises
+        ------
+        JobError
+            If the files with the requests are gone.
+        """
+        site = Site(self.folder, self.means)
+        cache = site.cache_path()
+        with self.folder.lock(self.means.tell), SqliteCache(cache) as opened:
+            site.reload()
+            Submission(site).run()
+            count = write_again(site, opened)
+            Submission(site).run()
+        self.means.tell(
+            f"Submitted {count:,} failed rows of the job {self.name!r} again."
+            if count
+            else f"No row of the job {self.name!r} has failed: nothing was submitted."
+        )
+        return self
+
+    def cancel(self) -> JobState:
+        """Ask the provider to end the job early; what it has finished can still be collected."""
+        site = Site(self.folder, self.means)
+        with self.folder.lock(self.means.tell):
+            site.reload()
+            Collection(site, None).cancel()
+        return JobState.of(site.journal)
+
+    @property
+    def report(self) -> Report:
+        """What the job tells so far, everything that was collected taken together."""
+        journal = self.folder.journal()
+        state = JobState.of(journal)
+        rows, index = saved_rows(self.folder, journal.index_names)
+        with SqliteCache(Site(self.folder, self.means).cache_path()) as cache:
+            known = cache.present(journal.prompt_hash, rows.keys)
+        missing = set(rows.keys) - known
+        found = failed_rows(rows, reasons(self.folder, journal, missing))
+        failed = [row for row in found if row.key is not None and row.reason != IN_PROGRESS]
+        models: dict[str, int] = {}
+        for part in journal.parts:
+            for model, count in part.models.items():
+                models[model] = models.get(model, 0) + count
+        return Report(
+            run_id=journal.uid,
+            status=state.stage,
+            rows=journal.rows,
+            ok=journal.rows - len(found),
+            failed=len(failed),
+            cached=journal.cached,
+            empty=journal.empty,
+            twins=journal.twins,
+            calls=sum(part.calls for part in journal.parts),
+            retries=0,
+            input_tokens=state.usage.input_tokens,
+            cached_tokens=state.usage.cached_tokens,
+            output_tokens=state.usage.output_tokens,
+            cost=state.cost,
+            models=sorted(models, key=lambda model: -models[model]),
+            prompt_hash=journal.prompt_hash,
+            seconds=None,
+            errors=as_frame(found, index),
+        )
+
+
+def submit(jobs: JobsFolder, order: Order, means: Means) -> BatchJob:
+    """Prepare a job and give it to the provider, or go on with the one that was prepared."""
+    folder = prepare(jobs, order, means)
+    return BatchJob(folder, means).submit()

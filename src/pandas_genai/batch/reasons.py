@@ -1,0 +1,91 @@
+"""Why rows of a job have no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pandas_genai.batch.digest import keys_of, lost_of
+from pandas_genai.batch.folder import JobFolder, JobsFolder
+from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.report.failures import IN_PROGRESS, NOT_SUBMITTED
+from pandas_genai.task.chunks import Row
+from pandas_genai.task.reply import Failure, Refusal
+
+__all__ = ["forgotten", "in_flight", "reasons"]
+
+_BATCH = "The row's batch has not ended yet."
+_QUOTA = "The row's batch waits for quota: it is sent again when others have ended."
+_NEVER = (
+    "The row was not in the job when it was submitted: df.genai.extract() asks it now, or "
+    "batch_submit() overnight."
+)
+
+
+def in_flight(job: JobFolder, journal: Journal) -> Iterator[tuple[Part, str]]:
+    """Return the texts whose results are not there yet, with the part that they are in."""
+    for part in journal.parts:
+        if not part.finished:
+            for sent in keys_of(job, part).values():
+                for key in sent.keys:
+                    yield part, key
+
+
+def reasons(job: JobFolder, journal: Journal, missing: set[str]) -> list[Failure]:
+    """Say of each text without an answer why it has none.
+
+    Parameters
+    ----------
+    job : JobFolder
+        The job.
+    journal : Journal
+        Its journal.
+    missing : set of str
+        Row keys that the cache has no answer for.
+    """
+    found: dict[str, Failure] = {}
+    for part in journal.parts:
+        if part.finished:
+            for lost in lost_of(job, part):
+                if lost.key in missing:
+                    refusal = Refusal(lost.reason, lost.message)
+                    found[lost.key] = _failure(lost.key, refusal, part.round + 1, lost.request_id)
+    for part, key in in_flight(job, journal):
+        if key in missing:
+            said = _QUOTA if part.stage == "waiting" else _BATCH
+            found[key] = _failure(key, Refusal(IN_PROGRESS, said), part.round + 1)
+    rest = missing - found.keys()
+    if rest:
+        found |= _elsewhere(job, journal, rest)
+    never = Refusal(NOT_SUBMITTED, _NEVER)
+    return [found.get(key) or _failure(key, never, 0) for key in missing]
+
+
+def _elsewhere(job: JobFolder, journal: Journal, missing: set[str]) -> dict[str, Failure]:
+    """Find what another job of the same task has submitted."""
+    found: dict[str, Failure] = {}
+    for other in JobsFolder(job.path.parent).jobs():
+        theirs = other.journal()
+        if other.name == job.name or theirs.prompt_hash != journal.prompt_hash:
+            continue
+        said = Refusal(IN_PROGRESS, f"The row is in the job {other.name!r}: collect that one, too.")
+        for _, key in in_flight(other, theirs):
+            if key in missing:
+                found[key] = _failure(key, said, 1)
+    return found
+
+
+def forgotten(job: JobFolder, journal: Journal, missing: Iterable[str]) -> set[int]:
+    """Return the parts whose results were taken into a cache that does not have them any more."""
+    wanted = set(missing)
+    found = set()
+    for part in journal.parts:
+        if part.finished and part.answered:
+            lost = {one.key for one in lost_of(job, part)}
+            keys = (key for sent in keys_of(job, part).values() for key in sent.keys)
+            if any(key in wanted and key not in lost for key in keys):
+                found.add(part.number)
+    return found
+
+
+def _failure(key: str, refusal: Refusal, attempts: int, request_id: str | None = None) -> Failure:
+    return Failure(Row(key, "", "", -1), refusal, attempts, request_id)

@@ -1,0 +1,125 @@
+"""How far a job is, in numbers and in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.task.reply import Usage
+
+__all__ = ["JobState", "moment"]
+
+_NOT_SENT = frozenset({"written", "uploading", "uploaded", "creating"})
+
+
+@dataclass(frozen=True)
+class JobState:
+    """How far a job was when its provider was asked last.
+
+    Parameters
+    ----------
+    name : str
+        The job.
+    stage : str
+        ``not submitted``, ``submitting``, ``waiting for quota``, ``in progress``, ``ended`` (there
+        are results to collect), ``collected``.
+    rows : int
+        Texts that were submitted, each counted once.
+    answered, failed, expired : int
+        Of them: in the cache; given up for now; among those, for want of time.
+    worked_on : int
+        Of the rest, as far as the provider says, already done there.
+    batches, ended, waiting : int
+        Batches; those that have ended; those that wait for quota.
+    submitted, ends_by : datetime or None
+        In UTC: the first batch's creation, the last one's end at the latest.
+    usage : Usage
+        Tokens of everything collected.
+    cost : float or None
+        Of it, in US dollars; None where the price is unknown.
+    statuses : tuple of str
+        The provider's word for each batch.
+    """
+
+    name: str
+    stage: str
+    rows: int
+    answered: int
+    failed: int
+    expired: int
+    worked_on: int
+    batches: int
+    ended: int
+    waiting: int
+    submitted: datetime | None
+    ends_by: datetime | None
+    usage: Usage
+    cost: float | None
+    statuses: tuple[str, ...]
+
+    @classmethod
+    def of(cls, journal: Journal) -> JobState:
+        """Count what the journal says."""
+        parts = journal.parts
+        again = sum(part.rows for part in parts if part.round)
+        expired_again = sum(part.rows for part in parts if part.round and not part.finished)
+        costs = [part.cost for part in parts]
+        ends = [part.ends_by for part in parts if part.ends_by and part.in_flight]
+        return cls(
+            name=journal.name,
+            stage=_stage(journal),
+            rows=journal.sent,
+            answered=sum(part.answered for part in parts),
+            failed=sum(part.refused for part in parts) - again,
+            expired=max(0, sum(part.expired for part in parts) - expired_again),
+            worked_on=sum(_worked_on(part) for part in parts),
+            batches=len(parts),
+            ended=sum(part.stage in ("ended", "stored", "cached") for part in parts),
+            waiting=sum(part.stage == "waiting" for part in parts),
+            submitted=moment(
+                min((part.submitted for part in parts if part.submitted), default=None)
+            ),
+            ends_by=moment(max(ends, default=None)),
+            usage=sum((part.usage for part in parts), Usage()),
+            cost=None if None in costs else sum(cost or 0.0 for cost in costs),
+            statuses=tuple(part.status for part in parts),
+        )
+
+    def __str__(self) -> str:
+        said = f"Job {self.name!r}: {self.stage}; {self.answered:,} of {self.rows:,} rows collected"
+        if self.failed:
+            said += f", {self.failed:,} failed"
+        if self.stage != "collected":
+            said += f"; {self.ended} of {self.batches} batches have ended"
+            if self.worked_on:
+                said += f", about {self.worked_on:,} more rows are done there"
+            if self.waiting:
+                said += f", {self.waiting} wait for quota until others have"
+        if self.ends_by is not None:
+            said += f"; the end is due by {self.ends_by:%Y-%m-%d %H:%M} UTC"
+        return f"{said}."
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Return epoch seconds as a time in UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _worked_on(part: Part) -> int:
+    if not part.in_flight or not part.requests:
+        return 0
+    return min(part.rows, round((part.done + part.failed) * part.rows / part.requests))
+
+
+def _stage(journal: Journal) -> str:
+    if not journal.ready:
+        return "not submitted"
+    stages = {part.stage for part in journal.parts}
+    if stages & _NOT_SENT:
+        return "submitting"
+    if "waiting" in stages:
+        return "waiting for quota"
+    if "created" in stages:
+        return "in progress"
+    return "collected" if stages <= {"cached"} else "ended"

@@ -1,0 +1,57 @@
+"""Lines that a cell prints."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pandas_genai.batch import BatchJob, JobState
+
+__all__ = ["say", "submitted_line"]
+
+_COLAB = "/content"
+
+
+def say(line: str) -> None:
+    """Print one line into the cell that runs."""
+    sys.stdout.write(f"{line}\n")
+
+
+def submitted_line(job: BatchJob, source: str) -> str:
+    """Say what was submitted, where its handle lies and what to do tomorrow.
+
+    Parameters
+    ----------
+    job : BatchJob
+        The job.
+    source : str
+        What said where jobs lie.
+    """
+    journal = job.folder.journal()
+    state = JobState.of(journal)
+    batches = "1 batch" if state.batches == 1 else f"{state.batches} batches"
+    what = f"{state.rows:,} of {journal.rows:,} rows submitted in {batches}"
+    aside = {
+        "answered before": journal.cached,
+        "in other jobs": journal.elsewhere,
+        "twins of another row": journal.twins,
+        "empty": journal.empty,
+    }
+    left = ", ".join(f"{count:,} {why}" for why, count in aside.items() if count)
+    handle = f"Its handle is {_shown(job.path)} (from {source})"
+    lines = [
+        f"Job {journal.name!r}: {what}{f' ({left})' if left else ''}.",
+        f"{handle}: df.genai.batch_collect() goes on from it, also in a later kernel.",
+    ]
+    if str(job.path).startswith(_COLAB) and "google.colab" in sys.modules:
+        lines.append(
+            "Colab deletes /content when the runtime ends: pass folder= on a mounted drive, or the "
+            "job is lost."
+        )
+    return "\n".join(lines)
+
+
+def _shown(path: Path) -> str:
+    """Return a path as short as it can be from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
