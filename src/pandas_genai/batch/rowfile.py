@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ import pandas as pd
 from pydantic_core import to_json
 
 from pandas_genai.batch.folder import JobFolder, lines_of, open_new
-from pandas_genai.report.report import label_json
+from pandas_genai.report.report import label_value
 from pandas_genai.task.rows import Rows, rows_of_keys
 
 __all__ = ["row_keys", "save_rows", "saved_rows"]
@@ -25,11 +24,12 @@ def save_rows(job: JobFolder, index: pd.Index, rows: Rows) -> None:
         for start in range(0, len(rows), _BLOCK):
             codes = rows.codes[start : start + _BLOCK]
             keys = iter(rows.keys.take(codes[codes >= 0]))
-            labels = zip(index[start : start + _BLOCK], codes.tolist(), strict=True)
+            labels = zip(index[start : start + _BLOCK].tolist(), codes.tolist(), strict=True)
+            lines = []
             for position, (label, code) in enumerate(labels, start):
                 absent = "" if position in unsendable else None
-                key = next(keys) if code >= 0 else absent
-                file.write(to_json([json.loads(label_json(label)), key]) + b"\n")
+                lines.append([label_value(label), next(keys) if code >= 0 else absent])
+            file.write(b"".join(to_json(line) + b"\n" for line in lines))
 
 
 def row_keys(job: JobFolder) -> Iterator[str | None]:

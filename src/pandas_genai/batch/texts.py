@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import pandas as pd
 
 from pandas_genai.errors import UsageError
-from pandas_genai.report.report import label_json
+from pandas_genai.report.report import label_value
 from pandas_genai.task.text import only_text_column, rows_text, series_text
 
 __all__ = ["LazyTexts", "said_text", "series_said"]
@@ -26,10 +25,10 @@ def said_text(frame: pd.DataFrame, text: Any) -> Said:
     if text is None:
         text = only_text_column(frame)
     if isinstance(text, (list, pd.Index)):
-        return {"columns": [json.loads(label_json(name)) for name in text]}
+        return {"columns": [label_value(name) for name in text]}
     if isinstance(text, str) and text not in frame.columns:
         return {"template": text}
-    return {"column": json.loads(label_json(text))}
+    return {"column": label_value(text)}
 
 
 def series_said() -> Said:
@@ -91,7 +90,7 @@ def _renderer(data: pd.DataFrame | pd.Series[Any], said: Said) -> Callable[[Any]
 def _found(frame: pd.DataFrame, said: object) -> Any:
     """Return the column whose label was written down as this."""
     for name in frame.columns:
-        if json.loads(label_json(name)) == said:
+        if label_value(name) == said:
             return name
     raise UsageError(
         f"The job was submitted with the text of column {said!r}, which this frame does not have: "

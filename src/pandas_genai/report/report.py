@@ -16,7 +16,7 @@ import pandas as pd
 from pandas_genai.errors import UsageError
 from pandas_genai.storage import SqliteCache
 
-__all__ = ["Report", "find_report", "label_json", "remember", "runs"]
+__all__ = ["Report", "find_report", "label_json", "label_value", "remember", "runs"]
 
 _COLUMNS = ["reason", "message", "attempts", "request_id"]
 _MOST_REMEMBERED = 200
@@ -127,8 +127,12 @@ def errors_frame(index: pd.Index, rows: Sequence[Sequence[object]]) -> pd.DataFr
 
 def label_json(label: object) -> str:
     """Write an index label so that a later kernel can read it back."""
-    parts = [_plain(part) for part in label] if isinstance(label, tuple) else _plain(label)
-    return json.dumps(parts, ensure_ascii=False)
+    return json.dumps(label_value(label), ensure_ascii=False)
+
+
+def label_value(label: object) -> object:
+    """Return an index label as a JSON value; a tuple becomes a list."""
+    return [_plain(part) for part in label] if isinstance(label, tuple) else _plain(label)
 
 
 def _plain(part: Any) -> object:

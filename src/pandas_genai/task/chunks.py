@@ -23,6 +23,8 @@ MAX_ROUNDS = 3
 
 _SHUFFLE_SEED = 42
 _TOKEN_LENGTH = 5
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _BLOCK = 2_000
 
 
@@ -165,11 +167,20 @@ def _chunks(
 
 def _tokens(keys: Sequence[str]) -> list[str]:
     """Short ids out of the hashes, long enough to differ within one chunk."""
+    tokens = [_short(key) for key in keys]
+    if len(set(tokens)) == len(tokens):
+        return tokens
     full = [base64.b32encode(bytes.fromhex(key)).decode().rstrip("=").lower() for key in keys]
     length = _TOKEN_LENGTH
     while len({token[:length] for token in full}) < len(set(full)):
         length += 1
     return [token[:length] for token in full]
+
+
+def _short(key: str) -> str:
+    """Return the first five characters of a hash's base 32: its first 25 bits."""
+    bits = int(key[:7], 16) >> 3
+    return _PAIRS[bits >> 15] + _PAIRS[(bits >> 5) & 1023] + _ALPHABET[bits & 31]
 
 
 class DataFrameIterator:
