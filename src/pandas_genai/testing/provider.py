@@ -14,6 +14,7 @@ from pandas_genai.testing.faults import Fault, FaultPlan
 from pandas_genai.testing.ledger import Ledger
 from pandas_genai.testing.limits import Limits
 from pandas_genai.testing.messages import MessagesWire
+from pandas_genai.testing.model import Model
 from pandas_genai.testing.process import LoopbackProcess
 from pandas_genai.testing.script import Latency, Script
 from pandas_genai.testing.server import HttpServer
@@ -133,7 +134,7 @@ class LoopbackProvider:
             Limits(requests_per_minute, tokens_per_minute, clock),
             ChatWire(spoken),
             MessagesWire(spoken),
-            Upstream(upstream, upstream_key) if upstream else None,
+            Model(self._script, Upstream(upstream, upstream_key) if upstream else None),
         )
         self._server: HttpServer | None = None
 
