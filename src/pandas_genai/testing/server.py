@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Self
 
-__all__ = ["HttpServer", "Request", "Response"]
+__all__ = ["HTML", "HttpServer", "Request", "Response"]
+
+HTML = b"<!DOCTYPE html><html><body><h1>Welcome to the login page</h1></body></html>"
+"""What a proxy answers in the place of a server."""
 
 _HOST = "127.0.0.1"
 _BACKLOG = 1024

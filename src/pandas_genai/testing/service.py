@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from pandas_genai.testing.asked import Asked, Problem
+from pandas_genai.testing.batch.endpoints import BatchService
 from pandas_genai.testing.faults import ERROR_KINDS, Fault
 from pandas_genai.testing.ledger import Entry, Ledger
 from pandas_genai.testing.limits import Limits, Verdict
 from pandas_genai.testing.model import Model
 from pandas_genai.testing.script import Script
-from pandas_genai.testing.server import Request, Response
-from pandas_genai.testing.wire import Wire
+from pandas_genai.testing.server import HTML, Request, Response
+from pandas_genai.testing.wire import Wire, authorize
 
 __all__ = ["Service"]
-
-_HTML = b"<!DOCTYPE html><html><body><h1>Welcome to the login page</h1></body></html>"
 
 
 @dataclass(slots=True)
@@ -51,6 +50,8 @@ class Service:
         OpenAI's and Anthropic's format.
     model : Model
         Who answers.
+    batches : BatchService
+        Answers at the batch endpoints.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Service:
         chat: Wire,
         messages: Wire,
         model: Model,
+        batches: BatchService,
     ) -> None:
         self._script = script
         self._ledger = ledger
@@ -68,11 +70,13 @@ class Service:
         self._chat = chat
         self._messages = messages
         self._model = model
+        self._batches = batches
         self._routes: dict[tuple[str, str], Callable[[Request], Response]] = {
             ("POST", "/v1/chat/completions"): lambda request: self._call(self._chat, request),
             ("POST", "/v1/messages"): lambda request: self._call(self._messages, request),
             ("GET", "/v1/models"): self._models,
             ("GET", "/ledger"): self._books,
+            ("POST", "/advance"): self._advance,
         }
 
     def __call__(self, request: Request) -> Response:
@@ -81,10 +85,17 @@ class Service:
         handler = self._routes.get((request.method, path))
         if handler is None and request.method == "GET" and path.startswith("/v1/models/"):
             handler = self._models
+        if handler is None and self._batches.answers(path):
+            handler = self._batches
         return (handler or self._nowhere)(request)
 
     def _books(self, request: Request) -> Response:  # noqa: ARG002 - a route takes a request
-        return Response(200, json.dumps(self._ledger.as_dict()).encode())
+        books = self._ledger.as_dict() | self._batches.as_dict()
+        return Response(200, json.dumps(books).encode())
+
+    def _advance(self, request: Request) -> Response:
+        self._batches.advance(_json_object(request.raw)["seconds"])
+        return Response(200, b"{}")
 
     def _wire_of(self, request: Request) -> Wire:
         return self._messages if "anthropic-version" in request.headers else self._chat
@@ -101,7 +112,7 @@ class Service:
         entry = self._ledger.arrive(request.method, request.path, request.headers, None)
         name = request.path.partition("?")[0].removeprefix("/v1/models").strip("/")
         try:
-            self._authorize(wire, request)
+            authorize(wire, self._script.keys, request.headers)
             if name and known is not None and name not in known:
                 raise wire.unknown_model(name)
         except Problem as problem:
@@ -110,12 +121,6 @@ class Service:
         body = wire.model(name) if name else wire.models(names)
         self._ledger.settle(entry, 200)
         return Response(200, json.dumps(body).encode(), wire.headers(0, None))
-
-    def _authorize(self, wire: Wire, request: Request) -> None:
-        key, keys = wire.key_of(request.headers), self._script.keys
-        if not key or (keys is not None and key not in keys):
-            raise wire.wrong_key(key)
-        wire.check_headers(request.headers)
 
     def _call(self, wire: Wire, request: Request) -> Response:
         """Answer a call, and whatever goes wrong with it."""
@@ -141,7 +146,7 @@ class Service:
         asked = Asked(model="", system="", user="", rows=[])
         try:
             asked.body = _json_object(request.raw)
-            self._authorize(wire, request)
+            authorize(wire, self._script.keys, request.headers)
             asked = self._model.read(wire, asked.body, request.headers)
         except Problem as problem:
             return asked, problem
@@ -170,7 +175,7 @@ class Service:
             _, body = wire.error(wire.fault(Fault("server_error")), course.number)
             return self._send(course, 200, json.dumps(body).encode())
         if kind == "html":
-            return self._send(course, 200, _HTML, content_type="text/html")
+            return self._send(course, 200, HTML, content_type="text/html")
         reply = self._model.reply(wire, asked, struck, course.number)
         course.entry.tokens = (reply.usage.prompt, reply.usage.completion)
         course.entry.answered = reply.answered
