@@ -73,13 +73,39 @@ def test_a_large_body(sock):
         (b"nonsense\r\n\r\n", 400),
         (HEAD + b"no colon here\r\n\r\n", 400),
         (HEAD + b"Content-Length: many\r\n\r\n", 400),
-        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", 411),
+        (HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 411),
     ],
 )
 def test_what_it_does_not_read_ends_the_connection(sock, provider, sent, status):
     sock.sendall(sent)
     assert read_answer(sock)[0] == status
     assert sock.recv(10) == b""
+    assert provider.ledger.calls == 0
+
+
+def chunked(body, size):
+    parts = [body[at : at + size] for at in range(0, len(body), size)]
+    sent = b"".join(b"%x;by=test\r\n%s\r\n" % (len(part), part) for part in parts)
+    return HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + sent + b"0\r\nTrailer: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 50, 1_000_000])
+def test_a_body_in_chunks(sock, provider, size):
+    sent = chunked(BODY, size) + WHOLE
+    sock.sendall(sent[:-5])
+    assert read_answer(sock)[0] == 200
+    sock.sendall(sent[-5:])
+    assert read_answer(sock)[0] == 200
+    assert provider.ledger.answered == {"four": 2}
+
+
+@pytest.mark.parametrize("broken", [b"many\r\n", b"f" * 70_000])
+def test_a_chunk_without_a_size_is_dropped(sock, provider, broken):
+    with pytest.raises(ConnectionError):
+        sock.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + broken)
+        while sock.recv(10):
+            pass
+        raise ConnectionAbortedError
     assert provider.ledger.calls == 0
 
 

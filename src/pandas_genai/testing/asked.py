@@ -84,6 +84,11 @@ class Asked:
     thinks: bool = False
     body: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def prompt_tokens(self) -> int:
+        """An estimate of what the prompt costs."""
+        return tokens_of(len(self.system)) + tokens_of(len(self.user))
+
 
 @dataclass(slots=True)
 class Written:

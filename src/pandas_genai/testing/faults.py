@@ -40,6 +40,10 @@ KINDS = ERROR_KINDS | {
     "hang",
     "wrong_type",
 }
+_LIVE_KINDS = frozenset({"reset", "reset_after", "html", "error_200", "hang"})
+"""What happens to a connection or a whole answer: a request in a batch has neither."""
+_HTTP_KINDS = ERROR_KINDS | _LIVE_KINDS
+_BATCH_PATHS = ("/v1/files", "/v1/batches", "/v1/messages/batches")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Fault:
         Replies: ``garbage`` (content that is not JSON), ``html`` (a page), ``missing``,
         ``doubled`` and ``invented`` ids, ``wrong_type`` (an object where a value belongs),
         ``truncated``, ``refusal``, ``content_filter``.
+        Each request in a batch is struck like a call, but not by those of connections, ``html``
+        and ``error_200``; it has a number of its own, from 1 over all batches.
     rate : float, optional
         Share of the calls, drawn with the provider's seed from the call's number.
     calls : collection of int, optional
@@ -79,6 +85,9 @@ class Fault:
         How long a ``hang`` holds, whoever releases it.
     message, code, param : str, optional
         In place of the error's own.
+    path : str, optional
+        Strikes requests to the batch endpoints whose "METHOD /path", or "/path", begins like
+        this, and no calls: ``"POST /v1/batches"``, ``"/v1/files"``. ``calls`` then counts those.
 
     Examples
     --------
@@ -101,12 +110,34 @@ class Fault:
     message: str | None = None
     code: str | None = None
     param: str | None = None
+    path: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(
                 f"There is no fault {self.kind!r}: it is one of {', '.join(sorted(KINDS))}."
             )
+        if self.path is not None:
+            self._check_path(self.path)
+
+    def _check_path(self, path: str) -> None:
+        asked = path[path.find("/") :]
+        if not any(known.startswith(asked) or asked.startswith(known) for known in _BATCH_PATHS):
+            raise ValueError(
+                f"path={path!r} is no batch endpoint: it begins like 'POST /v1/batches', "
+                "'/v1/files' or 'GET /v1/messages/batches'."
+            )
+        if self.kind not in _HTTP_KINDS or self.text is not None:
+            raise ValueError(
+                f"Fault({self.kind!r}, path={path!r}): a fault of an endpoint has no text=, and "
+                f"is one of {', '.join(sorted(_HTTP_KINDS))}."
+            )
+
+    def is_about(self, line: str) -> bool:
+        """Whether the fault is about a request such as ``POST /v1/batches``."""
+        if self.path is None:
+            return False
+        return line.startswith(self.path) or line.partition(" ")[2].startswith(self.path)
 
     def matches(self, text: str) -> bool:
         """Whether the fault is about a row with this text."""
@@ -145,14 +176,24 @@ class FaultPlan:
         self.faults = tuple(faults)
         self._seed = seed
         self._left = [fault.times for fault in self.faults]
+        self._seen = [0] * len(self.faults)
         self._lock = threading.Lock()
 
-    def choose(self, number: int, rows: Sequence[tuple[str, str]]) -> Struck | None:
-        """Return the fault that strikes call ``number`` over these rows, if any does."""
+    def choose(
+        self, number: int, rows: Sequence[tuple[str, str]], *, batched: bool = False
+    ) -> Struck | None:
+        """Return the fault that strikes call ``number`` over these rows, if any does.
+
+        A request in a batch is drawn for by itself, whatever call has the same number.
+        """
         if not self.faults:
             return None
-        drawn = random.Random(hash((self._seed, number)))
+        drawn = random.Random(
+            hash((self._seed, number, batched) if batched else (self._seed, number))
+        )
         for position, fault in enumerate(self.faults):
+            if fault.path is not None or (batched and fault.kind in _LIVE_KINDS):
+                continue
             # Drawn before any other condition, so that one fault does not move the others' luck.
             lucky = fault.rate is not None and drawn.random() >= fault.rate
             if lucky or (fault.calls is not None and number not in fault.calls):
@@ -163,6 +204,27 @@ class FaultPlan:
             if self._take(position):
                 return Struck(fault, ids, drawn)
         return None
+
+    def choose_path(self, line: str) -> Fault | None:
+        """Return the fault that strikes a request to a batch endpoint, if any does."""
+        found = None
+        for position, fault in enumerate(self.faults):
+            if not fault.is_about(line):
+                continue
+            number = self._count(position)
+            drawn = random.Random(hash((self._seed, position, number)))
+            lucky = fault.rate is not None and drawn.random() >= fault.rate
+            if found or lucky or (fault.calls is not None and number not in fault.calls):
+                continue
+            if self._take(position):
+                found = fault
+        return found
+
+    def _count(self, position: int) -> int:
+        """Count a request that a fault of an endpoint is about, whether or not it strikes."""
+        with self._lock:
+            self._seen[position] += 1
+            return self._seen[position]
 
     def _take(self, position: int) -> bool:
         with self._lock:

@@ -62,7 +62,7 @@ class Ledger:
     Attributes
     ----------
     calls : int
-        Requests for completions or messages, whatever became of them.
+        Requests for completions or messages, whatever became of them. Batched ones are none.
     rows : int
         Rows answered under their own ids in well-formed replies.
     in_flight, most_in_flight : int
@@ -143,6 +143,18 @@ class Ledger:
             self.rows += len(entry.answered)
             self._answered.update(entry.answered)
             self.in_flight -= entry.is_call
+            self._changed.notify_all()
+
+    def enter_batch(
+        self, sent: Iterable[str], answered: Sequence[str], tokens: tuple[int, int]
+    ) -> None:
+        """Enter the rows and tokens of a batch that was worked off; it is no call."""
+        with self._changed:
+            self._sent.update(sent)
+            self._answered.update(answered)
+            self.rows += len(answered)
+            self.tokens_in += tokens[0]
+            self.tokens_out += tokens[1]
             self._changed.notify_all()
 
     def take_back(self, entry: Entry) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from pandas_genai.testing.answers import Rule
+from pandas_genai.testing.batch import BatchFault, BatchOptions, RequestHook, batch_service
+from pandas_genai.testing.batch.inputs import BatchLimits
 from pandas_genai.testing.chat import ChatWire
+from pandas_genai.testing.controls import Controls
 from pandas_genai.testing.dialects import dialect_of
 from pandas_genai.testing.faults import Fault, FaultPlan
 from pandas_genai.testing.ledger import Ledger
 from pandas_genai.testing.limits import Limits
 from pandas_genai.testing.messages import MessagesWire
+from pandas_genai.testing.model import Model
 from pandas_genai.testing.process import LoopbackProcess
 from pandas_genai.testing.script import Latency, Script
 from pandas_genai.testing.server import HttpServer
@@ -23,7 +28,7 @@ from pandas_genai.testing.upstream import Upstream
 __all__ = ["LoopbackProvider"]
 
 
-class LoopbackProvider:
+class LoopbackProvider(Controls):
     """A provider on this machine's loopback that speaks OpenAI's and Anthropic's wire formats.
 
     A context manager. Answers come from a rule that knows nothing but a row's text, so that an
@@ -66,7 +71,23 @@ class LoopbackProvider:
     keep_requests : int, default 10_000
         How many requests the ledger keeps whole.
     port : int, default 0
-        0 takes a free one.
+        0 takes a free one, or with a ``folder`` the one that its last provider had.
+    batch_seconds : float, default 0.0
+        How long a batch takes, the first tenth for validating, the last for finalizing; with 0
+        it has ended at the first look. What takes more than a day expires after one.
+    batch_faults : sequence of BatchFault, default ()
+        What goes wrong with whole batches; ``faults`` strike their requests, too.
+    batch_requests, batch_bytes : int, optional
+        How large a batch may be; None: as large as at the vendor.
+    enqueued_tokens : int, optional
+        How many tokens may wait for one of OpenAI's models in all its batches; None: any.
+    wall_clock : callable
+        Seconds of the epoch, for batches; ``advance`` moves them forward.
+    on_request : callable, optional
+        Called with ``"arrived"`` and ``"handled"`` and with ``"POST /v1/batches"``, say, for each
+        request to a batch endpoint, in its own thread, before its effects and after them.
+    folder : str or Path, optional
+        Where files and batches are kept for a later provider that is given the same one.
 
     Attributes
     ----------
@@ -112,8 +133,16 @@ class LoopbackProvider:
         on_call: Callable[[int], object] | None = None,
         keep_requests: int = 10_000,
         port: int = 0,
+        batch_seconds: float = 0.0,
+        batch_faults: Sequence[BatchFault] = (),
+        batch_requests: int | None = None,
+        batch_bytes: int | None = None,
+        enqueued_tokens: int | None = None,
+        wall_clock: Callable[[], float] = time.time,
+        on_request: RequestHook | None = None,
+        folder: str | Path | None = None,
     ) -> None:
-        self._script = Script(
+        script = Script(
             rule,
             FaultPlan(faults, seed),
             latency=latency,
@@ -124,17 +153,23 @@ class LoopbackProvider:
             fenced=fenced,
             on_call=on_call,
         )
-        self.ledger = Ledger(keep_requests)
-        self.port = port
-        spoken = dialect_of(dialect)
-        self._service = Service(
-            self._script,
-            self.ledger,
-            Limits(requests_per_minute, tokens_per_minute, clock),
-            ChatWire(spoken),
-            MessagesWire(spoken),
-            Upstream(upstream, upstream_key) if upstream else None,
+        spoken, ledger = dialect_of(dialect), Ledger(keep_requests)
+        chat, messages = ChatWire(spoken), MessagesWire(spoken)
+        model = Model(script, Upstream(upstream, upstream_key) if upstream else None)
+        options = BatchOptions(
+            batch_seconds,
+            BatchLimits(batch_requests, batch_bytes, enqueued_tokens),
+            wall_clock,
+            on_request,
+            Path(folder) if folder is not None else None,
+            spoken.bare,
         )
+        batches = batch_service(script, ledger, model, chat, messages, options)
+        super().__init__(script, ledger, batches)
+        self.batch_faults = tuple(batch_faults)
+        self.port = port or batches.port
+        limits = Limits(requests_per_minute, tokens_per_minute, clock)
+        self._service = Service(script, ledger, limits, chat, messages, model, batches)
         self._server: HttpServer | None = None
 
     @property
@@ -147,37 +182,17 @@ class LoopbackProvider:
         """The ``base_url`` for the anthropic SDK."""
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def rule(self) -> Rule | None:
-        """The rule that answers; may be set while the provider runs."""
-        return self._script.rule
-
-    @rule.setter
-    def rule(self, rule: Rule | None) -> None:
-        self._script.rule = rule
-
-    @property
-    def latency(self) -> Latency:
-        """How long calls take; may be set while the provider runs."""
-        return self._script.latency
-
-    @latency.setter
-    def latency(self, latency: Latency) -> None:
-        self._script.latency = latency
-
-    @property
-    def faults(self) -> tuple[Fault, ...]:
-        """What goes wrong; may be set while the provider runs, ``times`` then start anew."""
-        return self._script.plan.faults
-
-    @faults.setter
-    def faults(self, faults: Sequence[Fault]) -> None:
-        self._script.plan = FaultPlan(faults, self._script.seed)
-
     def start(self) -> Self:
         """Open the port and begin to answer; ``with`` does it."""
-        self._server = HttpServer(self._service, self.port).start()
-        self.port = self._server.port
+        try:
+            server = HttpServer(self._service, self.port)
+        except OSError as error:
+            raise OSError(
+                f"Port {self.port} cannot be opened ({error}): end what listens there, such as "
+                "another provider of the same folder, or give port= another one."
+            ) from error
+        self._server = server.start()
+        self.port = self._batches.port = server.port
         return self
 
     def stop(self) -> None:
@@ -200,50 +215,6 @@ class LoopbackProvider:
         self.stop()
         if error is None and self._script.failures:
             raise self._script.failures[0]
-
-    def hold_after(self, calls: int) -> None:
-        """Hold every call after that many, until ``release()``."""
-        self._script.gate.clear()
-        self._script.hold_from = calls + 1
-
-    def release(self) -> None:
-        """Answer what is held; nothing is held from then on, until ``hold_after()``."""
-        self._script.hold_from = None
-        self._script.gate.set()
-
-    def wait_for(
-        self, *, calls: int | None = None, rows: int | None = None, timeout: float = 10.0
-    ) -> None:
-        """Wait until that many calls have arrived and that many rows are answered.
-
-        Raises
-        ------
-        TimeoutError
-            If they are not in time (seconds).
-        """
-
-        def enough(ledger: Ledger) -> bool:
-            return ledger.calls >= (calls or 0) and ledger.rows >= (rows or 0)
-
-        self._wait(enough, timeout, f"calls={calls}, rows={rows}")
-
-    def wait_for_in_flight(self, calls: int, *, timeout: float = 10.0) -> None:
-        """Wait until that many calls are being answered at once.
-
-        Raises
-        ------
-        TimeoutError
-            If they are not in time (seconds).
-        """
-        self._wait(lambda ledger: ledger.in_flight >= calls, timeout, f"in_flight={calls}")
-
-    def _wait(self, enough: Callable[[Ledger], bool], timeout: float, what: str) -> None:
-        books = self.ledger
-        if not books.wait_until(enough, timeout):
-            raise TimeoutError(
-                f"After {timeout:g} s the provider has calls={books.calls}, rows={books.rows}, "
-                f"in_flight={books.in_flight}; waited for {what}."
-            )
 
     @staticmethod
     def in_process(rule: str, **options: Any) -> LoopbackProcess:

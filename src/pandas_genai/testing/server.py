@@ -10,16 +10,20 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Self
 
-__all__ = ["HttpServer", "Request", "Response"]
+__all__ = ["HTML", "HttpServer", "Request", "Response"]
+
+HTML = b"<!DOCTYPE html><html><body><h1>Welcome to the login page</h1></body></html>"
+"""What a proxy answers in the place of a server."""
 
 _HOST = "127.0.0.1"
 _BACKLOG = 1024
 _MOST_HEAD_BYTES = 65_536
+_ONE_WRITE_BYTES = 1 << 20
 _JOIN_SECONDS = 2.0
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Overloaded"}
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -67,12 +71,16 @@ class Response:
 
     def as_bytes(self) -> bytes:
         """Return the whole answer as it goes over the wire."""
+        return self.head() + self.body
+
+    def head(self) -> bytes:
+        """Return what goes before the body."""
         lines = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
         head = (
             f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Unknown')}\r\n"
             f"content-type: {self.content_type}\r\ncontent-length: {len(self.body)}\r\n{lines}\r\n"
         )
-        return head.encode("latin-1") + self.body
+        return head.encode("latin-1")
 
 
 class _HangUpError(Exception):
@@ -97,18 +105,48 @@ class _Connection:
         except ValueError:
             self._sock.sendall(Response(400, b"{}", {"connection": "close"}).as_bytes())
             raise _HangUpError from None
-        if "transfer-encoding" in headers:
+        self._rest = body
+        encoding = headers.get("transfer-encoding", "").lower()
+        if encoding not in ("", "chunked"):
             self._sock.sendall(Response(411, b"{}", {"connection": "close"}).as_bytes())
             raise _HangUpError
-        if len(body) < length:
-            parts, missing = [body], length - len(body)
-            while missing:
-                part = self._receive(min(missing, 1 << 20))
-                parts.append(part)
-                missing -= len(part)
-            body = b"".join(parts)
-        self._rest = body[length:]
-        return Request(method, path, headers, body[:length])
+        raw = b"".join(self._chunks()) if encoding else self._take(length)
+        return Request(method, path, headers, raw)
+
+    def _chunks(self) -> Iterator[bytes]:
+        """Yield the chunks of a body whose sender did not know its length."""
+        while True:
+            try:
+                size = int(self._line().partition(b";")[0], 16)
+            except ValueError:
+                raise _HangUpError from None
+            if not size:
+                break
+            yield self._take(size)
+            self._line()
+        while self._line():  # trailers
+            pass
+
+    def _line(self) -> bytes:
+        while b"\r\n" not in self._rest:
+            if len(self._rest) > _MOST_HEAD_BYTES:
+                raise _HangUpError
+            self._rest += self._receive(65_536)
+        line, _, self._rest = self._rest.partition(b"\r\n")
+        return line
+
+    def _take(self, size: int) -> bytes:
+        """Return the next ``size`` bytes; what came after them is kept."""
+        if size <= len(self._rest):
+            taken, self._rest = self._rest[:size], self._rest[size:]
+            return taken
+        parts, missing = [self._rest], size - len(self._rest)
+        self._rest = b""
+        while missing:
+            part = self._receive(min(missing, 1 << 20))
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
 
     def _head(self) -> tuple[bytes, bytes]:
         data = self._rest
@@ -142,7 +180,11 @@ class _Connection:
             raise _HangUpError
         if response.held and self._left():
             raise ConnectionResetError
-        self._sock.sendall(response.as_bytes())
+        if len(response.body) < _ONE_WRITE_BYTES:
+            self._sock.sendall(response.as_bytes())
+        else:
+            self._sock.sendall(response.head())
+            self._sock.sendall(response.body)
 
     def _left(self) -> bool:
         """Whether the other side has closed, which a first write would not notice."""

@@ -8,21 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pandas_genai.testing.answers import dumped, finish, payload_of, spoil
-from pandas_genai.testing.asked import Asked, Problem, Refuse, Usage, Written, rows_of, tokens_of
-from pandas_genai.testing.faults import ERROR_KINDS, Fault, Struck
+from pandas_genai.testing.asked import Asked, Problem
+from pandas_genai.testing.batch.endpoints import BatchService
+from pandas_genai.testing.faults import ERROR_KINDS, Fault
 from pandas_genai.testing.ledger import Entry, Ledger
 from pandas_genai.testing.limits import Limits, Verdict
+from pandas_genai.testing.model import Model
 from pandas_genai.testing.script import Script
-from pandas_genai.testing.server import Request, Response
-from pandas_genai.testing.upstream import Upstream
-from pandas_genai.testing.wire import Wire
+from pandas_genai.testing.server import HTML, Request, Response
+from pandas_genai.testing.wire import Wire, authorize
 
 __all__ = ["Service"]
-
-_LEAST_CACHED_TOKENS = 1024
-_HTML = b"<!DOCTYPE html><html><body><h1>Welcome to the login page</h1></body></html>"
-_REFUSAL = "I'm sorry, but I can't help with that."
 
 
 @dataclass(slots=True)
@@ -52,8 +48,10 @@ class Service:
         Of requests and tokens a minute.
     chat, messages : Wire
         OpenAI's and Anthropic's format.
-    upstream : Upstream, optional
-        Who answers in the place of the rule.
+    model : Model
+        Who answers.
+    batches : BatchService
+        Answers at the batch endpoints.
     """
 
     def __init__(
@@ -63,20 +61,22 @@ class Service:
         limits: Limits,
         chat: Wire,
         messages: Wire,
-        upstream: Upstream | None,
+        model: Model,
+        batches: BatchService,
     ) -> None:
         self._script = script
         self._ledger = ledger
         self._limits = limits
         self._chat = chat
         self._messages = messages
-        self._upstream = upstream
-        self._cached: set[tuple[str, str, str]] = set()
+        self._model = model
+        self._batches = batches
         self._routes: dict[tuple[str, str], Callable[[Request], Response]] = {
             ("POST", "/v1/chat/completions"): lambda request: self._call(self._chat, request),
             ("POST", "/v1/messages"): lambda request: self._call(self._messages, request),
             ("GET", "/v1/models"): self._models,
             ("GET", "/ledger"): self._books,
+            ("POST", "/advance"): self._advance,
         }
 
     def __call__(self, request: Request) -> Response:
@@ -85,10 +85,17 @@ class Service:
         handler = self._routes.get((request.method, path))
         if handler is None and request.method == "GET" and path.startswith("/v1/models/"):
             handler = self._models
+        if handler is None and self._batches.answers(path):
+            handler = self._batches
         return (handler or self._nowhere)(request)
 
     def _books(self, request: Request) -> Response:  # noqa: ARG002 - a route takes a request
-        return Response(200, json.dumps(self._ledger.as_dict()).encode())
+        books = self._ledger.as_dict() | self._batches.as_dict()
+        return Response(200, json.dumps(books).encode())
+
+    def _advance(self, request: Request) -> Response:
+        self._batches.advance(_json_object(request.raw)["seconds"])
+        return Response(200, b"{}")
 
     def _wire_of(self, request: Request) -> Wire:
         return self._messages if "anthropic-version" in request.headers else self._chat
@@ -105,7 +112,7 @@ class Service:
         entry = self._ledger.arrive(request.method, request.path, request.headers, None)
         name = request.path.partition("?")[0].removeprefix("/v1/models").strip("/")
         try:
-            self._authorize(wire, request)
+            authorize(wire, self._script.keys, request.headers)
             if name and known is not None and name not in known:
                 raise wire.unknown_model(name)
         except Problem as problem:
@@ -114,12 +121,6 @@ class Service:
         body = wire.model(name) if name else wire.models(names)
         self._ledger.settle(entry, 200)
         return Response(200, json.dumps(body).encode(), wire.headers(0, None))
-
-    def _authorize(self, wire: Wire, request: Request) -> None:
-        key, keys = wire.key_of(request.headers), self._script.keys
-        if not key or (keys is not None and key not in keys):
-            raise wire.wrong_key(key)
-        wire.check_headers(request.headers)
 
     def _call(self, wire: Wire, request: Request) -> Response:
         """Answer a call, and whatever goes wrong with it."""
@@ -145,20 +146,15 @@ class Service:
         asked = Asked(model="", system="", user="", rows=[])
         try:
             asked.body = _json_object(request.raw)
-            self._authorize(wire, request)
-            known, model = self._script.models, asked.body.get("model")
-            if known is not None and isinstance(model, str) and model not in known:
-                return asked, wire.unknown_model(model)
-            asked = wire.read(asked.body, request.headers)
-            asked.rows = rows_of(asked.user)
+            authorize(wire, self._script.keys, request.headers)
+            asked = self._model.read(wire, asked.body, request.headers)
         except Problem as problem:
             return asked, problem
         return asked, None
 
     def _answered(self, course: _Course, asked: Asked) -> Response:
         script, wire = self._script, course.wire
-        prompt = tokens_of(len(asked.system)) + tokens_of(len(asked.user))
-        course.verdict = verdict = self._limits.take(prompt)
+        course.verdict = verdict = self._limits.take(asked.prompt_tokens)
         if verdict.over:
             raise wire.over_limit(verdict, math.ceil(verdict.wait))
         struck = script.plan.choose(course.number, asked.rows)
@@ -179,15 +175,12 @@ class Service:
             _, body = wire.error(wire.fault(Fault("server_error")), course.number)
             return self._send(course, 200, json.dumps(body).encode())
         if kind == "html":
-            return self._send(course, 200, _HTML, content_type="text/html")
-        written = self._written(asked, struck)
-        usage = self._usage(wire, asked, written, prompt)
-        course.entry.tokens = (usage.prompt, usage.completion)
-        course.entry.answered = written.answered
-        model = script.answers_as.get(asked.model, asked.model)
-        body = wire.answer(asked, written, usage, course.number, model)
+            return self._send(course, 200, HTML, content_type="text/html")
+        reply = self._model.reply(wire, asked, struck, course.number)
+        course.entry.tokens = (reply.usage.prompt, reply.usage.completion)
+        course.entry.answered = reply.answered
         cut = "half" if kind == "reset_after" else ""
-        return self._send(course, 200, json.dumps(body).encode(), cut=cut)
+        return self._send(course, 200, json.dumps(reply.body).encode(), cut=cut)
 
     def _send(self, course: _Course, status: int, body: bytes, **options: Any) -> Response:
         """Enter the answer and make it; the books are right before it can be read."""
@@ -208,48 +201,6 @@ class Service:
         self._ledger.settle(entry, status)
         headers = wire.headers(entry.record.number, verdict) | problem.headers
         return Response(status, json.dumps(body).encode(), headers)
-
-    def _written(self, asked: Asked, struck: Struck | None) -> Written:
-        """Let the rule or the upstream model answer, and spoil it as scripted."""
-        kind = struck.fault.kind if struck else ""
-        if struck and kind in ("refusal", "content_filter"):
-            return Written(struck.fault.message or _REFUSAL, kind)
-        if self._upstream is not None:
-            written = self._upstream.ask(asked)
-        else:
-            try:
-                written = Written("", payload=payload_of(self._script.rule, asked.rows))
-            except Refuse as refusal:
-                return Written(refusal.text, "refusal")
-        self._count(written, asked, struck)
-        return finish(written, asked, struck, fenced=self._script.fenced)
-
-    def _count(self, written: Written, asked: Asked, struck: Struck | None) -> None:
-        entries = (written.payload or {}).get("all_results")
-        if not isinstance(entries, list):
-            return
-        entries = [entry for entry in entries if isinstance(entry, dict) and "input_id" in entry]
-        if struck:
-            spoil(entries, struck)
-        written.payload = {"all_results": entries}
-        written.text = dumped(written.payload)
-        texts = dict(asked.rows)
-        ids = {str(entry["input_id"]) for entry in entries}
-        written.answered = [text for name, text in texts.items() if str(name) in ids]
-
-    def _usage(self, wire: Wire, asked: Asked, written: Written, prompt: int) -> Usage:
-        """Count tokens; a long prefix is cached once it was seen."""
-        completion = tokens_of(len(written.text))
-        if written.tokens is not None:
-            return Usage(*written.tokens)
-        prefix = tokens_of(len(asked.cacheable))
-        if prefix < _LEAST_CACHED_TOKENS:
-            return Usage(prompt, completion)
-        key = (wire.name, asked.model, asked.cacheable)
-        if key in self._cached:
-            return Usage(prompt, completion, cached=prefix)
-        self._cached.add(key)
-        return Usage(prompt, completion, written=prefix)
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from pandas_genai.testing.asked import Asked, Problem, Usage, Written
 from pandas_genai.testing.faults import Fault
 from pandas_genai.testing.limits import Verdict
 
-__all__ = ["Wire"]
+__all__ = ["Wire", "authorize"]
 
 
 class Wire(Protocol):
@@ -65,3 +65,17 @@ class Wire(Protocol):
     def models(self, names: list[str]) -> dict[str, Any]:
         """Return the list of models."""
         ...
+
+
+def authorize(wire: Wire, keys: Collection[str] | None, headers: Mapping[str, str]) -> None:
+    """Let a request in: by one of the keys, or with None by any that is not empty.
+
+    Raises
+    ------
+    Problem
+        A 401, or a 400 about another header.
+    """
+    key = wire.key_of(headers)
+    if not key or (keys is not None and key not in keys):
+        raise wire.wrong_key(key)
+    wire.check_headers(headers)
