@@ -128,9 +128,9 @@ class _Texts:
         RowsFailedError
             With ``on_error="raise"``.
         """
+        patience = Patience(wait, poll_s, timeout)
         path, _ = jobs_place(folder)
         job, rows = fitting_job(JobsFolder(path), name, self._data)
-        patience = Patience(wait, poll_s, timeout)
         collected = BatchJob(job, Means(tell=say), _bar)
         return collected.gather(rows, self._data.index, patience, cache, on_error)
 

@@ -106,10 +106,11 @@ class _Extractor:
 
     def _go_on(self, job: BatchJob) -> None:
         """Do what waiting for quota, or a lost connection, has put off."""
-        site = Site(job.folder, self._means)
-        path = site.cache_path() or self._jobs.path / CACHE_NAME
-        with job.folder.lock(self._means.tell), SqliteCache(path) as cache:
-            site.reload()
+        with (
+            Site(job.folder, self._means) as site,
+            SqliteCache(site.cache_path()) as cache,
+            site.locked(),
+        ):
             Collection(site, cache).step()
 
     def retrieve_results_as_dataframe(self, job_id: str) -> pd.DataFrame:

@@ -156,8 +156,7 @@ class Gathering:
         if missing:
             gone = forgotten(site.folder, site.journal, missing)
             if gone:
-                with site.folder.lock(site.means.tell):
-                    site.reload()
+                with site.locked():
                     Collection(site, cache).digest_again(gone)
                 missing = self._missing(cache)
         return reasons(site.folder, site.journal, missing)
@@ -198,8 +197,7 @@ class Gathering:
         site = self._site
         if site.journal.finished:
             return
-        with site.folder.lock(site.means.tell):
-            site.reload()
+        with site.locked():
             before = {part.number for part in site.journal.parts if part.finished}
             try:
                 Collection(site, cache).step()

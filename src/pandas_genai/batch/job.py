@@ -69,9 +69,7 @@ class BatchJob:
         JobState
             Prints as one line.
         """
-        site = Site(self.folder, self.means)
-        with self.folder.lock(self.means.tell):
-            site.reload()
+        with Site(self.folder, self.means) as site, site.locked():
             # No cache is opened: only results would go into it.
             collection = Collection(site, None)
             for part in site.journal.parts:
@@ -113,14 +111,12 @@ class BatchJob:
         on_error: OnError,
     ) -> pd.DataFrame:
         """Collect what is finished, for any rows."""
-        site = Site(self.folder, self.means)
-        return Gathering(site, rows, index, cache, self.observer()).run(patience, on_error)
+        with Site(self.folder, self.means) as site:
+            return Gathering(site, rows, index, cache, self.observer()).run(patience, on_error)
 
     def submit(self) -> BatchJob:
         """Give the provider whatever part of the job it does not have yet."""
-        site = Site(self.folder, self.means)
-        with self.folder.lock(self.means.tell):
-            site.reload()
+        with Site(self.folder, self.means) as site, site.locked():
             Submission(site).run()
         return self
 
@@ -140,12 +136,13 @@ class BatchJob:
         JobError
             If the files with the requests are gone.
         """
-        site = Site(self.folder, self.means)
-        cache = site.cache_path()
-        with self.folder.lock(self.means.tell), SqliteCache(cache) as opened:
-            site.reload()
+        with (
+            Site(self.folder, self.means) as site,
+            SqliteCache(site.cache_path()) as cache,
+            site.locked(),
+        ):
             Submission(site).run()
-            count = write_again(site, opened)
+            count = write_again(site, cache)
             Submission(site).run()
         self.means.tell(
             f"Submitted {count:,} failed rows of the job {self.name!r} again."
@@ -156,9 +153,7 @@ class BatchJob:
 
     def cancel(self) -> JobState:
         """Ask the provider to end the job early; what it has finished can still be collected."""
-        site = Site(self.folder, self.means)
-        with self.folder.lock(self.means.tell):
-            site.reload()
+        with Site(self.folder, self.means) as site, site.locked():
             Collection(site, None).cancel()
         return JobState.of(site.journal)
 

@@ -6,10 +6,11 @@ import hashlib
 import hmac
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.folder import JobFolder, JobsFolder
@@ -63,7 +64,7 @@ class Means:
 
 
 class Site:
-    """A job at work.
+    """A job at work; a context manager, which closes the connection to the provider.
 
     Parameters
     ----------
@@ -79,6 +80,22 @@ class Site:
         self.clock = means.clock
         self.journal: Journal = folder.journal()
         self._api: BatchApi | None = None
+        self._close: Callable[[], None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._close is not None:
+            self._close()
+        self._api = self._close = None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other kernels from the job meanwhile, and go on from what they left."""
+        with self.folder.lock(self.means.tell):
+            self.journal = self.folder.journal()
+            yield
 
     @property
     def endpoint(self) -> Endpoint:
@@ -89,10 +106,6 @@ class Site:
     def task(self) -> Task:
         """What was asked."""
         return self.journal.task(host_of(self.journal.base_url))
-
-    def reload(self) -> None:
-        """Read the journal again: another kernel may have been at work."""
-        self.journal = self.folder.journal()
 
     def save(self) -> None:
         """Write the journal."""
@@ -110,7 +123,8 @@ class Site:
         if self._api is None:
             resolved = self._resolved()
             self._check_key(resolved.endpoint)
-            client, _ = resolved.open(1)
+            client, ours = resolved.open(1)
+            self._close = client.close if ours else None
             kind = OpenAIBatches if self.journal.backend == "openai" else AnthropicBatches
             self._api = kind(client, resolved.endpoint, self.clock.sleep)
         return self._api

@@ -1,0 +1,128 @@
+"""The overnight path over HTTP, with a clock that never waits."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pandas_genai import SqliteCache
+from pandas_genai.batch.clock import WallClock
+from pandas_genai.batch.folder import JobsFolder
+from pandas_genai.batch.job import BatchJob, submit
+from pandas_genai.batch.prepare import Order
+from pandas_genai.batch.site import Means
+from pandas_genai.batch.texts import said_text
+from pandas_genai.providers.endpoints import Endpoints
+from pandas_genai.providers.resolve import Question
+from pandas_genai.testing import LoopbackProvider
+
+KEY = "sk-test-key-0123456789"
+MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
+
+
+class FastWallClock(WallClock):
+    """Waits by moving its hands, and those of the provider."""
+
+    def __init__(self, start=1_790_000_000.0):
+        self.time = start
+        self.waits = []
+        self.on_sleep = []
+
+    def now(self):
+        return self.time
+
+    def sleep(self, seconds):
+        self.time += seconds
+        self.waits.append(seconds)
+        for call in self.on_sleep:
+            call(seconds)
+
+
+def echo(text):
+    return {"answer": text}
+
+
+def numbered(count, prefix="row"):
+    return pd.DataFrame({"text": [f"{prefix} {number}" for number in range(count)]})
+
+
+class Night:
+    """One provider, one folder of jobs, one clock, and as many kernels as it takes."""
+
+    def __init__(self, provider, backend, folder, clock):
+        self.provider = provider
+        self.backend = backend
+        self.clock = clock
+        self.jobs = JobsFolder(Path(folder) / "genai_batches")
+        self.cache = Path(folder) / "genai_cache.sqlite"
+        self.lines = []
+
+    @property
+    def url(self):
+        if self.backend == "openai":
+            return self.provider.openai_url
+        return self.provider.anthropic_url
+
+    def means(self, **changes):
+        given = {"api_key": KEY, "clock": self.clock, "tell": self.lines.append}
+        return Means(**{**given, "endpoints": Endpoints(), **changes})
+
+    def submit(self, frame, *, schema=None, name="night", requests=None, model=None, **options):
+        params = options.pop("params", None)
+        means = options.pop("means", None) or self.means()
+        question = Question(
+            options.pop("prompt", "Echo."),
+            {"answer": str} if schema is None else schema,
+            model or MODELS[self.backend],
+            self.backend,
+            self.url,
+            KEY,
+            params=params,
+        )
+        with SqliteCache(self.cache) as cache:
+            said = said_text(frame, options.pop("text", None))
+            order = Order(
+                question, frame, said, cache, name=name, most_requests=requests, **options
+            )
+            return submit(self.jobs, order, means)
+
+    def open(self, name="night", **changes):
+        return BatchJob(self.jobs.job(name), self.means(**changes))
+
+    def batches(self):
+        return self.provider.batches
+
+    def inputs(self):
+        """The files of requests that the provider has."""
+        return [file for file in self.provider.files if file.purpose == "batch"]
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def backend(request):
+    return request.param
+
+
+@pytest.fixture
+def clock():
+    return FastWallClock()
+
+
+@pytest.fixture
+def night(backend, tmp_path, clock):
+    """Open a provider for one night."""
+
+    @contextmanager
+    def opened(rule=echo, **options):
+        options.setdefault("wall_clock", clock.now)
+        with LoopbackProvider(rule, **options) as provider:
+            yield Night(provider, backend, tmp_path, clock)
+
+    return opened
+
+
+@pytest.fixture
+def frame_of():
+    return numbered

@@ -1,0 +1,230 @@
+"""A script of the original toolkit, with its import changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pandas_genai import AnthropicBatchExtractor, OpenAIBatchExtractor, UsageError
+from pandas_genai.batch.site import Means
+from pandas_genai.testing import BatchFault, LoopbackProvider
+
+SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "labels",
+        "schema": {
+            "type": "object",
+            "properties": {"answer": {"type": "string"}},
+            "required": ["answer"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@pytest.fixture
+def frame():
+    return pd.DataFrame(
+        {"id": [f"doc-{n}" for n in range(12)], "body": [f"text {n}" for n in range(12)]}
+    )
+
+
+@pytest.fixture
+def provider():
+    with LoopbackProvider(lambda text: {"answer": text}) as running:
+        yield running
+
+
+def test_openai_as_the_original_script_does(provider, frame):
+    extractor = OpenAIBatchExtractor(
+        max_requests_per_batch=2, api_key="k", base_url=provider.openai_url
+    )
+    extractor.create_batch_jsonl(
+        frame, "id", "body", "Echo.", "job1", "gpt-6-luna", chunk_size=3, schema_dict=SCHEMA
+    )
+    assert provider.ledger.requests == []
+    root = Path("batch_jobs/job1")
+    inputs = sorted((root / "batch_input").glob("batch_*.jsonl"))
+    assert [path.name for path in inputs] == ["batch_1.jsonl", "batch_2.jsonl"]
+    line = json.loads(inputs[0].read_text().splitlines()[0])
+    assert line["custom_id"] == "job1-1-1"
+    assert (line["method"], line["url"]) == ("POST", "/v1/chat/completions")
+    assert line["body"]["temperature"] == 0.0
+
+    ids = extractor.submit_batches("job1")
+    assert extractor.submit_batches("job1") == ids
+    assert len(provider.batches) == 2
+    assert extractor.check_batch_status("job1") == dict.fromkeys(ids, "completed")
+    out = extractor.retrieve_results_as_dataframe("job1")
+    assert out["input_id"].tolist() == frame["id"].tolist()
+    assert out["answer"].tolist() == frame["body"].tolist()
+    outputs = {path.name for path in (root / "batch_output").iterdir()}
+    for batch_id in ids:
+        assert {f"submission_{batch_id}.json", f"batch_result_{batch_id}.jsonl"} <= outputs
+        note = json.loads((root / "batch_output" / f"submission_{batch_id}.json").read_text())
+        assert note["batch_id"] == batch_id
+
+
+def test_anthropic_as_the_original_script_does(provider, frame):
+    extractor = AnthropicBatchExtractor(api_key="k", base_url=provider.anthropic_url)
+    path = extractor.create_batch_requests(
+        frame, "id", "body", "Echo.", "job1", "claude-haiku-5-5", chunk_size=3, schema_dict=SCHEMA
+    )
+    root = Path("anthropic_batch_jobs/job1").absolute()
+    assert path == root / "batch_input" / "requests.json"
+    requests = json.loads(path.read_text())
+    assert len(requests) == 4
+    assert requests[0].keys() == {"custom_id", "params"}
+    batch_id = extractor.submit_batch("job1")
+    assert extractor.submit_batch("job1") == batch_id
+    assert json.loads((root / "batch_input/submission.json").read_text())["batch_id"] == batch_id
+    assert extractor.check_batch_status("job1") == "ended"
+    out = extractor.retrieve_results_as_dataframe("job1", tool_name="extract_results")
+    assert out["input_id"].tolist() == frame["id"].tolist()
+    assert out["answer"].tolist() == frame["body"].tolist()
+    assert (root / "batch_output/results.jsonl").exists()
+    assert (root / "batch_output/errors.txt").read_text() == ""
+
+
+@pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+def test_errors_are_in_their_file_and_hide_nothing(frame):
+    fault = BatchFault("expire", finished=0.5)
+    with LoopbackProvider(lambda text: {"answer": text}, batch_faults=[fault]) as provider:
+        extractor = OpenAIBatchExtractor(api_key="k", base_url=provider.openai_url)
+        extractor.create_batch_jsonl(
+            frame, "id", "body", "Echo.", "j", "gpt-6-luna", chunk_size=1, schema_dict=SCHEMA
+        )
+        (batch_id,) = extractor.submit_batches("j")
+        provider.advance(90_000)
+        out = extractor.retrieve_results_as_dataframe("j")
+        assert out["answer"].notna().sum() == 6
+        errors = Path(f"batch_jobs/j/batch_output/batch_error_{batch_id}.txt").read_text()
+        assert len(errors.splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "sent"),
+    [
+        ("gpt-4.1-mini", 0.0, 0.0),
+        ("gpt-4.1-mini", 0.7, 0.7),
+        ("gpt-6-luna", 0.0, 0.0),
+        ("gpt-5-mini", 0.0, 1.0),
+        ("o3", 0.2, 1.0),
+        ("o1", 0.0, 1.0),
+        ("gpt-4o-search-preview", 0.0, None),
+        ("gpt-4.1-mini", None, None),
+    ],
+)
+def test_temperature_is_what_the_model_takes(provider, frame, model, given, sent):
+    extractor = OpenAIBatchExtractor("jobs", api_key="k", base_url=provider.openai_url)
+    paths = extractor.create_batch_jsonl(
+        frame, "id", "body", "Echo.", "j", model, temperature=given, schema_dict=SCHEMA
+    )
+    body = json.loads(paths[0].read_text().splitlines()[0])["body"]
+    assert body.get("temperature") == sent
+    extractor.submit_batches("j")
+    assert extractor.retrieve_results_as_dataframe("j")["answer"].notna().all()
+
+
+def test_without_a_schema(provider, frame):
+    openai = OpenAIBatchExtractor("jobs", api_key="k", base_url=provider.openai_url)
+    (path,) = openai.create_batch_jsonl(frame, "id", "body", "Echo.", "j", "gpt-6-luna")
+    body = json.loads(path.read_text().splitlines()[0])["body"]
+    assert body["response_format"] == {"type": "json_object"}
+    anthropic = AnthropicBatchExtractor("ant", api_key="k", base_url=provider.anthropic_url)
+    path = anthropic.create_batch_requests(frame, "id", "body", "Echo.", "j", "claude-haiku-5-5")
+    assert not {"tools", "output_config"} & json.loads(path.read_text())[0]["params"].keys()
+    for extractor in (openai, anthropic):
+        (extractor.submit_batches if extractor is openai else extractor.submit_batch)("j")
+        out = extractor.retrieve_results_as_dataframe("j")
+        assert out["answer"].tolist() == frame["body"].tolist()
+
+
+def test_anthropics_own_arguments(provider, frame):
+    extractor = AnthropicBatchExtractor("ant", api_key="k", base_url=provider.anthropic_url)
+    path = extractor.create_batch_requests(
+        frame,
+        "id",
+        "body",
+        "Echo.",
+        "j",
+        "claude-3-haiku-20240307",
+        schema_dict=SCHEMA,
+        tool_name="my_tool",
+        max_tokens=500,
+    )
+    params = json.loads(path.read_text())[0]["params"]
+    assert params["max_tokens"] == 500
+    assert params["tools"][0]["name"] == params["tool_choice"]["name"] == "my_tool"
+    extractor.submit_batch("j")
+    assert extractor.retrieve_results_as_dataframe("j", "my_tool")["answer"].notna().all()
+    with pytest.raises(UsageError, match="no name of a tool"):
+        extractor.create_batch_requests(
+            frame, "id", "body", "Echo.", "k", "claude-3-haiku-20240307", tool_name="my tool"
+        )
+
+
+def test_processed_rows_are_left_out(provider, frame):
+    extractor = OpenAIBatchExtractor("jobs", api_key="k", base_url=provider.openai_url)
+    args = ("id", "body", "Echo.")
+    extractor.create_batch_jsonl(frame.iloc[:8], *args, "a", "gpt-6-luna", schema_dict=SCHEMA)
+    extractor.submit_batches("a")
+    extractor.retrieve_results_as_dataframe("a")
+    extractor.create_batch_jsonl(frame, *args, "b", "gpt-6-luna", schema_dict=SCHEMA)
+    extractor.submit_batches("b")
+    assert sorted(provider.batches[1].texts) == sorted(frame["body"][8:])
+    assert extractor.retrieve_results_as_dataframe("b")["answer"].notna().all()
+    extractor.create_batch_jsonl(
+        frame, *args, "c", "gpt-6-luna", schema_dict=SCHEMA, exclude_processed=False
+    )
+    extractor.submit_batches("c")
+    assert len(provider.batches[2].texts) == 12
+
+
+def test_status_until_the_end(frame, backend, clock):
+    with LoopbackProvider(
+        lambda text: {"answer": text}, batch_seconds=1_000, wall_clock=clock.now
+    ) as provider:
+        if backend == "openai":
+            means = Means("k", provider.openai_url, clock=clock)
+            extractor = OpenAIBatchExtractor("jobs", means=means)
+            extractor.create_batch_jsonl(frame, "id", "body", "Echo.", "j", "gpt-6-luna")
+            (batch_id,) = extractor.submit_batches("j")
+            assert extractor.check_batch_status("j") == {batch_id: "validating"}
+            found = extractor.check_batch_status("j", continuous=True)
+            assert found == {batch_id: "completed"}
+            assert clock.waits == [300] * 4
+        else:
+            means = Means("k", provider.anthropic_url, clock=clock)
+            extractor = AnthropicBatchExtractor("jobs", means=means)
+            extractor.create_batch_requests(frame, "id", "body", "Echo.", "j", "claude-haiku-5-5")
+            extractor.submit_batch("j")
+            status = extractor.check_batch_status("j", continuous=True, timeout=90)
+            assert (status, sum(clock.waits)) == ("in_progress", 90)
+            assert extractor.check_batch_status("j", continuous=True) == "ended"
+        out = extractor.retrieve_results_as_dataframe("j")
+        assert out["answer"].notna().all()
+
+
+def test_bad_names_and_columns(provider, frame):
+    extractor = OpenAIBatchExtractor("jobs", api_key="k", base_url=provider.openai_url)
+    with pytest.raises(UsageError, match="cannot be that of a directory"):
+        extractor.create_batch_jsonl(frame, "id", "body", "Echo.", "../x", "gpt-6-luna")
+    with pytest.raises(UsageError, match=r"no column 'key': it has 'id', 'body'"):
+        extractor.create_batch_jsonl(frame, "key", "body", "Echo.", "x", "gpt-6-luna")
+    assert not Path("jobs").exists()
+
+
+def test_both_doors_see_the_same_jobs(provider, frame):
+    import pandas_genai
+
+    extractor = OpenAIBatchExtractor("jobs", api_key="k", base_url=provider.openai_url)
+    extractor.create_batch_jsonl(frame, "id", "body", "Echo.", "j", "gpt-6-luna")
+    extractor.submit_batches("j")
+    out = frame.genai.batch_collect("j", folder="jobs")
+    assert out["answer"].tolist() == frame["body"].tolist()
+    assert pandas_genai.jobs("jobs").loc["j", "stage"] == "collected"

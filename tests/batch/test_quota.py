@@ -1,0 +1,58 @@
+"""OpenAI's cap of enqueued tokens: parts wait, and are sent when there is room."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from pandas_genai.testing import BatchFault
+
+openai_only = pytest.mark.parametrize("backend", ["openai"], indirect=True)
+
+
+@openai_only
+def test_parts_over_the_cap_wait_for_others_to_end(night, frame_of, clock):
+    with night(batch_seconds=3600, enqueued_tokens=700) as kernel:
+        clock.on_sleep.append(kernel.provider.advance)
+        job = kernel.submit(frame_of(30), chunk_size=5, requests=1)
+        kernel.provider.advance(600)
+        state = job.status()
+        assert state.stage == "waiting for quota"
+        assert "wait for quota" in str(state)
+        assert 0 < state.waiting < 6
+        out = job.collect(wait=True)
+        assert out["answer"].tolist() == frame_of(30)["text"].tolist()
+        assert set(kernel.provider.ledger.answered.values()) == {1}
+        worked_on = [batch for batch in kernel.batches() if batch.status == "completed"]
+        assert len(worked_on) == 6
+
+
+@openai_only
+def test_the_next_collect_sends_what_waited(night, frame_of):
+    faults = [BatchFault("token_limit", batches=[2], times=1)]
+    with night(batch_faults=faults) as kernel:
+        job = kernel.submit(frame_of(10), chunk_size=5, requests=1)
+        first = job.collect()
+        assert first["answer"].notna().sum() in (5, 10)
+        out = job.collect()
+        assert out["answer"].notna().all()
+        tries = Counter(batch.metadata["part"] for batch in kernel.batches())
+        assert tries == {"1": 1, "2": 2}
+        assert [batch.metadata["try"] for batch in kernel.batches()] == ["1", "1", "2"]
+        assert len(kernel.inputs()) == 2
+        assert set(kernel.provider.ledger.answered.values()) == {1}
+
+
+@openai_only
+def test_a_single_part_tries_again_at_each_collect(night, frame_of):
+    faults = [BatchFault("token_limit", times=2)]
+    with night(batch_faults=faults) as kernel:
+        job = kernel.submit(frame_of(5))
+        assert [job.collect()["answer"].notna().all() for _ in range(4)] == [
+            False,
+            False,
+            True,
+            True,
+        ]
+        assert len(kernel.batches()) == 3
