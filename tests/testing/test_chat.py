@@ -277,7 +277,7 @@ def test_content_in_blocks_is_read(sdk):
     ]
 
 
-@pytest.mark.parametrize(("path", "shape"), [("v1/nothing", "code"), ("v1/files", "code")])
+@pytest.mark.parametrize(("path", "shape"), [("v1/nothing", "code"), ("v1/responses", "code")])
 def test_other_addresses_are_404(path, shape):
     import httpx2
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pandas_genai.testing.batch import BatchFault
 from pandas_genai.testing.faults import Fault
 from pandas_genai.testing.provider import LoopbackProvider
 
@@ -22,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument(
         "--fault", action="append", default=[], help="JSON of a Fault's arguments; may be repeated"
+    )
+    parser.add_argument(
+        "--batch-fault", action="append", default=[], help="the same of a BatchFault's arguments"
     )
     parser.add_argument(
         "--option",
@@ -37,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.setdefault("port", given.port)
     rule = _load(given.rule) if given.rule else None
     faults = [Fault(**json.loads(fault)) for fault in given.fault]
+    options["batch_faults"] = [BatchFault(**json.loads(fault)) for fault in given.batch_fault]
     with LoopbackProvider(rule, faults=faults, **options) as provider:
         urls = {"openai_url": provider.openai_url, "anthropic_url": provider.anthropic_url}
         sys.stdout.write(json.dumps(urls) + "\n")

@@ -11,6 +11,8 @@ from dataclasses import fields
 from types import TracebackType
 from typing import Any, Self
 
+from pandas_genai.testing.batch import BatchFault, BatchRecord, FileRecord
+from pandas_genai.testing.batch.clock import check_forward
 from pandas_genai.testing.faults import Fault
 from pandas_genai.testing.ledger import Ledger
 
@@ -26,21 +28,30 @@ class LoopbackProcess:
     ----------
     rule : str
         ``"module:function"`` or ``"path/to/file.py:function"``.
-    faults : sequence of Fault, default ()
+    faults, batch_faults : sequences of Fault and of BatchFault, default ()
         Without callables.
     **options
         Of ``LoopbackProvider``, as far as JSON can say them.
     """
 
-    def __init__(self, rule: str, *, faults: Sequence[Fault] = (), **options: Any) -> None:
+    def __init__(
+        self,
+        rule: str,
+        *,
+        faults: Sequence[Fault] = (),
+        batch_faults: Sequence[BatchFault] = (),
+        **options: Any,
+    ) -> None:
         self._command = [sys.executable, "-m", "pandas_genai.testing", "--rule", rule]
         for fault in faults:
             self._command += ["--fault", json.dumps(_said(fault))]
+        for batch_fault in batch_faults:
+            self._command += ["--batch-fault", json.dumps(_said(batch_fault))]
         for name, value in options.items():
             self._command += ["--option", f"{name}={json.dumps(value, default=sorted)}"]
         self._process: subprocess.Popen[str] | None = None
         self._urls: Mapping[str, str] = {}
-        self._last: Ledger | None = None
+        self._last: Mapping[str, Any] | None = None
 
     @property
     def openai_url(self) -> str:
@@ -55,10 +66,37 @@ class LoopbackProcess:
     @property
     def ledger(self) -> Ledger:
         """A copy of the ledger as it is now, or was at the end."""
-        if self._last is not None:
-            return self._last
-        with urllib.request.urlopen(f"{self.anthropic_url}/ledger") as response:  # noqa: S310 - our own loopback
-            return Ledger.from_dict(json.load(response))
+        return Ledger.from_dict(self._books())
+
+    @property
+    def batches(self) -> list[BatchRecord]:
+        """The batches as they are now, or were at the end."""
+        return [BatchRecord(**said) for said in self._books()["batches"]]
+
+    @property
+    def files(self) -> list[FileRecord]:
+        """The files as they are now, or were at the end."""
+        return [FileRecord(**said) for said in self._books()["files"]]
+
+    def advance(self, seconds: float) -> None:
+        """Move the batches' time forward.
+
+        Raises
+        ------
+        ValueError
+            If that would be backward.
+        """
+        check_forward(seconds)
+        self._ask("/advance", json.dumps({"seconds": seconds}).encode())
+
+    def _books(self) -> Mapping[str, Any]:
+        return self._ask("/ledger") if self._last is None else self._last
+
+    def _ask(self, path: str, body: bytes | None = None) -> Any:
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(self.anthropic_url + path, body, headers)  # noqa: S310 - our own loopback
+        with urllib.request.urlopen(request) as response:  # noqa: S310 - the same
+            return json.load(response)
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
@@ -79,7 +117,7 @@ class LoopbackProcess:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self._last = self.ledger
+            self._last = self._books()
         finally:
             self._end()
 
@@ -94,11 +132,11 @@ class LoopbackProcess:
             process.communicate()
 
 
-def _said(fault: Fault) -> dict[str, Any]:
+def _said(fault: Fault | BatchFault) -> dict[str, Any]:
     """Say a fault in JSON."""
     said = {}
     for each in fields(fault):
         value = getattr(fault, each.name)
         if value is not None:
-            said[each.name] = sorted(value) if each.name == "calls" else value
+            said[each.name] = sorted(value) if each.name in ("calls", "batches") else value
     return said

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 __all__ = ["anthropic_fault", "openai_fault"]
@@ -69,6 +71,12 @@ def _is_object(node: Mapping[str, Any]) -> bool:
     return kind == "object" or (isinstance(kind, list) and "object" in kind)
 
 
+@functools.lru_cache(maxsize=100)
+def _first_fault(faults: Callable[[Any], Iterator[str]], schema: str) -> str:
+    """Look at a schema once: the requests of a batch all have the same."""
+    return next(faults(json.loads(schema)), "")
+
+
 def openai_fault(schema: object) -> str:
     """Say what breaks the rules of a strict schema at OpenAI, or "" (FACTS, documentation).
 
@@ -76,7 +84,7 @@ def openai_fault(schema: object) -> str:
     its own; of the keywords only some are known; 5,000 properties, 10 levels, 1,000 values of
     enums, 120,000 characters of names and values.
     """
-    return next(_openai_faults(schema), "")
+    return _first_fault(_openai_faults, json.dumps(schema))
 
 
 def _openai_faults(schema: object) -> Iterator[str]:
@@ -120,7 +128,7 @@ def anthropic_fault(schema: object) -> str:
     """
     if not isinstance(schema, Mapping):
         return "Input should be an object."
-    return next(_anthropic_faults(schema), "")
+    return _first_fault(_anthropic_faults, json.dumps(schema))
 
 
 def _anthropic_faults(schema: Mapping[str, Any]) -> Iterator[str]:

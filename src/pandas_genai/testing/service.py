@@ -94,7 +94,7 @@ class Service:
         return Response(200, json.dumps(books).encode())
 
     def _advance(self, request: Request) -> Response:
-        self._batches.advance(_json_object(request.raw)["seconds"])
+        self._batches.advance(float(json.loads(request.raw)["seconds"]))
         return Response(200, b"{}")
 
     def _wire_of(self, request: Request) -> Wire:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "check_forward"]
 
 
 class Clock:
@@ -33,6 +33,17 @@ class Clock:
         ValueError
             If that would be backward.
         """
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise ValueError(f"advance({seconds!r}): time goes forward by 0 or more seconds.")
+        check_forward(seconds)
         self.offset += seconds
+
+
+def check_forward(seconds: float) -> None:
+    """Refuse to move the time backward.
+
+    Raises
+    ------
+    ValueError
+        If ``seconds`` would.
+    """
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"advance({seconds!r}): time goes forward by 0 or more seconds.")

@@ -176,12 +176,13 @@ class BatchEngine:
         elif batch.expires or batch.seconds > WINDOW_S:
             batch.outcome = "expired"
         share = batch.answered_by(moment) if batch.validated else 0.0
-        work = self._worker.work(batch, requests_of(batch, self.raw(batch)), share)
+        items = list(requests_of(batch, self.raw(batch)))
+        work = self._worker.work(batch, items, share)
         if batch.vendor == "anthropic":
             self.shelf.store.put(batch.results, _joined(batch, work.lines))
         else:
             self._write_files(batch, work.lines)
-        batch.counts, batch.usage = dict(work.counts), dict(work.usage)
+        batch.counts, batch.usage, batch.total = dict(work.counts), dict(work.usage), len(items)
         batch.ended = batch.ends
         self._worker.enter(work)
 

@@ -180,15 +180,15 @@ def _spoilt(kind: str, line: Line, drawn: random.Random) -> list[Line]:
 
 def _cut(line: Line) -> Line:
     """Cut a line off, which leaves an object open: no JSON, and nothing is answered by it."""
-    half = line.data[: len(line.data) // 2]
-    return Line(line.custom_id, half, line.good, line.rows, whole=False)
+    line.data, line.answered, line.whole = line.data[: len(line.data) // 2], (), False
+    return line
 
 
-def cut_last(batch: Batch, lines: list[Line]) -> bool:
+def cut_last(batch: Batch, lines: Sequence[Line]) -> bool:
     """Cut the last of a file's lines off, if that is what goes wrong; return whether it was."""
     cut = bool(lines) and fault_of(batch, "line_truncated") is not None
     if cut:
-        lines[-1] = _cut(lines[-1])
+        _cut(lines[-1])
     return cut
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,12 +68,11 @@ class Worker:
         self._ledger = ledger
         self._wires = wires
 
-    def work(self, batch: Batch, items: Iterable[Item], share: float) -> Work:
+    def work(self, batch: Batch, items: Sequence[Item], share: float) -> Work:
         """Answer a share of a batch's requests; the rest is cut short as its outcome says.
 
         The lines come back shuffled and spoilt, the same for the same seed.
         """
-        items = list(items)
         drawn = random.Random(hash((self._script.seed, batch.number, 2)))
         chosen, work = set(range(len(items))), Work()
         if share < 1:
