@@ -142,28 +142,15 @@ class LoopbackProvider(Controls):
         on_request: RequestHook | None = None,
         folder: str | Path | None = None,
     ) -> None:
-        script = Script(
-            rule,
-            FaultPlan(faults, seed),
-            latency=latency,
-            seed=seed,
-            keys=keys,
-            models=models,
-            answers_as=answers_as or {},
-            fenced=fenced,
-            on_call=on_call,
-        )
-        spoken, ledger = dialect_of(dialect), Ledger(keep_requests)
+        plan = FaultPlan(faults, seed)
+        names = answers_as or {}
+        script = Script(rule, plan, latency, seed, keys, models, names, fenced, on_call)
+        ledger, spoken = Ledger(keep_requests), dialect_of(dialect)
         chat, messages = ChatWire(spoken), MessagesWire(spoken)
         model = Model(script, Upstream(upstream, upstream_key) if upstream else None)
-        options = BatchOptions(
-            batch_seconds,
-            BatchLimits(batch_requests, batch_bytes, enqueued_tokens),
-            wall_clock,
-            on_request,
-            Path(folder) if folder is not None else None,
-            spoken.bare,
-        )
+        sizes = BatchLimits(batch_requests, batch_bytes, enqueued_tokens)
+        place = None if folder is None else Path(folder)
+        options = BatchOptions(batch_seconds, sizes, wall_clock, on_request, place, spoken.bare)
         batches = batch_service(script, ledger, model, chat, messages, options)
         super().__init__(script, ledger, batches)
         self.batch_faults = tuple(batch_faults)

@@ -214,6 +214,11 @@ def test_lines_of_the_error_file(connect, length):
         assert readable(vendor.raw_lines(batch, "error_file_id")) == {None: 1}
 
 
+def test_a_kind_that_is_none():
+    with pytest.raises(ValueError, match="no batch fault 'typo': it is one of all_failed, "):
+        BatchFault("typo")
+
+
 @pytest.mark.parametrize("more", [{"finished": 1.5}, {"lines": -1}])
 def test_a_share_that_is_none(more):
     with pytest.raises(ValueError, match="is no share"):

@@ -134,7 +134,7 @@ def test_in_a_process_of_its_own(connect, wire, rule, tmp_path):
         "batch_seconds": 3600,
         "folder": str(tmp_path / "kept"),
         "batch_faults": [BatchFault("expire", batches={2}, finished=0.5)],
-        "faults": [Fault("forbidden", path="/v1/files/file-0")],
+        "faults": [Fault("forbidden", path="DELETE /v1/files")],
     }
     with LoopbackProvider.in_process(rule, **options) as provider:
         vendor = connect(wire, provider)

@@ -133,6 +133,17 @@ def test_openai_refuses_at_once(openai, provider, more, param):
     assert provider.batches == []
 
 
+@pytest.mark.parametrize("name", ["input_file_id", "endpoint", "completion_window"])
+def test_openai_misses_a_parameter(openai, provider, name):
+    import httpx2
+
+    body = {"input_file_id": "file-0", "endpoint": "/v1/embeddings", "completion_window": "1h"}
+    del body[name]
+    with pytest.raises(Exception, match=f"Missing required parameter: '{name}'"):
+        openai.client.post("/batches", body=body, cast_to=httpx2.Response)
+    assert provider.batches == []
+
+
 def test_metadata_as_large_as_it_may_be(openai, provider):
     metadata = {f"{number:064d}": "v" * 512 for number in range(16)}
     batch = openai.start(b"x", metadata=metadata)
@@ -143,8 +154,9 @@ def test_metadata_as_large_as_it_may_be(openai, provider):
 def test_an_input_file_that_is_none(openai):
     batch = openai.batches.retrieve(openai.submit(openai.bodies("a")))
     given = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    for file_id, status in (("file-0", 404), (batch.error_file_id, 400)):
-        with pytest.raises(Exception, match="file") as refused:
+    cases = ("file-0", 404, "No such File"), (batch.output_file_id, 400, "has the purpose")
+    for file_id, status, said in cases:
+        with pytest.raises(Exception, match=said) as refused:
             openai.batches.create(input_file_id=file_id, **given)
         assert refused.value.status_code == status
 

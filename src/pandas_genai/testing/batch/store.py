@@ -32,19 +32,8 @@ class Store:
         part.replace(path)
 
     def get(self, name: str) -> bytes:
-        """Return what was kept.
-
-        Raises
-        ------
-        KeyError
-            If nothing was.
-        """
-        if self.folder is None:
-            return self._kept[name]
-        try:
-            return (self.folder / name).read_bytes()
-        except FileNotFoundError:
-            raise KeyError(name) from None
+        """Return what was kept."""
+        return self._kept[name] if self.folder is None else (self.folder / name).read_bytes()
 
     def drop(self, name: str) -> None:
         """Forget what was kept."""
