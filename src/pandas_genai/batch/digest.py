@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import starmap
+from operator import attrgetter
 from typing import Any
 
 from pandas_genai.batch.folder import JobFolder, lines_of, open_new
@@ -19,12 +20,13 @@ from pandas_genai.providers.classify import Problem, classify
 from pandas_genai.providers.endpoints import Support
 from pandas_genai.report.answers import answers_of
 from pandas_genai.report.prices import pricer
-from pandas_genai.storage import SqliteCache, Writer
+from pandas_genai.storage import Answer, SqliteCache, Writer
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Refusal, Reply, Usage, check_reply
 
 __all__ = ["Digestion", "Lost", "Sent", "keys_of", "lost_of"]
 
+_BLOCK = 20_000
 _ADAPTABLE = frozenset({400, 422})
 
 
@@ -100,6 +102,7 @@ class Digestion:
         endpoint = site.endpoint
         self._where = f"{endpoint.host} ({self._task.model})"
         self._price = pricer(backend=endpoint.backend, base_url=endpoint.base_url, batch=True)
+        self._ready: list[Answer] = []
         self._usage = Usage()
         self._cost: float | None = 0.0
         self._calls = 0
@@ -128,6 +131,7 @@ class Digestion:
                     refused += _write(failures, lost)
                 for custom_id in missing:
                     refused += _write(failures, self._without(known[custom_id].keys))
+                self._put(writer)
                 if not writer.flush():
                     writer.put([])  # raises what kept the answers from the disk
         finally:
@@ -148,12 +152,19 @@ class Digestion:
             reply = _agreed(reply, self._reply(chunk, other))
         if reply.accepted:
             uid = self._site.journal.uid
-            writer.put(answers_of(self._task, chunk.rows, reply, uid, labels.__getitem__))
+            self._ready += answers_of(self._task, chunk.rows, reply, uid, labels.__getitem__)
+            if len(self._ready) >= _BLOCK:
+                self._put(writer)
         lost = [
             Lost(key, refusal.reason, refusal.message, reply.request_id)
             for key, refusal in reply.refused.items()
         ]
         return len(reply.accepted), lost
+
+    def _put(self, writer: Writer) -> None:
+        """Hand over what is ready, in the order in which the cache's table keeps it."""
+        ready, self._ready = self._ready, []
+        writer.put(sorted(ready, key=attrgetter("text_hash")))
 
     def _reply(self, chunk: Chunk, outcome: Outcome) -> Reply:
         """Check one answer as the live path does; what it cost counts in any case."""

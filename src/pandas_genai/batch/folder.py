@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+from pydantic_core import from_json
 
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.names import checked_name
@@ -149,7 +149,7 @@ def lines_of(path: Path) -> Iterator[Any]:
     """Read one of our own JSON lines files, a line at a time."""
     with path.open("rb") as file:
         for line in file:
-            yield json.loads(line)
+            yield from_json(line)
 
 
 @contextmanager

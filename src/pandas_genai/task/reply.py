@@ -12,6 +12,9 @@ from pandas_genai.task.schema import Schema
 __all__ = ["Failure", "Refusal", "Reply", "Usage", "check_reply"]
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one or more calls.
@@ -168,7 +171,7 @@ def _result(found: list[dict[str, object]], schema: Schema) -> str:
             "doubled in reply", f"The model answered this row {len(found)} times, differently."
         )
     try:
-        return json.dumps(schema.validate(found[0]), ensure_ascii=False, separators=(",", ":"))
+        return _encode(schema.validate(found[0]))
     except ValueError as error:
         raise _RefusedError("invalid answer", str(error)) from error
 
