@@ -26,7 +26,7 @@ from pandas_genai.task.reply import Refusal, Reply, Usage, check_reply
 
 __all__ = ["Digestion", "Lost", "Sent", "keys_of", "lost_of"]
 
-_BLOCK = 20_000
+_BLOCK = 50_000
 _ADAPTABLE = frozenset({400, 422})
 
 
