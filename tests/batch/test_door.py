@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import stat
 from pathlib import Path
 from typing import TypedDict
@@ -258,6 +259,8 @@ def test_errors_come_before_anything_is_written(provider, backend, frame_of, mon
         frame.genai.batch_submit("Echo.", SCHEMA, chunk_size=0, **options)
     with pytest.raises(UsageError, match="no batch API"):
         frame.genai.batch_submit("Echo.", SCHEMA, model="local")
+    with pytest.raises(UsageError, match="cache= must be a file"):
+        frame.genai.batch_submit("Echo.", SCHEMA, cache=False, **options)
     with pytest.raises(UsageError, match="text="):
         frame.genai.batch_submit("Echo.", SCHEMA, text="nowhere", **options)
     with pytest.raises(UsageError, match="poll_s="):
@@ -298,6 +301,19 @@ def test_a_later_kernel_has_no_key(submit, frame_of, monkeypatch):
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     # A loopback server is asked without a key, as on the live path.
     assert frame_of(3).genai.batch_collect()["answer"].notna().all()
+
+
+def test_every_answer_names_the_run_that_brought_it(submit, frame_of):
+    submit(frame_of(3))
+    out = frame_of(3).genai.batch_collect()
+    with sqlite3.connect("genai_cache.sqlite") as connection:
+        rows = connection.execute(
+            "SELECT row_id, kind, request_id FROM results JOIN runs USING (run_id)"
+        ).fetchall()
+    connection.close()
+    assert sorted(row[:2] for row in rows) == [(str(n), "batch_collect") for n in range(3)]
+    assert all(request_id for _, _, request_id in rows)
+    assert out.attrs["pandas_genai_run"] == pandas_genai.runs().index[0]
 
 
 def test_a_damaged_handle_is_said(submit, frame_of, provider):

@@ -188,6 +188,7 @@ def test_killed_at_every_step_on_disk(zygote, tmp_path, backend):
             url = url_of(provider, backend)
             killed += zygote.run(place, url, backend, kill_at) is None
             check(provider, backend, zygote.run(place, url, backend))
+        assert {path.name for path in place.rglob(".*")} <= {".gitignore", ".lock"}
     assert killed == events
 
 

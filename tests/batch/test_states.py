@@ -159,9 +159,10 @@ def test_unknown_and_doubled_lines_change_nothing(night, frame_of):
         job = kernel.submit(frame_of(20), chunk_size=2)
         out = job.collect()
         assert out["answer"].tolist() == frame_of(20)["text"].tolist()
-        strange = job.folder.journal().parts[0].strange
+        strange = job.status().strange
         assert strange["unknown"] >= 1
         assert strange["doubled"] >= 1
+        assert f"odd lines in the results: {strange['doubled']} doubled" in repr(job)
 
 
 def test_two_answers_to_one_request_are_kept_where_they_agree(night, frame_of, backend):

@@ -33,11 +33,14 @@ class Collection:
         The job, locked.
     cache : SqliteCache, optional
         Where answers go; needed by ``step`` and ``digest_again``.
+    run_id : str, optional
+        The run that collects, for the answers' column ``run_id``; else the job's identity.
     """
 
-    def __init__(self, site: Site, cache: SqliteCache | None) -> None:
+    def __init__(self, site: Site, cache: SqliteCache | None, run_id: str | None = None) -> None:
         self._site = site
         self._cache = cache
+        self._run_id = run_id or site.journal.uid
 
     def step(self) -> None:
         """Do everything that can be done now.
@@ -72,7 +75,7 @@ class Collection:
 
     def _digest(self, part: Part) -> None:
         assert self._cache is not None
-        Digestion(self._site, part, self._cache).run()
+        Digestion(self._site, part, self._cache, self._run_id).run()
 
     def refresh(self, part: Part) -> None:
         """Ask how far a batch is."""

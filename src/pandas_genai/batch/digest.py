@@ -90,9 +90,12 @@ class Digestion:
         Its results are stored.
     cache : SqliteCache
         Where answers go.
+    run_id : str
+        The run that brings them.
     """
 
-    def __init__(self, site: Site, part: Part, cache: SqliteCache) -> None:
+    def __init__(self, site: Site, part: Part, cache: SqliteCache, run_id: str) -> None:
+        self._run_id = run_id
         self._site = site
         self._part = part
         self._cache = cache
@@ -151,8 +154,8 @@ class Digestion:
         for other in answers[1:]:
             reply = _agreed(reply, self._reply(chunk, other))
         if reply.accepted:
-            uid = self._site.journal.uid
-            self._ready += answers_of(self._task, chunk.rows, reply, uid, labels.__getitem__)
+            label = labels.__getitem__
+            self._ready += answers_of(self._task, chunk.rows, reply, self._run_id, label)
             if len(self._ready) >= _BLOCK:
                 self._put(writer)
         lost = [

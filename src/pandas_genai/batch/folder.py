@@ -53,7 +53,12 @@ class JobsFolder:
     def make(self) -> None:
         """Make the folder, readable by its owner alone."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def describe(self) -> None:
+        """Say in the folder what lies there; to be called under the lock."""
         for name, text in (("README.md", _README), (".gitignore", "*\n")):
+            for path in self.path.glob(f".{name}.*"):
+                path.unlink(missing_ok=True)
             if not (self.path / name).exists():
                 atomic_write(self.path / name, text)
 
@@ -103,6 +108,12 @@ class JobFolder:
     def save(self, journal: Journal) -> None:
         """Write the job's journal."""
         journal.save(self.handle)
+
+    def tidy(self) -> None:
+        """Remove what a killed kernel left half written; to be called under the lock."""
+        for pattern in (f".{HANDLE}.*", ".submission*.json.*", ".*.part"):
+            for path in self.path.rglob(pattern):
+                path.unlink(missing_ok=True)
 
     def lock(self, tell: Callable[[str], None]) -> Any:
         """Keep other kernels from working on the job meanwhile."""

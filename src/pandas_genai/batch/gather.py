@@ -82,6 +82,7 @@ class Gathering:
         self._rows = rows
         self._index = index
         self._observer = observer
+        self._run_id = uuid.uuid4().hex[:12]
         chosen = site.cache_path() if cache is None else cache
         if chosen is None:
             raise UsageError(
@@ -107,8 +108,8 @@ class Gathering:
             cache, ours = open_cache(self._cache_choice)
             if ours:
                 stack.callback(cache.close)
-            run_id = uuid.uuid4().hex[:12]
-            book = RunBook(cache, self._site.task, run_id, "batch_collect", self._index)
+            task, run_id = self._site.task, self._run_id
+            book = RunBook(cache, task, run_id, "batch_collect", self._index)
             before = self._answered(cache)
             book.open(self._rows, int(self._rows.copies[before].sum()))
             new: list[Part] = []
@@ -157,7 +158,7 @@ class Gathering:
             gone = forgotten(site.folder, site.journal, missing)
             if gone:
                 with site.locked():
-                    Collection(site, cache).digest_again(gone)
+                    Collection(site, cache, self._run_id).digest_again(gone)
                 missing = self._missing(cache)
         return reasons(site.folder, site.journal, missing)
 
@@ -200,7 +201,7 @@ class Gathering:
         with site.locked():
             before = {part.number for part in site.journal.parts if part.finished}
             try:
-                Collection(site, cache).step()
+                Collection(site, cache, self._run_id).step()
             finally:
                 new += [
                     part

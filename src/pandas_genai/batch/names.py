@@ -75,7 +75,7 @@ def custom_prefix(name: str) -> str:
     >>> custom_prefix("complaints-2026")
     'complaints-2026'
     >>> custom_prefix("Beschwerden, März")
-    'Beschwerden_M_rz_5d0c50'
+    'Beschwerden_M_rz_88460f'
     """
     spelt = _NOT_IN_ID.sub("_", name)
     if spelt == name and len(name) <= _LONGEST_PREFIX:

@@ -106,6 +106,8 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
     """
     if order.question.is_local:
         raise UsageError("model='local' has no batch API: use extract(), which is free there.")
+    if order.cache.path is None:
+        raise UsageError("cache= must be a file: an overnight job is collected in a later kernel.")
     resolved = order.question.resolve()
     client, ours = resolved.open(1)  # without a key nothing could be sent
     if ours:
@@ -119,6 +121,7 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
     rows = distinct_rows(texts)
     jobs.make()
     with jobs.lock(means.tell):
+        jobs.describe()
         job, journal = _claimed(jobs, order, resolved, rows, chunk_size, means)
         if journal is not None:
             elsewhere = set() if order.fresh else _in_flight(jobs, journal)

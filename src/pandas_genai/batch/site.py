@@ -94,6 +94,7 @@ class Site:
     def locked(self) -> Iterator[None]:
         """Keep other kernels from the job meanwhile, and go on from what they left."""
         with self.folder.lock(self.means.tell):
+            self.folder.tidy()
             self.journal = self.folder.journal()
             yield
 

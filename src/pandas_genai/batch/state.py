@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -40,6 +41,9 @@ class JobState:
         Of it, in US dollars; None where the price is unknown.
     statuses : tuple of str
         The provider's word for each batch.
+    strange : dict
+        What was odd about the results: lines with an ``unknown`` id, ``doubled`` ids, ``unreadable``
+        lines, ``missing`` ids.
     """
 
     name: str
@@ -57,6 +61,7 @@ class JobState:
     usage: Usage
     cost: float | None
     statuses: tuple[str, ...]
+    strange: dict[str, int]
 
     @classmethod
     def of(cls, journal: Journal) -> JobState:
@@ -84,6 +89,7 @@ class JobState:
             usage=sum((part.usage for part in parts), Usage()),
             cost=None if None in costs else sum(cost or 0.0 for cost in costs),
             statuses=tuple(part.status for part in parts),
+            strange=dict(sum((Counter(part.strange) for part in parts), Counter())),
         )
 
     def __str__(self) -> str:
@@ -96,6 +102,9 @@ class JobState:
                 said += f", about {self.worked_on:,} more rows are done there"
             if self.waiting:
                 said += f", {self.waiting} wait for quota until others have"
+        if self.strange:
+            odd = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.strange.items()))
+            said += f"; odd lines in the results: {odd}"
         if self.ends_by is not None:
             said += f"; the end is due by {self.ends_by:%Y-%m-%d %H:%M} UTC"
         return f"{said}."
