@@ -42,8 +42,8 @@ class JobState:
     statuses : tuple of str
         The provider's word for each batch.
     strange : dict
-        What was odd about the results: lines with an ``unknown`` id, ``doubled`` ids, ``unreadable``
-        lines, ``missing`` ids.
+        What was odd about the results: ``unknown``, ``doubled`` and ``missing`` custom ids, and
+        ``unreadable`` lines.
     """
 
     name: str
