@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -25,8 +25,12 @@ from pandas_genai.extract import (
     Preview,
     preview_requests,
 )
+from pandas_genai.notebook.cards import PreviewCard, ReportCard
+from pandas_genai.notebook.html import Shown
 from pandas_genai.notebook.lines import say, submitted_line
+from pandas_genai.notebook.plot import plot
 from pandas_genai.notebook.progress import observer_for
+from pandas_genai.notebook.reading import show
 from pandas_genai.notebook.where import default_cache_path, jobs_place
 from pandas_genai.providers.resolve import Question
 from pandas_genai.report import ATTR, Observer, OnError, Report
@@ -350,7 +354,7 @@ class FrameAccessor(_Texts):
         """
         question = Question(prompt, schema, model, backend, base_url, None, client, params)
         manner = Manner(chunk_size)
-        return preview_requests(question, rows_text(self._data, text), manner, n)
+        return PreviewCard(preview_requests(question, rows_text(self._data, text), manner, n))
 
     @property
     def report(self) -> Report:
@@ -364,7 +368,65 @@ class FrameAccessor(_Texts):
         run_id = self._data.attrs.get(ATTR)
         if run_id is None:
             raise UsageError("This frame is not the result of a run: ask .genai of the result.")
-        return find_report(run_id, default_cache_path())
+        return ReportCard.of_report(find_report(run_id, default_cache_path()))
+
+    def show(self, n: int = 10, *, text: Hashable | pd.Series[Any] | None = None) -> Shown:
+        """Show rows for reading: the text, and beside it what was answered.
+
+        Long texts are folded, lists and nested answers are spelt out, and what an answer quotes
+        of the text word for word is marked.
+
+        Parameters
+        ----------
+        n : int, default 10
+            How many rows, from the top; ``df.sample(20).genai.show(20)`` for others.
+        text : column or Series, optional
+            The texts: a column of this frame, or a Series with its index. Left out: the only
+            text column of the frame; a bare result has none, and shows its fields alone.
+
+        Returns
+        -------
+        Shown
+            HTML in a notebook, lines in a terminal.
+
+        Raises
+        ------
+        UsageError
+            If there is no such column, or the Series has another index.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> df = pd.DataFrame({"review": ["Great people."], "tone": pd.Categorical(["good"])})
+        >>> df.genai.show()
+        [0] Great people.
+          tone: good
+        """
+        return show(self._data, n, text)
+
+    def plot(self) -> Any:
+        """Draw how often each answer was given: bars for labels, histograms for numbers.
+
+        Needs matplotlib (``pip install 'pandas-genai[plot]'``).
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A panel for each column that can be counted. Free texts are left out.
+
+        Raises
+        ------
+        UsageError
+            If matplotlib is not installed, or no column can be drawn.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> figure = pd.DataFrame({"tone": pd.Categorical(["good", "bad", "good"])}).genai.plot()
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['bad', 'good']
+        """
+        return plot(self._data)
 
     @property
     def errors(self) -> pd.DataFrame:
@@ -448,7 +510,8 @@ class SeriesAccessor(_Texts):
     ) -> Preview:
         """Show the exact requests that ``extract`` would send; see ``df.genai.preview``."""
         question = Question(prompt, schema, model, backend, base_url, None, client, params)
-        return preview_requests(question, series_text(self._data), Manner(chunk_size), n)
+        texts = series_text(self._data)
+        return PreviewCard(preview_requests(question, texts, Manner(chunk_size), n))
 
 
 def genai(data: pd.DataFrame) -> FrameAccessor:
