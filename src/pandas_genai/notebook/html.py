@@ -23,7 +23,8 @@ Align = Literal["left", "right"]
 
 _LINE = "1px solid color-mix(in srgb, currentColor 18%, transparent)"
 _QUIET = "opacity:.7"
-_CELL = f"padding:.25em .9em .25em 0;border:none;border-bottom:{_LINE};vertical-align:top"
+_BARE = "padding:0 .9em .1em 0;border:none;vertical-align:top"
+_RULED = f"padding:.25em .9em .25em 0;border:none;border-bottom:{_LINE};vertical-align:top"
 _WRAPPED = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
@@ -68,7 +69,11 @@ def fold(summary: str, content: str) -> str:
 
 
 def table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], aligned: Sequence[Align] = ()
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    aligned: Sequence[Align] = (),
+    *,
+    ruled: bool = True,
 ) -> str:
     """Return a table of cells that are HTML already.
 
@@ -80,18 +85,24 @@ def table(
         Cells.
     aligned : sequence of {"left", "right"}
         How each column is set; left unless told.
+    ruled : bool, default True
+        Whether lines part the rows; a table within a table has none.
     """
+    cell = _RULED if ruled else _BARE
 
     def cells(name: str, row: Sequence[str]) -> str:
         styles = [*aligned, *["left"] * (len(row) - len(aligned))]
         return "".join(
-            element(name, cell, f"{_CELL};text-align:{style}")
-            for cell, style in zip(row, styles, strict=True)
+            element(name, content, f"{cell};text-align:{style}")
+            for content, style in zip(row, styles, strict=True)
         )
 
     head = element("thead", element("tr", cells("th", header))) if header else ""
     body = "".join(element("tr", cells("td", row), "background:none") for row in rows)
-    return element("table", head + element("tbody", body), "border-collapse:collapse;margin:.3em 0")
+    margin = ".3em 0" if ruled else "0"
+    return element(
+        "table", head + element("tbody", body), f"border-collapse:collapse;margin:{margin}"
+    )
 
 
 def pairs(items: Mapping[str, str]) -> str:

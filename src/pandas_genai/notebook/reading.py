@@ -80,7 +80,7 @@ def _cells(said: str | None, answers: dict[str, Any]) -> Iterator[str]:
         short = f"{text(said, _OPEN)} {quiet(f'({len(said):,} characters)')}"
         yield fold(short, wrapped(marked)) if len(said) > _OPEN else wrapped(marked)
     rows = [[quiet(text(name)), _value(value)] for name, value in answers.items()]
-    yield table([], rows)
+    yield table([], rows, ruled=False)
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -117,7 +117,8 @@ def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return element("ul", "".join(element("li", _value(inner)) for inner in value), "margin:0")
     if isinstance(value, dict):
-        return table([], [[quiet(text(name)), _value(inner)] for name, inner in value.items()])
+        rows = [[quiet(text(name)), _value(inner)] for name, inner in value.items()]
+        return table([], rows, ruled=False)
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return quiet("missing")
     return wrapped(text(value, 2_000))
