@@ -25,7 +25,7 @@ from pandas_genai.extract import (
     Preview,
     preview_requests,
 )
-from pandas_genai.notebook.cards import PreviewCard, ReportCard
+from pandas_genai.notebook.cards import PreviewCard, ReportCard, ShownJob
 from pandas_genai.notebook.html import Shown
 from pandas_genai.notebook.lines import say, submitted_line
 from pandas_genai.notebook.plot import plot
@@ -81,7 +81,7 @@ class _Texts:
             order = Order(question, self._data, said, opened, chunk_size=chunk_size, name=name)
             job = submit(JobsFolder(path), order, means)
         say(submitted_line(job, where))
-        return BatchJob(job.folder, means, _bar)
+        return ShownJob(job.folder, means, _bar)
 
     def batch_collect(
         self,
@@ -589,7 +589,7 @@ def open_job(
         If there is no such job.
     """
     found = existing(JobsFolder(jobs_place(folder)[0]), name)
-    return BatchJob(found, Means(api_key, base_url, client, tell=say), _bar)
+    return ShownJob(found, Means(api_key, base_url, client, tell=say), _bar)
 
 
 def runs(cache: SqliteCache | str | Path | None = None) -> pd.DataFrame:

@@ -141,6 +141,9 @@ INSERT = """async (source) => {
     panel.content.activeCell.model.sharedModel.setSource(source);
     await window.jupyterapp.commands.execute('notebook:run-cell');
 }"""
+TO_THE_TOP = """() => {
+    document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer').scrollTop = 0;
+}"""
 HEIGHT = "() => document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer').scrollHeight"
 
 
@@ -194,6 +197,7 @@ class Notebook:
         self.page.set_viewport_size({"width": 1280, "height": 900})
         height = min(self.page.evaluate(HEIGHT) + 120, 12_000)
         self.page.set_viewport_size({"width": 1280, "height": max(height, 900)})
+        self.page.evaluate(TO_THE_TOP)
         self.page.wait_for_timeout(500)  # the layout follows the new size
         self.page.screenshot(path=ARTIFACTS / f"{name}.png")
 

@@ -9,11 +9,22 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.batch import BatchJob
 from pandas_genai.extract import Preview
-from pandas_genai.notebook.html import card, element, fold, pairs, quiet, table, text, wrapped
+from pandas_genai.notebook.html import (
+    card,
+    element,
+    fold,
+    pairs,
+    quiet,
+    section,
+    table,
+    text,
+    wrapped,
+)
 from pandas_genai.report import Report
 
-__all__ = ["PreviewCard", "ReportCard"]
+__all__ = ["PreviewCard", "ReportCard", "ShownJob"]
 
 _EXAMPLES = 3
 _LONG = 300
@@ -41,6 +52,15 @@ class ReportCard(Report):
             "task": element("code", text(self.prompt_hash)),
         }
         return card(title, pairs(facts), *_failures(self.errors))
+
+
+class ShownJob(BatchJob):
+    """A job whose report a notebook shows as a card."""
+
+    @property
+    def report(self) -> ReportCard:
+        """What the job tells so far, everything that was collected taken together."""
+        return ReportCard.of_report(super().report)
 
 
 def _failures(errors: pd.DataFrame) -> Iterator[str]:
@@ -89,9 +109,9 @@ def _request(request: dict[str, Any]) -> str:
     return card(
         f"{text(request['method'])} {text(request['url'])}",
         pairs({name: element("code", text(_json(value))) for name, value in body.items()}),
-        fold("instructions", wrapped(text(_said(system)))),
-        fold(f"{len(rows):,} rows", table(["input_id", "input_text"], sent)),
-        *([fold("schema", element("pre", text(_json(format_, 2))))] if format_ else []),
+        section("instructions", wrapped(text(_said(system)))),
+        section(f"{len(rows):,} rows", table(["input_id", "input_text"], sent)),
+        *([fold(quiet("schema"), element("pre", text(_json(format_, 2))))] if format_ else []),
     )
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["TAGS", "Shown", "card", "element", "fold", "pairs", "table", "text"]
+__all__ = ["TAGS", "Shown", "card", "element", "fold", "pairs", "quiet", "section", "table"]
+__all__ += ["text", "wrapped"]
 
 TAGS = frozenset(
     {"b", "code", "details", "div", "em", "li", "mark", "pre", "span", "summary", "table"}
@@ -25,7 +26,7 @@ _LINE = "1px solid color-mix(in srgb, currentColor 18%, transparent)"
 _QUIET = "opacity:.7"
 _BARE = "padding:0 .9em .1em 0;border:none;vertical-align:top"
 _RULED = f"padding:.25em .9em .25em 0;border:none;border-bottom:{_LINE};vertical-align:top"
-_WRAPPED = "white-space:pre-wrap;overflow-wrap:anywhere"
+_WRAPPED = "white-space:pre-wrap;overflow-wrap:break-word"
 
 
 def text(value: object, most: int | None = None) -> str:
@@ -66,6 +67,11 @@ def fold(summary: str, content: str) -> str:
     """Return content that opens on a click, without a script."""
     head = element("summary", summary, "cursor:pointer")
     return element("details", head + content)
+
+
+def section(title: str, content: str) -> str:
+    """Return content under a small title."""
+    return element("div", element("div", quiet(title)) + content, "margin-top:.5em")
 
 
 def table(

@@ -115,6 +115,8 @@ def _marked(said: str, evidence: list[str]) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
+        if not value:
+            return quiet("none")
         return element("ul", "".join(element("li", _value(inner)) for inner in value), "margin:0")
     if isinstance(value, dict):
         rows = [[quiet(text(name)), _value(inner)] for name, inner in value.items()]
