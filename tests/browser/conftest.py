@@ -144,6 +144,14 @@ INSERT = """async (source) => {
 TO_THE_TOP = """() => {
     document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer').scrollTop = 0;
 }"""
+CELLS_BOX = """() => {
+    const box = document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer')
+        .getBoundingClientRect();
+    const cells = [...document.querySelectorAll('.jp-NotebookPanel .jp-Cell')];
+    const bottom = Math.max(...cells.map((one) => one.getBoundingClientRect().bottom));
+    const height = Math.min(bottom + 12, box.bottom) - box.y;
+    return {x: box.x, y: box.y, width: box.width, height};
+}"""
 HEIGHT = "() => document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer').scrollHeight"
 
 
@@ -199,7 +207,7 @@ class Notebook:
         self.page.set_viewport_size({"width": 1280, "height": max(height, 900)})
         self.page.evaluate(TO_THE_TOP)
         self.page.wait_for_timeout(500)  # the layout follows the new size
-        self.page.screenshot(path=ARTIFACTS / f"{name}.png")
+        self.page.screenshot(path=ARTIFACTS / f"{name}.png", clip=self.page.evaluate(CELLS_BOX))
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -210,8 +212,22 @@ def test_plots():
     titles = [axis.get_title() for axis in figure.axes if axis.get_visible()]
     expected = ["tone (1 missing)", "flag (1 missing)", "stars (1 missing)", "topics (1 missing)"]
     assert titles == expected
+    assert figure._repr_png_().startswith(b"\x89PNG")
     bars = figure.axes[0].patches
     assert [bar.get_width() for bar in bars] == [1, 2]
     assert [label.get_text() for label in figure.axes[3].get_yticklabels()] == ["b", "a"]
     with pytest.raises(UsageError, match="No column can be drawn"):
         frame[["prose", "when"]].genai.plot()
+
+
+def test_without_matplotlib_the_extra_is_named():
+    program = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "import pandas as pd, pandas_genai\n"
+        "try: pd.DataFrame({'flag': [True]}).genai.plot()\n"
+        "except pandas_genai.UsageError as error: print(error)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "plot() needs matplotlib: run pip install 'pandas-genai[plot]'.\n"

@@ -33,7 +33,7 @@ def plot(frame: pd.DataFrame) -> Any:
     Returns
     -------
     matplotlib.figure.Figure
-        Not known to pyplot: it shows as the last expression of a cell.
+        Shows as the last expression of a cell; not known to pyplot.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def plot(frame: pd.DataFrame) -> Any:
         If matplotlib is not installed, or no column can be drawn.
     """
     try:
-        from matplotlib.figure import Figure
+        from pandas_genai.notebook.figure import Picture
     except ImportError as error:
         raise UsageError(
             "plot() needs matplotlib: run pip install 'pandas-genai[plot]'."
@@ -52,7 +52,7 @@ def plot(frame: pd.DataFrame) -> Any:
         raise UsageError("No column can be drawn: none holds labels, numbers, booleans or lists.")
     rows = math.ceil(len(panels) / _COLUMNS)
     columns = min(len(panels), _COLUMNS)
-    figure = Figure(figsize=(columns * _WIDTH, rows * _HEIGHT), layout="constrained")
+    figure = Picture(figsize=(columns * _WIDTH, rows * _HEIGHT), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (name, found) in zip(axes, panels, strict=False):
         _drawn(axis, found.shown)

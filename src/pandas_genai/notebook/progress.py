@@ -12,6 +12,7 @@ __all__ = ["Bar", "observer_for"]
 
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
+_NOTHING = {"text/plain": ""}
 
 
 def observer_for(progress: object) -> Observer:
@@ -118,8 +119,8 @@ class _Widget:
     """A bar in the cell that runs.
 
     Its output is updated with nothing at the end: a saved widget would be "model not found" when
-    the notebook is opened without its kernel. It is shown by its id alone, without a text that
-    nbval would compare.
+    the notebook is opened without its kernel. It is shown by its id, without the text of the bar,
+    which nbval would compare.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -127,7 +128,8 @@ class _Widget:
 
         self._bar: Any = tqdm(display=False, **options)
         view = {"version_major": 2, "version_minor": 0, "model_id": self._bar.container.model_id}
-        self._handle: Any = _display({_VIEW: view}, raw=True, display_id=True)
+        data = {_VIEW: view, **_NOTHING}
+        self._handle: Any = _display(data, raw=True, display_id=True)
 
     def move(self, done: int, postfix: dict[str, object]) -> None:
         self._bar.update(done - self._bar.n)
@@ -138,7 +140,7 @@ class _Widget:
         self._bar.disp = _nothing  # the tqdm of notebooks draws itself once more when it is closed
         self._bar.close()
         self._bar.container.close()
-        self._handle.update({}, raw=True)
+        self._handle.update(_NOTHING, raw=True)
         if line:
             _display({"text/plain": line, "text/html": f"<div>{text(line)}</div>"}, raw=True)
 
