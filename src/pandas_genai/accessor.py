@@ -31,6 +31,7 @@ from pandas_genai.notebook.where import default_cache_path, jobs_place
 from pandas_genai.providers.resolve import Question
 from pandas_genai.report import ATTR, Observer, OnError, Report
 from pandas_genai.report import runs as runs_of
+from pandas_genai.report.prices import Prices
 from pandas_genai.report.report import find_report
 from pandas_genai.storage import Cache, SqliteCache, open_cache
 from pandas_genai.task.text import rows_text, series_text
@@ -165,6 +166,8 @@ class FrameAccessor(_Texts):
         on_error: OnError = "keep",
         params: Mapping[str, Any] | None = None,
         progress: bool | Observer | None = None,
+        max_cost: float | None = None,
+        prices: Prices | None = None,
     ) -> pd.DataFrame:
         r"""Ask a language model the same question of every row.
 
@@ -209,6 +212,14 @@ class FrameAccessor(_Texts):
             ``{"structured": "tool"}`` chooses how the schema is enforced.
         progress : bool or Observer, optional
             False shows no bar; an observer takes the events instead.
+        max_cost : float, optional
+            US dollars that this run may cost: no call is begun that would pass it. Answers from
+            the cache cost nothing.
+        prices : mapping, optional
+            Your own prices in US dollars per million tokens, such as ``{"input": 0.1, "output":
+            0.5}``; ``"cached"`` is that of input read from the vendor's prompt cache (as input
+            unless told), ``"batch"`` the factor of all at the batch API (0.5 unless told). Left
+            out: the list prices of the vendor.
 
         Returns
         -------
@@ -224,6 +235,8 @@ class FrameAccessor(_Texts):
         StopRunError
             If no request can succeed (bad key, unknown model, no money left); what was
             answered is kept.
+        BudgetError
+            If the next call would pass ``max_cost``; what was answered is kept.
         RowsFailedError
             With ``on_error="raise"``.
         Stopped
@@ -245,7 +258,10 @@ class FrameAccessor(_Texts):
         b         Awful.   bad
         """
         question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
-        manner = Manner(chunk_size, max_workers, fresh, on_error, observer_for(progress))
+        bar = observer_for(progress)
+        manner = Manner(
+            chunk_size, max_workers, fresh, on_error, bar, max_cost=max_cost, prices=prices
+        )
         return self._extract(rows_text(self._data, text), question, cache, manner)
 
     def batch_submit(
@@ -407,10 +423,15 @@ class SeriesAccessor(_Texts):
         on_error: OnError = "keep",
         params: Mapping[str, Any] | None = None,
         progress: bool | Observer | None = None,
+        max_cost: float | None = None,
+        prices: Prices | None = None,
     ) -> pd.DataFrame:
         """Ask a language model the same question of every text; see ``df.genai.extract``."""
         question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
-        manner = Manner(chunk_size, max_workers, fresh, on_error, observer_for(progress))
+        bar = observer_for(progress)
+        manner = Manner(
+            chunk_size, max_workers, fresh, on_error, bar, max_cost=max_cost, prices=prices
+        )
         return self._extract(series_text(self._data), question, cache, manner)
 
     def batch_submit(
