@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pandas_genai.extract.manner import Manner
 from pandas_genai.live.budget import Budget, Spending, Unlimited
-from pandas_genai.providers.caller import request_body
-from pandas_genai.providers.endpoints import Endpoints
 from pandas_genai.providers.resolve import Resolved
 from pandas_genai.report.forecast import Forecast
 from pandas_genai.report.prices import Price, known_price, pricer
 
-__all__ = ["allowance", "forecast_of", "price_of"]
+__all__ = ["allowance", "price_of"]
 
 
 def price_of(resolved: Resolved, manner: Manner, *, batch: bool = False) -> Price:
@@ -25,12 +23,6 @@ def price_of(resolved: Resolved, manner: Manner, *, batch: bool = False) -> Pric
     )
 
 
-def forecast_of(resolved: Resolved, endpoints: Endpoints, answer: float | None = None) -> Forecast:
-    """Return what the calls of a question will take; see ``Forecast``."""
-    task, endpoint = resolved.task, resolved.endpoint
-    return Forecast(task, lambda chunk: request_body(task, chunk, endpoint, endpoints), answer)
-
-
 def allowance(resolved: Resolved, manner: Manner, price: Price) -> Spending:
     """Return which calls a run may begin.
 
@@ -42,4 +34,5 @@ def allowance(resolved: Resolved, manner: Manner, price: Price) -> Spending:
     if manner.max_cost is None:
         return Unlimited()
     model_price = known_price(price, resolved.task.model)
-    return Budget(manner.max_cost, forecast_of(resolved, manner.endpoints).usage, model_price)
+    forecast = Forecast.of(resolved.task, resolved.endpoint, manner.endpoints)
+    return Budget(manner.max_cost, forecast.usage, model_price)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
+from pandas_genai.providers.caller import request_body
+from pandas_genai.providers.endpoints import Endpoint, Endpoints
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.sizes import CALL_CHARACTERS, answer_characters
@@ -42,6 +44,11 @@ class Forecast:
     answer: float | None = None
     _around: dict[int, int] = field(default_factory=dict, init=False, repr=False)
     _escaped: float = field(default=1.0, init=False, repr=False)
+
+    @classmethod
+    def of(cls, task: Task, endpoint: Endpoint, endpoints: Endpoints) -> Self:
+        """Return the forecast of the requests that an endpoint would be sent now."""
+        return cls(task, lambda chunk: request_body(task, chunk, endpoint, endpoints))
 
     def read(self, chunks: Iterable[Chunk]) -> None:
         """Learn from some chunks how much longer texts become in a request."""

@@ -24,7 +24,7 @@ of all of them at the batch API (0.5 unless told)."""
 _SOME = 1_000
 _MILLION = 1_000_000
 _BATCH_FACTOR = 0.5
-_LARGE, _SMALL = 100, 0.01
+_LARGE, _SMALL = 10, 0.01
 _NAMES = ("input", "output", "cached", "batch")
 
 
