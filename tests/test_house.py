@@ -27,6 +27,7 @@ PRIVATE = {
 EXPORTED = {
     "AnthropicBatchExtractor",
     "BatchJob",
+    "BudgetError",
     "CacheError",
     "CallError",
     "CredentialsError",

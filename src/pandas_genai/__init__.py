@@ -10,6 +10,7 @@ from pandas_genai.accessor import FrameAccessor, SeriesAccessor, genai, jobs, op
 from pandas_genai.batch import BatchJob, JobState
 from pandas_genai.batch.extractors import AnthropicBatchExtractor, OpenAIBatchExtractor
 from pandas_genai.errors import (
+    BudgetError,
     CacheError,
     CallError,
     CredentialsError,
@@ -36,6 +37,7 @@ from pandas_genai.task.fingerprint import compute_prompt_hash
 __all__ = [
     "AnthropicBatchExtractor",
     "BatchJob",
+    "BudgetError",
     "CacheError",
     "CallError",
     "CredentialsError",

@@ -9,17 +9,19 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.gather import Patience
 from pandas_genai.batch.job import BatchJob, submit
 from pandas_genai.batch.prepare import Order
 from pandas_genai.batch.shelf import existing, fitting_job, jobs_frame
 from pandas_genai.batch.site import Means
-from pandas_genai.batch.texts import Said, said_text, series_said
+from pandas_genai.batch.texts import LazyTexts, Said, said_text, series_said
 from pandas_genai.errors import UsageError
 from pandas_genai.extract import (
     CHUNK_SIZE,
     MAX_WORKERS,
+    Estimation,
     Extraction,
     Manner,
     Preview,
@@ -35,6 +37,8 @@ from pandas_genai.notebook.where import default_cache_path, jobs_place
 from pandas_genai.providers.resolve import Question
 from pandas_genai.report import ATTR, Observer, OnError, Report
 from pandas_genai.report import runs as runs_of
+from pandas_genai.report.plan import Plan
+from pandas_genai.report.prices import Prices
 from pandas_genai.report.report import find_report
 from pandas_genai.storage import Cache, SqliteCache, open_cache
 from pandas_genai.task.text import rows_text, series_text
@@ -63,6 +67,13 @@ class _Texts:
         where = default_cache_path() if cache is None else cache
         return Extraction(question, texts, self._data.index, manner, where).run()
 
+    def _estimate(
+        self, said: Said, question: Question, cache: Cache | None, manner: Manner, sample: int
+    ) -> Plan:
+        where = default_cache_path() if cache is None else cache
+        texts = LazyTexts(self._data, said)
+        return Estimation(question, texts, self._data.index, manner, where).plan(sample)
+
     def _submit(
         self,
         question: Question,
@@ -71,6 +82,7 @@ class _Texts:
         chunk_size: int,
         name: str | None,
         folder: str | Path | None,
+        allowance: Allowance,
     ) -> BatchJob:
         path, where = jobs_place(folder)
         means = Means(question.api_key, question.base_url, question.client, tell=say)
@@ -78,7 +90,12 @@ class _Texts:
             opened, ours = open_cache(default_cache_path() if cache is None else cache)
             if ours:
                 stack.callback(opened.close)
-            order = Order(question, self._data, said, opened, chunk_size=chunk_size, name=name)
+            order = Order(
+                *(question, self._data, said, opened),
+                chunk_size=chunk_size,
+                name=name,
+                allowance=allowance,
+            )
             job = submit(JobsFolder(path), order, means)
         say(submitted_line(job, where))
         return ShownJob(job.folder, means, _bar)
@@ -169,6 +186,8 @@ class FrameAccessor(_Texts):
         on_error: OnError = "keep",
         params: Mapping[str, Any] | None = None,
         progress: bool | Observer | None = None,
+        max_cost: float | None = None,
+        prices: Prices | None = None,
     ) -> pd.DataFrame:
         r"""Ask a language model the same question of every row.
 
@@ -213,6 +232,14 @@ class FrameAccessor(_Texts):
             ``{"structured": "tool"}`` chooses how the schema is enforced.
         progress : bool or Observer, optional
             False shows no bar; an observer takes the events instead.
+        max_cost : float, optional
+            US dollars that this run may cost: no call is begun that would pass it. Answers from
+            the cache cost nothing.
+        prices : mapping, optional
+            Your own prices in US dollars per million tokens, such as ``{"input": 0.1, "output":
+            0.5}``; ``"cached"`` is that of input read from the vendor's prompt cache (as input
+            unless told), ``"batch"`` the factor of all at the batch API (0.5 unless told). Left
+            out: the list prices of the vendor.
 
         Returns
         -------
@@ -228,6 +255,8 @@ class FrameAccessor(_Texts):
         StopRunError
             If no request can succeed (bad key, unknown model, no money left); what was
             answered is kept.
+        BudgetError
+            If the next call would pass ``max_cost``; what was answered is kept.
         RowsFailedError
             With ``on_error="raise"``.
         Stopped
@@ -249,8 +278,73 @@ class FrameAccessor(_Texts):
         b         Awful.   bad
         """
         question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
-        manner = Manner(chunk_size, max_workers, fresh, on_error, observer_for(progress))
+        bar = observer_for(progress)
+        manner = Manner(
+            chunk_size, max_workers, fresh, on_error, bar, max_cost=max_cost, prices=prices
+        )
         return self._extract(rows_text(self._data, text), question, cache, manner)
+
+    def estimate(
+        self,
+        prompt: str,
+        schema: object = None,
+        *,
+        text: object = None,
+        model: str | None = None,
+        backend: BackendName | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        client: Any = None,
+        cache: Cache | None = None,
+        chunk_size: int = CHUNK_SIZE,
+        max_workers: int = MAX_WORKERS,
+        params: Mapping[str, Any] | None = None,
+        sample: int = 0,
+        prices: Prices | None = None,
+    ) -> Plan:
+        """Say what asking the rest of the rows will take, live and overnight.
+
+        Without a sample nothing is sent, no key is needed and no file is made. Tokens are then
+        counted from characters, four a token, of the real requests: system prompt, schema and
+        texts. Answers are taken to be as long as those that the cache has, if any, otherwise as
+        a guess for each kind of field says. Thinking, a prompt cache's discounts, failed replies
+        and rate limits are not foreseen.
+
+        Parameters
+        ----------
+        prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
+max_workers, params, prices
+            As in ``extract``.
+        sample : int, default 0
+            Rows to ask now, chosen at random; their answers stay in the cache. The costs are
+            then extrapolated from what these calls took, with 90 % intervals: a percentile
+            bootstrap over the calls, with a fixed seed.
+
+        Returns
+        -------
+        Plan
+            Prints as a few lines: rows, calls, tokens, cost and time of both ways, and which
+            of them to choose (live for fewer than 2,000 texts or under 15 minutes).
+
+        Raises
+        ------
+        UsageError, SchemaError, CredentialsError
+            Before anything is sent.
+        StopRunError, Stopped
+            From the sample, as from ``extract``.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> df = pd.DataFrame({"review": ["Great people.", "Awful.", "Awful."]})
+        >>> df.genai.estimate("Tone?", ["good", "bad"], model="gpt-6-luna")
+        3 rows: 0 answered already, 0 empty, 1 twins of another row; 2 texts to ask
+        ...
+        suggested: live (fewer than 2,000 texts)
+        """
+        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
+        manner = Manner(chunk_size, max_workers, prices=prices)
+        return self._estimate(said_text(self._data, text), question, cache, manner, sample)
 
     def batch_submit(
         self,
@@ -268,6 +362,8 @@ class FrameAccessor(_Texts):
         name: str | None = None,
         folder: str | Path | None = None,
         params: Mapping[str, Any] | None = None,
+        max_cost: float | None = None,
+        prices: Prices | None = None,
     ) -> BatchJob:
         """Hand the same question to the vendor's batch API: tomorrow's answers at half the price.
 
@@ -283,6 +379,11 @@ class FrameAccessor(_Texts):
             The job's name; unless told, the first words of the prompt and the date.
         folder : str or Path, optional
             Where jobs lie; ``genai_batches`` beside the notebook unless told.
+        max_cost : float, optional
+            US dollars: nothing is submitted if the requests are estimated to cost more. The job
+            is then kept unsubmitted; running the cell with a higher ``max_cost`` goes on with it.
+        prices : mapping, optional
+            Your own prices, by which ``max_cost`` is kept; see ``extract``.
 
         Returns
         -------
@@ -314,7 +415,9 @@ class FrameAccessor(_Texts):
         """
         question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
         said = said_text(self._data, text)
-        return self._submit(question, said, cache, chunk_size, name, folder)
+        return self._submit(
+            question, said, cache, chunk_size, name, folder, Allowance(max_cost, prices)
+        )
 
     def preview(
         self,
@@ -469,11 +572,38 @@ class SeriesAccessor(_Texts):
         on_error: OnError = "keep",
         params: Mapping[str, Any] | None = None,
         progress: bool | Observer | None = None,
+        max_cost: float | None = None,
+        prices: Prices | None = None,
     ) -> pd.DataFrame:
         """Ask a language model the same question of every text; see ``df.genai.extract``."""
         question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
-        manner = Manner(chunk_size, max_workers, fresh, on_error, observer_for(progress))
+        bar = observer_for(progress)
+        manner = Manner(
+            chunk_size, max_workers, fresh, on_error, bar, max_cost=max_cost, prices=prices
+        )
         return self._extract(series_text(self._data), question, cache, manner)
+
+    def estimate(
+        self,
+        prompt: str,
+        schema: object = None,
+        *,
+        model: str | None = None,
+        backend: BackendName | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        client: Any = None,
+        cache: Cache | None = None,
+        chunk_size: int = CHUNK_SIZE,
+        max_workers: int = MAX_WORKERS,
+        params: Mapping[str, Any] | None = None,
+        sample: int = 0,
+        prices: Prices | None = None,
+    ) -> Plan:
+        """Say what asking the rest of the texts will take; see ``df.genai.estimate``."""
+        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
+        manner = Manner(chunk_size, max_workers, prices=prices)
+        return self._estimate(series_said(), question, cache, manner, sample)
 
     def batch_submit(
         self,
@@ -490,10 +620,14 @@ class SeriesAccessor(_Texts):
         name: str | None = None,
         folder: str | Path | None = None,
         params: Mapping[str, Any] | None = None,
+        max_cost: float | None = None,
+        prices: Prices | None = None,
     ) -> BatchJob:
         """Hand the same question to the vendor's batch API; see ``df.genai.batch_submit``."""
         question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
-        return self._submit(question, series_said(), cache, chunk_size, name, folder)
+        return self._submit(
+            question, series_said(), cache, chunk_size, name, folder, Allowance(max_cost, prices)
+        )
 
     def preview(
         self,

@@ -14,6 +14,7 @@
     │   ├── SplitError                 ask for the rows again, in smaller chunks
     │   ├── RowError                   find the row that cannot be answered and fail it
     │   └── StopRunError               no request can succeed: stop, keep what was answered
+    │       └── BudgetError            the next call would pass max_cost; what was answered is kept
     └── RowsFailedError                ``on_error="raise"``: some rows failed; the rest is kept
     KeyboardInterrupt
     └── Stopped                        the user pressed Stop; what was answered is kept
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "BudgetError",
     "CacheError",
     "CallError",
     "CredentialsError",
@@ -136,6 +138,22 @@ class RowError(CallError):
 
 class StopRunError(CallError):
     """No request of this run can succeed: bad key, unknown model, no money left."""
+
+
+class BudgetError(StopRunError):
+    """The next call would pass ``max_cost``. Every answered row is kept.
+
+    Parameters
+    ----------
+    message : str
+        What was spent, what is done, and how to go on.
+    spent : float
+        US dollars that this run has cost.
+    """
+
+    def __init__(self, message: str, *, spent: float) -> None:
+        super().__init__(message, reason="max_cost")
+        self.spent = spent
 
 
 class RowsFailedError(GenaiError):

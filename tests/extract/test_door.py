@@ -30,6 +30,7 @@ def test_the_signature_is_the_promised_one():
     assert list(signature.parameters) == [
         *("self", "prompt", "schema", "text", "model", "backend", "base_url", "api_key", "client"),
         *("cache", "chunk_size", "max_workers", "fresh", "on_error", "params", "progress"),
+        *("max_cost", "prices"),
     ]
     assert signature.parameters["chunk_size"].default == 5
     assert signature.parameters["max_workers"].default == 20
@@ -44,6 +45,14 @@ def test_the_signature_is_the_promised_one():
         {"max_workers": -1},
         {"max_workers": True},
         {"on_error": "ignore"},
+        {"max_cost": -1},
+        {"max_cost": float("nan")},
+        {"max_cost": "1"},
+        {"max_cost": 1.0, "model": "nobodys-model"},
+        {"prices": 0.5},
+        {"prices": {"input": 1}},
+        {"prices": {"input": 1, "output": True}},
+        {"prices": {"input": 1, "output": 1, "reading": 1}},
         {"text": "nope"},
         {"params": {"messages": []}},
         {"schema": {}},

@@ -42,8 +42,8 @@ class Part:
         From 1.
     round : int
         How often its rows were submitted before.
-    requests, rows, bytes : int
-        What is in the file; rows are distinct texts.
+    requests, rows, bytes, characters : int
+        What is in the file; rows are distinct texts, characters those of the texts.
     digest : str
         SHA-256 of the file.
     rung, dropped : str, list of str
@@ -85,6 +85,7 @@ class Part:
     requests: int = 0
     rows: int = 0
     bytes: int = 0
+    characters: int = 0
     digest: str = ""
     rung: str = ""
     dropped: list[str] = field(default_factory=list)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.names import default_name
@@ -62,6 +63,8 @@ class Order:
         Whether to submit what the cache has.
     most_requests : int, optional
         Of one file, where that is less than the vendor's limit.
+    allowance : Allowance
+        What the job may cost.
     """
 
     question: Question
@@ -73,6 +76,7 @@ class Order:
     name: str | None = None
     fresh: bool = False
     most_requests: int | None = None
+    allowance: Allowance = field(default_factory=Allowance)
 
     @property
     def labels(self) -> pd.Index:
@@ -109,6 +113,7 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
     if order.cache.path is None:
         raise UsageError("cache= must be a file: an overnight job is collected in a later kernel.")
     resolved = order.question.resolve()
+    order.allowance.check(resolved)
     client, ours = resolved.open(1)  # without a key nothing could be sent
     if ours:
         client.close()
@@ -123,7 +128,9 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
     with jobs.lock(means.tell):
         jobs.describe()
         job, journal = _claimed(jobs, order, resolved, rows, chunk_size, means)
-        if journal is not None:
+        if journal is None:
+            order.allowance.keep(job.journal(), resolved, rows, texts, order.cache)
+        else:
             elsewhere = set() if order.fresh else _in_flight(jobs, journal)
             _write(job, journal, _Work(order, resolved, rows, texts, elsewhere, means))
     return job
@@ -282,5 +289,7 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
         lambda row: str(labels[row.position]),
     )
     journal.sent = len(wanted)
+    # Refused, the job stays as if its files were not written: the next call writes them again.
+    work.order.allowance.keep(journal, work.resolved, work.rows, work.texts, work.order.cache)
     journal.ready = True
     job.save(journal)

@@ -183,6 +183,7 @@ class _PartWriter:
         self.keys.write(to_json([custom_id, keys, labels]) + b"\n")
         part.requests += 1
         part.rows += len(chunk.rows)
+        part.characters += sum(len(row.text) for row in chunk.rows)
         return True
 
     def end(self) -> None:

@@ -9,6 +9,7 @@ from pandas_genai.errors import UsageError
 from pandas_genai.live.pacing import Clock
 from pandas_genai.providers.endpoints import ENDPOINTS, Endpoints
 from pandas_genai.report.observer import Observer, Silent
+from pandas_genai.report.prices import Prices, checked_cost, checked_prices
 from pandas_genai.settings import CHUNK_SIZE, Default, load_settings, whole_number
 
 __all__ = ["CHUNK_SIZE", "MAX_WORKERS", "Manner"]
@@ -34,6 +35,10 @@ class Manner:
         Time; tests give their own.
     endpoints : Endpoints
         What the process knows of endpoints.
+    max_cost : float, optional
+        US dollars that one run may cost.
+    prices : mapping, optional
+        The user's own prices.
     """
 
     chunk_size: int = CHUNK_SIZE
@@ -43,10 +48,14 @@ class Manner:
     observer: Observer = field(default_factory=Silent)
     clock: Clock = field(default_factory=Clock)
     endpoints: Endpoints = ENDPOINTS
+    max_cost: float | None = None
+    prices: Prices | None = None
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "max_workers"):
             whole_number(name, getattr(self, name))
+        checked_prices(self.prices)
+        checked_cost(self.max_cost)
         if self.on_error not in ("keep", "raise"):
             raise UsageError(f"on_error= must be 'keep' or 'raise', not {self.on_error!r}.")
 

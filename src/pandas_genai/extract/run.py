@@ -9,7 +9,10 @@ from contextlib import ExitStack
 import pandas as pd
 
 from pandas_genai import local
+from pandas_genai.errors import BudgetError
+from pandas_genai.extract.allowance import allowance, price_of
 from pandas_genai.extract.manner import Manner
+from pandas_genai.live.budget import Spending
 from pandas_genai.live.pool import Policy
 from pandas_genai.live.session import Session, Work, columns_of
 from pandas_genai.live.tally import Tally
@@ -18,7 +21,6 @@ from pandas_genai.providers.resolve import Question, Resolved
 from pandas_genai.providers.retry import ATTEMPTS, backoff
 from pandas_genai.report.book import RunBook
 from pandas_genai.report.observer import Progress
-from pandas_genai.report.prices import pricer
 from pandas_genai.storage import Cache, SqliteCache, open_cache
 from pandas_genai.task.rows import distinct_rows
 
@@ -44,6 +46,8 @@ class Extraction:
         The user's ids of the rows, carried along into the cache.
     given : mapping, optional
         Answers that are taken as they are, as JSON text by row.
+    spending : Spending, optional
+        Which calls may begin, instead of those that ``max_cost`` of the manner allows.
 
     Raises
     ------
@@ -61,9 +65,12 @@ class Extraction:
         *,
         ids: Sequence[object] | None = None,
         given: Mapping[int, str] | None = None,
+        spending: Spending | None = None,
     ) -> None:
         self.resolved: Resolved = question.resolve()
         self.task = self.resolved.task
+        self._price = price_of(self.resolved, manner)
+        self._spending = spending or allowance(self.resolved, manner, self._price)
         self.chunk_size, self.workers = manner.sizes(is_local=self.resolved.is_local)
         self._texts = texts
         self._index = index
@@ -161,13 +168,12 @@ class Extraction:
             work=work,
             cache=cache,
             ask=Caller(client, self.task, endpoint, endpoints),
-            price=pricer(
-                backend=endpoint.backend, base_url=endpoint.base_url, free=resolved.is_local
-            ),
+            price=self._price,
             workers=min(self.workers, len(work.wanted)),
             policy=Policy(ATTEMPTS, backoff),
             clock=manner.clock,
             opened=endpoints.answered(endpoint, self.task.model),
+            spending=self._spending,
             close=client.close if ours else _nothing,
             let_go=let_go,
         )
@@ -180,7 +186,7 @@ class Extraction:
 
 
 def _outcome(error: BaseException) -> str:
-    return "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+    return "stopped" if isinstance(error, (KeyboardInterrupt, BudgetError)) else "failed"
 
 
 def _nothing() -> None:

@@ -11,6 +11,7 @@ import tenacity
 
 from pandas_genai.errors import CallError, RowError, SplitError, StopRunError, WaitError
 from pandas_genai.live.breaker import Breaker
+from pandas_genai.live.budget import Spending
 from pandas_genai.live.pacing import Clock, Pacer
 from pandas_genai.live.source import Source
 from pandas_genai.live.tally import Tally
@@ -66,6 +67,8 @@ class Pool:
         Time.
     opened : bool
         Whether the endpoint answered this process before; if not, one call goes out alone.
+    spending : Spending
+        Which calls may begin.
     on_idle : callable
         Called by the last worker before it ends, also after ``stop``.
     """
@@ -80,6 +83,7 @@ class Pool:
         policy: Policy,
         clock: Clock,
         opened: bool,
+        spending: Spending,
         on_idle: Callable[[], None],
     ) -> None:
         self._ask = ask
@@ -88,6 +92,7 @@ class Pool:
         self._workers = workers
         self._policy = policy
         self._clock = clock
+        self._spending = spending
         self._on_idle = on_idle
         self._stop = threading.Event()
         self.pacer = Pacer(workers, clock, opened=opened)
@@ -101,7 +106,7 @@ class Pool:
 
     def start(self, chunks: Iterator[Chunk]) -> None:
         """Start the threads. They end when no chunk is left, or after ``stop``."""
-        self._source = Source(chunks, lambda: self.pacer.limit)
+        self._source = Source(chunks, lambda: self.pacer.limit, self._spending.admit)
         self._left = self._workers
         for number in range(self._workers):
             threading.Thread(
@@ -121,6 +126,11 @@ class Pool:
             raise self._fatal
         return ended
 
+    @property
+    def refused(self) -> bool:
+        """Whether the run ended because no further call was admitted."""
+        return self._source is not None and self._source.refused
+
     def stop(self) -> None:
         """Send nothing any more. Answers in flight are still saved, silently."""
         self._stop.set()
@@ -134,6 +144,7 @@ class Pool:
                 try:
                     again = self._answer(chunk)
                 finally:
+                    self._spending.settle(chunk)
                     source.finish(again)
         except BaseException as error:  # noqa: BLE001 - a thread must not die alone: the main thread raises it
             self._fail(error)
@@ -176,7 +187,7 @@ class Pool:
             return self._cope(chunk, error, attempts)
         except _AbandonedError:
             return []
-        self._bill(reply.usage, reply.model)
+        self._bill(chunk, reply.usage, reply.model)
         self._note_answer(useful=bool(reply.accepted))
         if reply.accepted:
             self._keep(chunk, reply)
@@ -213,8 +224,10 @@ class Pool:
         if isinstance(error, WaitError) and error.rate_limited:
             self.pacer.rate_limited(state.upcoming_sleep)
 
-    def _bill(self, usage: Usage, model: str) -> None:
-        self.tally.billed(usage, model, self._price(usage, model))
+    def _bill(self, chunk: Chunk, usage: Usage, model: str) -> None:
+        cost = self._price(usage, model)
+        self.tally.billed(usage, model, cost)
+        self._spending.billed(chunk, usage, cost)
 
     def _note_answer(self, *, useful: bool) -> None:
         self._breaker.answered(useful=useful)
@@ -243,7 +256,7 @@ class Pool:
     def _cope(self, chunk: Chunk, error: CallError, attempts: int) -> list[Chunk]:
         """Do what the error's class says."""
         if isinstance(error.usage, Usage):
-            self._bill(error.usage, error.model)
+            self._bill(chunk, error.usage, error.model)
             self._note_answer(useful=False)
         if isinstance(error, StopRunError):
             raise error

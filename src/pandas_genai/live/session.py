@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from pandas_genai.errors import CacheError, Stopped
+from pandas_genai.errors import BudgetError, CacheError, Stopped
+from pandas_genai.live.budget import Spending
 from pandas_genai.live.pacing import Clock
 from pandas_genai.live.pool import Policy, Pool
 from pandas_genai.live.tally import Snapshot, Tally
@@ -108,6 +109,8 @@ class Session:
         Time.
     opened : bool
         Whether the endpoint answered this process before.
+    spending : Spending
+        Which calls may begin.
     close : callable
         Releases the client; called when the last thread has ended.
     let_go : callable
@@ -122,6 +125,7 @@ class Session:
     policy: Policy
     clock: Clock
     opened: bool
+    spending: Spending
     close: Callable[[], None]
     let_go: Callable[[], None]
     left_behind: bool = field(default=False, init=False)
@@ -136,7 +140,7 @@ class Session:
         Stopped
             If the user pressed Stop. Answers in flight are still saved, silently.
         StopRunError
-            If no request can succeed.
+            If no request can succeed, or none may begin.
         """
         self._pool = Pool(
             self.ask,
@@ -146,6 +150,7 @@ class Session:
             policy=self.policy,
             clock=self.clock,
             opened=self.opened,
+            spending=self.spending,
             on_idle=self._on_idle,
         )
         self._writer = self.cache.writer()
@@ -159,7 +164,7 @@ class Session:
             self._leave("stopped", None)
             raise Stopped(self._stopped_line()) from None
         except BaseException as error:
-            self._leave("failed", str(error))
+            self._leave("stopped" if isinstance(error, BudgetError) else "failed", str(error))
             raise
         return self._pool.tally
 
@@ -173,6 +178,8 @@ class Session:
                 observer.moved(progress)
                 shown, since = progress, 0.0
         observer.moved(self.progress())
+        if self._pool.refused:
+            raise self.spending.refusal(self._answered(), self.work.settled.total)
 
     def progress(self) -> Progress:
         """Return where the run is now."""
@@ -188,10 +195,12 @@ class Session:
             waiting_s=self._pool.pacer.pause_left(),
         )
 
+    def _answered(self) -> int:
+        return self.work.settled.cached + self._pool.tally.snapshot().done
+
     def _stopped_line(self) -> str:
-        now, settled = self._pool.tally.snapshot(), self.work.settled
         return (
-            f"Stopped: {settled.cached + now.done:,} of {settled.total:,} rows are answered and "
+            f"Stopped: {self._answered():,} of {self.work.settled.total:,} rows are answered and "
             "kept. Run the cell again to go on with the rest."
         )
 

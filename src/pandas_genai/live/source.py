@@ -23,11 +23,26 @@ class Source:
         The run's work, made as it is taken.
     limit : callable
         How many chunks may be in flight now.
+    admit : callable, optional
+        Whether a chunk may be handed out now; if not, it waits until another has come to its
+        end, and with none in flight the work ends.
+
+    Attributes
+    ----------
+    refused : bool
+        Whether the work ended so.
     """
 
-    def __init__(self, chunks: Iterator[Chunk], limit: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        chunks: Iterator[Chunk],
+        limit: Callable[[], int],
+        admit: Callable[[Chunk], bool] = lambda chunk: True,
+    ) -> None:
+        self.refused = False
         self._chunks = chunks
         self._limit = limit
+        self._admit = admit
         self._again: deque[Chunk] = deque()
         self._changed = threading.Condition()
         self._in_flight = 0
@@ -40,10 +55,13 @@ class Source:
             while not self._closed:
                 if self._in_flight < max(1, self._limit()):
                     chunk = self._next()
-                    if chunk is not None:
+                    if chunk is not None and self._admit(chunk):
                         self._in_flight += 1
                         return chunk
+                    if chunk is not None:
+                        self._again.appendleft(chunk)
                     if self._in_flight == 0:
+                        self.refused = chunk is not None
                         break
                 self._changed.wait()
             self._changed.notify_all()

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from pandas_genai.errors import UsageError
 from pandas_genai.task.reply import Usage
 
-__all__ = ["Price", "pricer"]
+__all__ = ["Price", "Prices", "checked_cost", "checked_prices", "dollars", "known_price"]
+__all__ += ["pricer"]
 
 Price = Callable[[Usage, str], float | None]
 """From the usage of one call and the model that answered to US dollars; None where unknown."""
 
+Prices = Mapping[str, float]
+"""A user's own prices: US dollars per million tokens as ``input``, ``output`` and, for what is
+read from the vendor's prompt cache, ``cached`` (as ``input`` unless told); ``batch`` is the factor
+of all of them at the batch API (0.5 unless told)."""
+
 _SOME = 1_000
+_MILLION = 1_000_000
+_BATCH_FACTOR = 0.5
+_LARGE, _SMALL = 10, 0.01
+_NAMES = ("input", "output", "cached", "batch")
 
 
-def pricer(*, backend: str, base_url: str, free: bool = False, batch: bool = False) -> Price:
+def pricer(
+    *,
+    backend: str,
+    base_url: str,
+    free: bool = False,
+    batch: bool = False,
+    prices: Prices | None = None,
+) -> Price:
     """Return a function that prices one call.
 
     Each call is priced for itself, because some prices change with the length of a request. The
@@ -31,6 +50,8 @@ def pricer(*, backend: str, base_url: str, free: bool = False, batch: bool = Fal
         Whether the calls cost nothing, as those to the local model.
     batch : bool, default False
         Whether the calls were handed to the vendor's batch API, at its prices.
+    prices : mapping, optional
+        The user's own, which count instead; see ``Prices``.
 
     Returns
     -------
@@ -44,7 +65,12 @@ def pricer(*, backend: str, base_url: str, free: bool = False, batch: bool = Fal
     0.00015
     >>> price(Usage(input_tokens=1_000), "my-own-model") is None
     True
+    >>> own = pricer(backend="openai", base_url="", prices={"input": 1.0, "output": 2.0})
+    >>> own(Usage(input_tokens=1_000, output_tokens=100), "my-own-model")
+    0.0012
     """
+    if prices is not None:
+        return _own(prices, batch=batch)
     if free:
         return lambda usage, model: 0.0
 
@@ -58,6 +84,88 @@ def pricer(*, backend: str, base_url: str, free: bool = False, batch: bool = Fal
     def price(usage: Usage, model: str) -> float | None:
         found = tariff(model)
         return None if found is None else found.price(usage)
+
+    return price
+
+
+def checked_prices(prices: Any) -> None:
+    """Check the argument ``prices=``.
+
+    Raises
+    ------
+    UsageError
+        If it is no mapping with ``input`` and ``output``, or a price is no number of at least 0.
+    """
+    if prices is None:
+        return
+    form = "prices= is a dict such as {'input': 0.1, 'output': 0.5}, in dollars per million tokens"
+    if not isinstance(prices, Mapping) or not {"input", "output"} <= prices.keys():
+        raise UsageError(f"{form}, not {prices!r}.")
+    for name, value in prices.items():
+        if name not in _NAMES:
+            raise UsageError(f"{form}: besides them it has 'cached' and 'batch', not {name!r}.")
+        if not _is_amount(value):
+            raise UsageError(f"{form}: {name!r} must be a number of at least 0, not {value!r}.")
+
+
+def checked_cost(max_cost: Any) -> None:
+    """Check the argument ``max_cost=``.
+
+    Raises
+    ------
+    UsageError
+        If it is no number of at least 0.
+    """
+    if max_cost is not None and not _is_amount(max_cost):
+        raise UsageError(f"max_cost= must be a number of dollars, at least 0, not {max_cost!r}.")
+
+
+def known_price(price: Price, model: str) -> Callable[[Usage], float]:
+    """Return the price of one model's calls, where a limit in dollars depends on it.
+
+    Raises
+    ------
+    UsageError
+        If it is unknown.
+    """
+    if price(Usage(1, 0, 0, 1), model) is None:
+        raise UsageError(
+            f"max_cost= cannot be kept, because the price of {model!r} is unknown: pass prices= "
+            "such as {'input': 0.1, 'output': 0.5} (dollars per million tokens), or leave "
+            "max_cost= out."
+        )
+    return lambda usage: price(usage, model) or 0.0
+
+
+def _is_amount(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value >= 0
+
+
+def dollars(amount: float | None) -> str:
+    """Write an amount for people, as exactly as it is small.
+
+    Examples
+    --------
+    >>> [dollars(amount) for amount in (12_345.678, 0.5, 0.48123, 0.00012, None)]
+    ['$12,345.68', '$0.50', '$0.4812', '$0.000120', 'unknown']
+    """
+    if amount is None:
+        return "unknown"
+    if amount >= _LARGE or round(amount, 2) == amount:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if amount >= _SMALL else f"${amount:.6f}"
+
+
+def _own(prices: Prices, *, batch: bool) -> Price:
+    factor = prices.get("batch", _BATCH_FACTOR) if batch else 1.0
+    sent, answered = prices["input"], prices["output"]
+    cached = prices.get("cached", sent)
+
+    def price(usage: Usage, model: str) -> float:  # noqa: ARG001 - one price for whatever answers
+        plain = usage.input_tokens - usage.cached_tokens
+        total = plain * sent + usage.cached_tokens * cached + usage.output_tokens * answered
+        return total * factor / _MILLION
 
     return price
 

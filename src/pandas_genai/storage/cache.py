@@ -36,6 +36,13 @@ SELECT text_hash FROM results
 WHERE prompt_hash = ? AND text_hash IN (SELECT value FROM json_each(?)) AND repeat = 0
 """
 
+_ANSWER_TOKENS = """
+SELECT AVG(output_tokens) FROM (
+    SELECT output_tokens FROM results
+    WHERE prompt_hash = ? AND repeat = 0 AND output_tokens > 0 LIMIT 10000
+)
+"""
+
 _GET = """
 SELECT COALESCE(results.json_result, ids.json_result) AS result
 FROM ids LEFT JOIN results
@@ -204,6 +211,14 @@ class SqliteCache(History):
             for block in _blocks(text_hashes)
             for (key,) in self._link.query(_PRESENT, (prompt_hash, block))
         }
+
+    def answer_tokens(self, prompt_hash: str) -> float | None:
+        """Return how many tokens an answer took under a task, on average; None without any.
+
+        Of many answers ten thousand are looked at, chosen by the hashes of their texts.
+        """
+        ((average,),) = self._link.query(_ANSWER_TOKENS, (prompt_hash,))
+        return None if average is None else float(average)
 
     def writer(self) -> Writer:
         """Return a new writer; closed with the cache, if not before.

@@ -1,0 +1,38 @@
+"""From ``max_cost=`` and ``prices=`` to what a run may spend."""
+
+from __future__ import annotations
+
+from pandas_genai.extract.manner import Manner
+from pandas_genai.live.budget import Budget, Spending, Unlimited
+from pandas_genai.providers.resolve import Resolved
+from pandas_genai.report.forecast import Forecast
+from pandas_genai.report.prices import Price, known_price, pricer
+
+__all__ = ["allowance", "price_of"]
+
+
+def price_of(resolved: Resolved, manner: Manner, *, batch: bool = False) -> Price:
+    """Return the prices at which the calls of a question are billed."""
+    endpoint = resolved.endpoint
+    return pricer(
+        backend=endpoint.backend,
+        base_url=endpoint.base_url,
+        free=resolved.is_local,
+        batch=batch,
+        prices=manner.prices,
+    )
+
+
+def allowance(resolved: Resolved, manner: Manner, price: Price) -> Spending:
+    """Return which calls a run may begin.
+
+    Raises
+    ------
+    UsageError
+        If the run is to stay in a budget and the price of its model is unknown.
+    """
+    if manner.max_cost is None:
+        return Unlimited()
+    model_price = known_price(price, resolved.task.model)
+    forecast = Forecast.of(resolved.task, resolved.endpoint, manner.endpoints)
+    return Budget(manner.max_cost, forecast.usage, model_price)

@@ -1,0 +1,193 @@
+"""What a run will take, before it is run."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pandas_genai.batch.texts import LazyTexts
+from pandas_genai.errors import UsageError
+from pandas_genai.extract.ahead import Ahead
+from pandas_genai.extract.allowance import price_of
+from pandas_genai.extract.manner import Manner
+from pandas_genai.extract.meter import Meter
+from pandas_genai.extract.run import Extraction
+from pandas_genai.providers.resolve import Question
+from pandas_genai.report.forecast import Forecast
+from pandas_genai.report.plan import Plan
+from pandas_genai.storage import Cache, SqliteCache, open_cache
+from pandas_genai.task.chunks import plan_chunks
+from pandas_genai.task.reply import Usage
+from pandas_genai.task.rows import distinct_rows
+
+__all__ = ["Estimation"]
+
+_BLOCK = 9_000
+_READ_CHUNKS = 20
+_SEED = 42
+
+Places = npt.NDArray[np.int64]
+
+
+class Estimation:
+    """Counts what a question asked of the texts of an input will take.
+
+    Parameters
+    ----------
+    question : Question
+        What is asked and where.
+    texts : LazyTexts
+        The text of each row.
+    index : Index
+        The input's index.
+    manner : Manner
+        How.
+    cache : SqliteCache, str, Path or False
+        What is answered already; a file that is not there is not made, but by a sample.
+
+    Raises
+    ------
+    UsageError, SchemaError, CredentialsError
+        Before anything is opened or sent.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        texts: LazyTexts,
+        index: pd.Index,
+        manner: Manner,
+        cache: Cache,
+    ) -> None:
+        self._question = question
+        self._resolved = question.resolve()
+        self._task = self._resolved.task
+        self._chunk_size, self._workers = manner.sizes(is_local=self._resolved.is_local)
+        self._manner = manner
+        self._cache = cache
+        self._index = index
+        self._texts = texts
+        lengths = array("Q")
+        self._rows = distinct_rows(_measured(texts, lengths))
+        self._lengths = np.frombuffer(lengths, dtype=np.uint64)
+        self._forecast = Forecast.of(self._task, self._resolved.endpoint, manner.endpoints)
+        self._wanted: Places = np.arange(len(self._rows.keys))
+
+    def plan(self, sample: int = 0) -> Plan:
+        """Count, ask the sample, and say what is ahead.
+
+        Parameters
+        ----------
+        sample : int, default 0
+            How many texts to ask.
+        """
+        _check_sample(sample)
+        kept = self._cache if sample else _existing(self._cache)
+        cache, ours = open_cache(kept)
+        meter = Meter(self._forecast.usage, self._manner.clock)
+        try:
+            self._look(cache)
+            chosen = self._chosen(sample)
+            if chosen:
+                self._ask(chosen, cache, meter)
+                if self._cache is not False:
+                    self._look(cache)
+        finally:
+            if ours:
+                cache.close()
+        return self._plan(meter, len(chosen))
+
+    def _look(self, cache: SqliteCache) -> None:
+        """Find what is answered already, and how long the answers are."""
+        rows, prompt_hash = self._rows, self._task.prompt_hash
+        left = np.ones(len(rows.keys), dtype=bool)
+        for start in range(0, len(left), _BLOCK):
+            keys = rows.keys[start : start + _BLOCK]
+            known = cache.present(prompt_hash, keys)
+            if known:
+                left[start : start + len(keys)] = [key not in known for key in keys]
+        self._wanted = np.flatnonzero(left)
+        self._forecast.answer = cache.answer_tokens(prompt_hash)
+        chunks = plan_chunks(rows, self._wanted, self._texts, self._chunk_size)
+        self._forecast.read(islice(chunks, _READ_CHUNKS))
+
+    def _chosen(self, sample: int) -> list[int]:
+        """Choose the rows of the sample among those to be asked, the same at every call."""
+        drawn = np.random.default_rng(_SEED).permutation(self._wanted)[:sample]
+        positions: list[int] = np.sort(self._rows.first[drawn]).tolist()
+        return positions
+
+    def _ask(self, positions: list[int], cache: SqliteCache, meter: Meter) -> None:
+        Extraction(
+            self._question,
+            self._texts.take(positions),
+            self._index.take(positions),
+            self._manner,
+            cache,
+            spending=meter,
+        ).run()
+
+    def _price(self, batch: bool) -> Callable[[Usage], float | None]:
+        price, model = price_of(self._resolved, self._manner, batch=batch), self._task.model
+        return lambda usage: price(usage, model)
+
+    def _plan(self, meter: Meter, sampled: int) -> Plan:
+        rows, texts = self._rows, len(self._wanted)
+        characters = int(self._lengths[rows.first[self._wanted]].sum())
+        ahead = Ahead(self._forecast, texts, characters, self._chunk_size, meter)
+        totals = ahead.totals
+        known = int(rows.copies.sum() - rows.copies[self._wanted].sum())
+        endpoint, is_local = self._resolved.endpoint, self._resolved.is_local
+        live, overnight = map(self._price, (False, True))
+        return Plan(
+            rows=len(rows),
+            empty=len(rows.empty) + len(rows.unsendable),
+            twins=int(rows.copies.sum()) - len(rows.keys),
+            cached=known,
+            texts=texts,
+            calls=totals.calls,
+            chunk_size=self._chunk_size,
+            workers=self._workers,
+            model=self._task.model,
+            host=self._task.host,
+            input_tokens=round(totals.sent),
+            cached_tokens=round(totals.cached),
+            output_tokens=round(totals.answered),
+            live_cost=totals.cost(live),
+            overnight_cost=None if is_local else totals.cost(overnight),
+            live_interval=ahead.interval(live),
+            overnight_interval=None if is_local else ahead.interval(overnight),
+            live_seconds=ahead.seconds(self._workers, is_local=is_local),
+            has_batch=endpoint.is_vendor and not is_local,
+            is_local=is_local,
+            basis=ahead.basis,
+            sampled=sampled,
+            sample_calls=len(meter.calls),
+            sample_cost=meter.cost,
+        )
+
+
+def _check_sample(sample: object) -> None:
+    if isinstance(sample, bool) or not isinstance(sample, int) or sample < 0:
+        raise UsageError(f"sample= must be a whole number of rows, 0 for none, not {sample!r}.")
+
+
+def _measured(texts: Iterable[str | None], lengths: array[int]) -> Iterator[str | None]:
+    """Note the length of each text as it passes by."""
+    for text in texts:
+        lengths.append(len(text or ""))
+        yield text
+
+
+def _existing(cache: Cache) -> Cache:
+    """Return the cache, or one in memory where its file is not there: looking makes no file."""
+    if isinstance(cache, (str, os.PathLike)) and not Path(cache).expanduser().exists():
+        return False
+    return cache

@@ -1,0 +1,67 @@
+"""What the calls of a sample took, one by one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from pandas_genai.live.budget import Unlimited
+from pandas_genai.live.pacing import Clock
+from pandas_genai.report.sampled import BilledCall
+from pandas_genai.task.chunks import Chunk
+from pandas_genai.task.reply import Usage
+
+__all__ = ["Meter"]
+
+
+class Meter(Unlimited):
+    """Admits every call, and writes down what it took.
+
+    Parameters
+    ----------
+    forecast : callable
+        Expects the tokens of a call from its chunk.
+    clock : Clock
+        Time.
+
+    Attributes
+    ----------
+    calls : list of BilledCall
+        The calls that were billed.
+    cost : float or None
+        US dollars of all of them; None where the price of one is unknown.
+    """
+
+    def __init__(self, forecast: Callable[[Chunk], Usage], clock: Clock) -> None:
+        self.calls: list[BilledCall] = []
+        self.cost: float | None = 0.0
+        self._forecast = forecast
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._begun: dict[int, float] = {}
+        self._seconds = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long a call took on average, repeated ones counted with the first."""
+        return self._seconds / max(1, sum(call.rows > 0 for call in self.calls))
+
+    def admit(self, chunk: Chunk) -> bool:
+        """Admit the call, and note when."""
+        with self._lock:
+            self._begun[id(chunk)] = self._clock.now()
+        return True
+
+    def billed(self, chunk: Chunk, usage: Usage, cost: float | None) -> None:
+        """Write down what the call took."""
+        first = chunk.round == 0
+        foreseen = self._forecast(chunk).input_tokens if first else 0
+        call = BilledCall(foreseen, len(chunk.rows) if first else 0, usage)
+        with self._lock:
+            self.calls.append(call)
+            self.cost = None if cost is None or self.cost is None else self.cost + cost
+
+    def settle(self, chunk: Chunk) -> None:
+        """Note how long the call took."""
+        with self._lock:
+            self._seconds += self._clock.now() - self._begun.pop(id(chunk))

@@ -1,0 +1,176 @@
+"""What a run will take, live and overnight, and which of the two to choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pandas_genai.report.prices import dollars
+
+__all__ = ["LIVE_BELOW_S", "LIVE_BELOW_TEXTS", "Interval", "Plan"]
+
+LIVE_BELOW_TEXTS = 2_000
+"""With fewer texts to ask, live is suggested."""
+
+LIVE_BELOW_S = 15 * 60.0
+"""If a live run takes fewer seconds, live is suggested."""
+
+Interval = tuple[float, float]
+
+_BASES = {
+    "characters": "from characters alone: 4 a token, answers guessed from the schema",
+    "cache": "from characters, 4 a token; answers as long as those in the cache",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """What asking the rest of the rows will take. Prints as a few lines.
+
+    Attributes
+    ----------
+    rows, empty, twins, cached : int
+        Rows of the input; without text that can be sent; equal to another row; answered already,
+        by the sample too.
+    texts, calls : int
+        Distinct texts that are to be asked, and the calls for them.
+    chunk_size, workers : int
+        Rows a call, and calls at once.
+    model, host : str
+        Who is asked.
+    input_tokens, cached_tokens, output_tokens : int
+        Tokens sent (cached ones included), read from the vendor's prompt cache (as far as the
+        sample had some), and answered.
+    live_cost, overnight_cost : float or None
+        US dollars; None where the price is unknown.
+    live_interval, overnight_interval : tuple of float, or None
+        The 90 % interval of each cost; None without a sample of at least two calls.
+    live_seconds : float
+        From start to end of a live run, as far as no rate limit slows it.
+    has_batch : bool
+        Whether the address is known to have a batch API.
+    is_local : bool
+        Whether the embedded model is asked.
+    basis : {"characters", "cache", "sample"}
+        What the numbers of tokens come from.
+    sampled, sample_calls : int
+        Texts asked for the sample, and its billed calls.
+    sample_cost : float or None
+        US dollars that the sample cost; None where the price is unknown.
+    """
+
+    rows: int
+    empty: int
+    twins: int
+    cached: int
+    texts: int
+    calls: int
+    chunk_size: int
+    workers: int
+    model: str
+    host: str
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    live_cost: float | None
+    overnight_cost: float | None
+    live_interval: Interval | None
+    overnight_interval: Interval | None
+    live_seconds: float
+    has_batch: bool
+    is_local: bool
+    basis: Literal["characters", "cache", "sample"]
+    sampled: int = 0
+    sample_calls: int = 0
+    sample_cost: float | None = 0.0
+
+    @property
+    def where(self) -> str:
+        """The host, for people."""
+        return "on this machine" if self.host == "loopback" else f"at {self.host}"
+
+    @property
+    def suggestion(self) -> Literal["live", "overnight"]:
+        """Which way to choose.
+
+        Live for fewer than 2,000 texts, if it takes less than 15 minutes, or if no batch API is
+        known at the address; otherwise overnight.
+        """
+        few = self.texts < LIVE_BELOW_TEXTS
+        soon = self.live_seconds < LIVE_BELOW_S
+        return "live" if few or soon or not self.has_batch else "overnight"
+
+    @property
+    def reason(self) -> str:
+        """Why that is suggested."""
+        if not self.texts:
+            return "nothing is left to ask"
+        if self.is_local:
+            return "the embedded model has no batch API"
+        if not self.has_batch:
+            return f"no batch API is known {self.where}"
+        if self.texts < LIVE_BELOW_TEXTS:
+            return f"fewer than {LIVE_BELOW_TEXTS:,} texts"
+        if self.live_seconds < LIVE_BELOW_S:
+            return f"it takes less than {LIVE_BELOW_S / 60:.0f} minutes"
+        return f"{self.texts:,} texts take more than {LIVE_BELOW_S / 60:.0f} minutes live"
+
+    def __str__(self) -> str:
+        each = "1 row" if self.chunk_size == 1 else f"{self.chunk_size:,} rows"
+        cached = f" ({self.cached_tokens:,} of them cached)" if self.cached_tokens else ""
+        counts = f"{self.cached:,} answered already, {self.empty:,} empty, {self.twins:,} twins"
+        tokens = f"{self.input_tokens:,} in{cached}, {self.output_tokens:,} out"
+        lines = [
+            f"{self.rows:,} rows: {counts} of another row; {self.texts:,} texts to ask",
+            f"calls: {self.calls:,} of {each} to {self.model} {self.where}",
+            f"tokens: about {tokens} ({self.basis_text})",
+            f"live: {self.live_text}",
+            f"overnight: {self.overnight_text}",
+            f"suggested: {self.suggestion} ({self.reason})",
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    @property
+    def basis_text(self) -> str:
+        """Where the numbers come from, for people."""
+        if self.basis != "sample":
+            return _BASES[self.basis]
+        cost = "at an unknown price" if self.sample_cost is None else dollars(self.sample_cost)
+        calls = "1 call" if self.sample_calls == 1 else f"{self.sample_calls:,} calls"
+        return f"from a sample of {self.sampled:,} texts in {calls}, {cost}"
+
+    @property
+    def live_text(self) -> str:
+        """Cost and time of a live run, for people."""
+        cost = _cost_text(self.live_cost, self.live_interval, free=self.is_local)
+        workers = "1 worker" if self.workers == 1 else f"{self.workers:,} workers"
+        return f"{cost}, about {_time_text(self.live_seconds)} with {workers}"
+
+    @property
+    def overnight_text(self) -> str:
+        """Cost and time of an overnight job, for people."""
+        if self.is_local:
+            return "not with the embedded model"
+        cost = _cost_text(self.overnight_cost, self.overnight_interval, free=False)
+        when = "within 24 hours" if self.has_batch else f"if there is a batch API {self.where}"
+        return f"{cost}, {when}"
+
+
+def _cost_text(cost: float | None, interval: Interval | None, *, free: bool) -> str:
+    if cost is None:
+        return "price unknown (pass prices=)"
+    if free and not cost:
+        return "free"
+    said = f"about {dollars(cost)}"
+    if interval is None:
+        return said
+    return f"{said} (90 % interval {dollars(interval[0])} to {dollars(interval[1])})"
+
+
+def _time_text(seconds: float) -> str:
+    for size, name in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {name}"
+    return f"{seconds:,.0f} s"
