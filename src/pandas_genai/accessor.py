@@ -27,7 +27,7 @@ from pandas_genai.extract import (
     Preview,
     preview_requests,
 )
-from pandas_genai.notebook.cards import PreviewCard, ReportCard, ShownJob
+from pandas_genai.notebook.cards import PlanCard, PreviewCard, ReportCard, ShownJob
 from pandas_genai.notebook.html import Shown
 from pandas_genai.notebook.lines import say, submitted_line
 from pandas_genai.notebook.plot import plot
@@ -72,7 +72,8 @@ class _Texts:
     ) -> Plan:
         where = default_cache_path() if cache is None else cache
         texts = LazyTexts(self._data, said)
-        return Estimation(question, texts, self._data.index, manner, where).plan(sample)
+        plan = Estimation(question, texts, self._data.index, manner, where).plan(sample)
+        return PlanCard.of_plan(plan)
 
     def _submit(
         self,

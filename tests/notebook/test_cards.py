@@ -127,6 +127,18 @@ def test_a_preview(backend):
         assert part in said
 
 
+def test_a_plan():
+    df = pd.DataFrame({"text": ["Great people.", "Awful.", "Awful.", None]})
+    plan = df.genai.estimate("Tone?", {"tone": ["good", "bad"]}, model="gpt-6-luna")
+    matches("plan.html", plan._repr_html_())
+    matches("plan.txt", repr(plan))
+    said = read(plan._repr_html_())
+    for part in ("2 texts to ask", "suggested", "fewer than 2,000 texts", "gpt-6-luna"):
+        assert part in said
+    unknown = df.genai.estimate("Tone?", ["good"], model="<script>", cache=False)
+    assert "price unknown" in read(unknown._repr_html_())
+
+
 def labelled():
     return pd.DataFrame(
         {

@@ -23,8 +23,9 @@ from pandas_genai.notebook.html import (
     wrapped,
 )
 from pandas_genai.report import Report
+from pandas_genai.report.plan import Plan
 
-__all__ = ["PreviewCard", "ReportCard", "ShownJob"]
+__all__ = ["PlanCard", "PreviewCard", "ReportCard", "ShownJob"]
 
 _EXAMPLES = 3
 _LONG = 300
@@ -81,6 +82,29 @@ def _failures(errors: pd.DataFrame) -> Iterator[str]:
 
 def _table_of_reasons(rows: list[list[str]]) -> str:
     return table(["reason", "rows", "for example"], rows, ["left", "right", "left"])
+
+
+class PlanCard(Plan):
+    """A plan that a notebook shows as a card."""
+
+    @classmethod
+    def of_plan(cls, plan: Plan) -> PlanCard:
+        """Show a plan."""
+        return cls(**{item.name: getattr(plan, item.name) for item in fields(Plan)})
+
+    def _repr_html_(self) -> str:
+        cached = f" ({self.cached_tokens:,} of them cached)" if self.cached_tokens else ""
+        tokens = f"about {self.input_tokens:,} in{cached}, {self.output_tokens:,} out"
+        counts = f"{self.cached:,} answered already, {self.empty:,} empty, {self.twins:,} twins"
+        facts = {
+            "rows": f"{self.rows:,}: {counts} of another row; {self.texts:,} texts to ask",
+            "calls": f"{self.calls:,} of {self.chunk_size:,} rows each",
+            "tokens": f"{tokens} {quiet(text(self.basis_text))}",
+            "live": text(self.live_text),
+            "overnight": text(self.overnight_text),
+            "suggested": f"{element('b', text(self.suggestion))} {quiet(text(self.reason))}",
+        }
+        return card(f"Plan {quiet(text(f'{self.model} {self.where}'))}", pairs(facts))
 
 
 class PreviewCard(Preview):
