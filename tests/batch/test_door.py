@@ -176,6 +176,7 @@ def test_jobs_and_open_job(submit, frame_of):
     assert (row["stage"], row["done"], row["failed"]) == ("collected", 10, 0)
     assert row["cost"] == job.report.cost > 0
     assert "10 of 10 rows collected" in repr(job)
+    assert "10 answered" in job.report._repr_html_()
     assert "<table" in pandas_genai.jobs()._repr_html_()
 
 

@@ -128,6 +128,30 @@ RUN_ALL = """() => {
         () => { window.finished = 'ok'; }, (error) => { window.finished = String(error); });
 }"""
 CELLS = "() => window.jupyterapp.shell.currentWidget.context.model.toJSON().cells"
+BAR = """() => {
+    const parts = ['.widget-hprogress', '.progress'].map((one) => `.jp-OutputArea ${one}`);
+    const texts = document.querySelectorAll('.jp-OutputArea .widget-html');
+    const bar = document.querySelector(parts.join());
+    return bar ? [...texts].map((one) => one.textContent).join(' ') : null;
+}"""
+INSERT = """async (source) => {
+    const panel = window.jupyterapp.shell.currentWidget;
+    panel.content.activeCellIndex = panel.content.widgets.length - 1;
+    await window.jupyterapp.commands.execute('notebook:insert-cell-below');
+    panel.content.activeCell.model.sharedModel.setSource(source);
+    await window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+TO_THE_TOP = """() => {
+    document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer').scrollTop = 0;
+}"""
+CELLS_BOX = """() => {
+    const box = document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer')
+        .getBoundingClientRect();
+    const cells = [...document.querySelectorAll('.jp-NotebookPanel .jp-Cell')];
+    const bottom = Math.max(...cells.map((one) => one.getBoundingClientRect().bottom));
+    const height = Math.min(bottom + 12, box.bottom) - box.y;
+    return {x: box.x, y: box.y, width: box.width, height};
+}"""
 HEIGHT = "() => document.querySelector('.jp-NotebookPanel .jp-WindowedPanel-outer').scrollHeight"
 
 
@@ -137,6 +161,7 @@ class Notebook:
     def __init__(self, page):
         self.page = page
         self.requests = []
+        self.bars = []
         page.on("request", lambda request: self.requests.append(request.url))
 
     def open(self, url, name):
@@ -144,12 +169,35 @@ class Notebook:
         self.page.goto(f"{url}/lab/tree/{name}")
         self.page.wait_for_function(READY, timeout=90_000)
 
+    def start(self):
+        """Run every cell, without waiting; ``window.finished`` is null until the last has run."""
+        self.page.evaluate(RUN_ALL)
+
+    def bar(self):
+        """What the progress bar says; None where there is none."""
+        return self.page.evaluate(BAR)
+
+    def cells(self):
+        """The cells as they are now."""
+        return self.page.evaluate(CELLS)
+
+    def insert_and_run(self, source, seconds=30):
+        """Run a new cell at the end, and wait until it has."""
+        self.page.evaluate(INSERT, source)
+        self.page.wait_for_function(READY, timeout=seconds * 1000)
+
     def run_all(self, seconds=200):
         """Run every cell; return the cells as they are then."""
-        self.page.evaluate(RUN_ALL)
-        self.page.wait_for_function("() => window.finished !== null", timeout=seconds * 1000)
+        self.start()
+        deadline = time.monotonic() + seconds
+        while self.page.evaluate("() => window.finished === null"):
+            assert time.monotonic() < deadline, "the cells have not ended"
+            bar = self.bar()
+            if bar is not None:
+                self.bars.append(bar)
+            self.page.wait_for_timeout(100)
         self.page.wait_for_function(READY, timeout=30_000)
-        return self.page.evaluate(CELLS)
+        return self.cells()
 
     def screenshot(self, name):
         """Save a picture of the whole notebook, for a person to look at."""
@@ -157,8 +205,16 @@ class Notebook:
         self.page.set_viewport_size({"width": 1280, "height": 900})
         height = min(self.page.evaluate(HEIGHT) + 120, 12_000)
         self.page.set_viewport_size({"width": 1280, "height": max(height, 900)})
+        self.page.evaluate(TO_THE_TOP)
         self.page.wait_for_timeout(500)  # the layout follows the new size
-        self.page.screenshot(path=ARTIFACTS / f"{name}.png")
+        self.page.screenshot(path=ARTIFACTS / f"{name}.png", clip=self.page.evaluate(CELLS_BOX))
+
+
+@pytest.fixture
+def artifacts():
+    """Where pictures and figures are kept for a person to look at."""
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    return ARTIFACTS
 
 
 @pytest.fixture

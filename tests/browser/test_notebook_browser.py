@@ -31,6 +31,11 @@ def test_first_extraction_runs_and_shows_its_tables(lab, notebook):
     code = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"])]
     assert all(cell["execution_count"] for cell in code)
 
+    assert len(set(notebook.bars)) > 1, "the bar did not move"
+    assert notebook.bar() is None
+    shown = "\n".join(notebook.page.locator(".jp-OutputArea-output").all_inner_texts())
+    assert "16 rows done" in shown
+    assert "16 answered (0 of them from the cache)" in shown
     tables = notebook.page.locator(".jp-OutputArea-output table:visible")
     assert tables.count() >= 1
     assert tables.first.locator("tbody tr").count() >= 2

@@ -1,13 +1,18 @@
-"""One tqdm bar in rows, drawn from the engine's events."""
+"""One bar in rows, drawn from the engine's events; a saved notebook keeps its last line."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Protocol
 
+from pandas_genai.notebook.html import text
 from pandas_genai.report.observer import Observer, Progress, Silent
 
 __all__ = ["Bar", "observer_for"]
+
+
+_VIEW = "application/vnd.jupyter.widget-view+json"
+_NOTHING = {"text/plain": ""}
 
 
 def observer_for(progress: object) -> Observer:
@@ -26,52 +31,128 @@ def observer_for(progress: object) -> Observer:
 
 
 class Bar:
-    """Draws a run as one bar in rows; the local model's download as one in bytes."""
+    """Draws a run as one bar in rows; the local model's download as one in bytes.
+
+    In a notebook both are widgets, which would be dead in the saved file: at the end of a run they
+    are replaced by one line of text without times, which every viewer shows.
+    """
 
     def __init__(self) -> None:
-        self._bar: Any = None
-        self._download: Any = None
+        self._bar: _Drawn | None = None
+        self._download: _Drawn | None = None
 
     def started(self, progress: Progress) -> None:
         """Draw the bar with the rows that are settled already."""
-        self._bar = _tqdm()(
-            total=progress.total, initial=progress.done, unit="row", dynamic_ncols=True
-        )
+        self._bar = _drawn(total=progress.total, initial=progress.done, unit="row")
         self.moved(progress)
 
     def moved(self, progress: Progress) -> None:
         """Move the bar."""
-        self._bar.update(progress.done - self._bar.n)
-        self._bar.set_postfix(_postfix(progress), refresh=False)
-        self._bar.refresh()
+        assert self._bar is not None
+        self._bar.move(progress.done, _postfix(progress))
 
-    def ended(self, progress: Progress, outcome: str) -> None:  # noqa: ARG002 - Observer's shape
-        """Draw the bar for the last time."""
+    def ended(self, progress: Progress, outcome: str) -> None:
+        """Draw the bar for the last time, and leave a line in its place."""
         self.moved(progress)
-        self._bar.close()
+        assert self._bar is not None
+        self._bar.close(_last_line(progress, outcome))
 
     def fetching(self, done: int, total: int, target: str) -> None:
         """Draw how much of the weights has arrived, and where they go."""
         if self._download is None:
             self.warn(f"Downloading the local model: {total / 1e6:,.0f} MB into {target}")
-            self._download = _tqdm()(total=total, unit="B", unit_scale=True, desc="weights")
-        self._download.update(done - self._download.n)
+            self._download = _drawn(total=total, unit="B", unit_scale=True, desc="weights")
+        self._download.move(done, {})
         if done >= total:
-            self._download.close()
+            self._download.close("")
 
     def warn(self, message: str) -> None:
         """Write one line to the standard error."""
         sys.stderr.write(f"{message}\n")
 
 
-def _tqdm() -> Any:
-    """Import tqdm when a bar is drawn, and without its warning where ipywidgets is missing."""
-    import warnings
+class _Drawn(Protocol):
+    """A bar on some screen."""
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm
-    return tqdm
+    def move(self, done: int, postfix: dict[str, object]) -> None:
+        """Show how far it is."""
+
+    def close(self, line: str) -> None:
+        """Take the bar away; what stays of it is this line."""
+
+
+def _drawn(**options: Any) -> _Drawn:
+    return _Widget(options) if _has_widgets() else _Line(options)
+
+
+def _has_widgets() -> bool:
+    """Whether this is the kernel of a notebook that can show widgets."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if getattr(shell, "kernel", None) is None:
+        return False
+    try:
+        import ipywidgets  # noqa: F401 - only whether it is there
+    except ImportError:
+        return False
+    return True
+
+
+class _Line:
+    """A bar on the standard error of a terminal, which keeps its last state by itself."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        from tqdm import tqdm
+
+        self._bar: Any = tqdm(dynamic_ncols=True, **options)
+
+    def move(self, done: int, postfix: dict[str, object]) -> None:
+        self._bar.update(done - self._bar.n)
+        self._bar.set_postfix(postfix, refresh=False)
+        self._bar.refresh()
+
+    def close(self, line: str) -> None:  # noqa: ARG002 - the bar itself stays
+        self._bar.close()
+
+
+class _Widget:
+    """A bar in the cell that runs.
+
+    Its output is updated with nothing at the end: a saved widget would be "model not found" when
+    the notebook is opened without its kernel. It is shown by its id, without the text of the bar,
+    which nbval would compare.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        from tqdm.notebook import tqdm
+
+        self._bar: Any = tqdm(display=False, **options)
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._bar.container.model_id}
+        data = {_VIEW: view, **_NOTHING}
+        self._handle: Any = _display(data, raw=True, display_id=True)
+
+    def move(self, done: int, postfix: dict[str, object]) -> None:
+        self._bar.update(done - self._bar.n)
+        self._bar.set_postfix(postfix, refresh=False)
+        self._bar.refresh()
+
+    def close(self, line: str) -> None:
+        self._bar.disp = _nothing  # the tqdm of notebooks draws itself once more when it is closed
+        self._bar.close()
+        self._bar.container.close()
+        self._handle.update(_NOTHING, raw=True)
+        if line:
+            _display({"text/plain": line, "text/html": f"<div>{text(line)}</div>"}, raw=True)
+
+
+def _display(*args: Any, **options: Any) -> Any:
+    from IPython import display
+
+    return display.display(*args, **options)  # type: ignore[no-untyped-call]  # IPython ships no type for it
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Draw nothing."""
 
 
 def _postfix(progress: Progress) -> dict[str, object]:
@@ -82,7 +163,26 @@ def _postfix(progress: Progress) -> dict[str, object]:
         shown["failed"] = progress.failed
     if progress.input_tokens or progress.output_tokens:
         shown["tokens"] = f"{progress.input_tokens + progress.output_tokens:,}"
-        shown["cost"] = "?" if progress.cost is None else f"${progress.cost:.4f}"
+        shown["cost"] = _cost(progress)
     if progress.waiting_s > 1:
         shown["waiting"] = f"{progress.waiting_s:.0f} s: rate limit"
     return shown
+
+
+def _cost(progress: Progress) -> str:
+    return "?" if progress.cost is None else f"${progress.cost:.4f}"
+
+
+def _last_line(progress: Progress, outcome: str) -> str:
+    """Say how a run ended; without times, so that two runs say the same."""
+    whole = progress.done == progress.total and outcome == "completed"
+    rows = f"{progress.total:,} rows" if whole else f"{progress.done:,} of {progress.total:,} rows"
+    said = [f"{rows} done" if outcome == "completed" else f"{rows} done, then {outcome}"]
+    if progress.cached:
+        said.append(f"{progress.cached:,} from the cache")
+    if progress.failed:
+        said.append(f"{progress.failed:,} failed")
+    if progress.input_tokens or progress.output_tokens:
+        said.append(f"{progress.input_tokens + progress.output_tokens:,} tokens")
+        said.append(f"cost {_cost(progress)}")
+    return " · ".join(said)

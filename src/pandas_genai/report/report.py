@@ -25,7 +25,7 @@ _lock = threading.Lock()
 _remembered: OrderedDict[str, Report] = OrderedDict()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a run tells.
 
@@ -90,7 +90,7 @@ class Report:
         """The cost for people: ``$0.0123``, or ``unknown``."""
         return "unknown" if self.cost is None else f"${self.cost:,.4f}"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         took = "" if self.seconds is None else f" in {self.seconds:,.1f} s"
         answered = (
             f"{self.ok:,} answered ({self.cached:,} from the cache), {self.failed:,} failed, "

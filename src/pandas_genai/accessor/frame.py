@@ -1,158 +1,38 @@
-"""``df.genai`` and ``series.genai``: check the arguments, hand over."""
+"""``df.genai``: check the arguments, hand over."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
+from pandas_genai.accessor.results import Results
+from pandas_genai.accessor.texts import BackendName, Texts
 from pandas_genai.batch.allowance import Allowance
-from pandas_genai.batch.folder import JobsFolder
-from pandas_genai.batch.gather import Patience
-from pandas_genai.batch.job import BatchJob, submit
-from pandas_genai.batch.prepare import Order
-from pandas_genai.batch.shelf import existing, fitting_job, jobs_frame
-from pandas_genai.batch.site import Means
-from pandas_genai.batch.texts import LazyTexts, Said, said_text, series_said
-from pandas_genai.errors import UsageError
+from pandas_genai.batch.job import BatchJob
+from pandas_genai.batch.texts import said_text
 from pandas_genai.extract import (
     CHUNK_SIZE,
     MAX_WORKERS,
-    Estimation,
-    Extraction,
     Manner,
     Preview,
     preview_requests,
 )
-from pandas_genai.notebook.lines import say, submitted_line
+from pandas_genai.notebook.cards import PreviewCard
 from pandas_genai.notebook.progress import observer_for
-from pandas_genai.notebook.where import default_cache_path, jobs_place
 from pandas_genai.providers.resolve import Question
-from pandas_genai.report import ATTR, Observer, OnError, Report
-from pandas_genai.report import runs as runs_of
+from pandas_genai.report import Observer, OnError
 from pandas_genai.report.plan import Plan
 from pandas_genai.report.prices import Prices
-from pandas_genai.report.report import find_report
-from pandas_genai.storage import Cache, SqliteCache, open_cache
-from pandas_genai.task.text import rows_text, series_text
+from pandas_genai.storage import Cache
+from pandas_genai.task.text import rows_text
 
-__all__ = ["FrameAccessor", "SeriesAccessor", "genai", "jobs", "open_job", "runs"]
-
-BackendName = Literal["openai", "anthropic"]
+__all__ = ["FrameAccessor"]
 
 
-def _bar() -> Observer:
-    return observer_for(None)
-
-
-class _Texts:
-    """What both accessors do, once they know the text of each row."""
-
-    _data: pd.DataFrame | pd.Series[Any]
-
-    def _extract(
-        self,
-        texts: list[str | None],
-        question: Question,
-        cache: Cache | None,
-        manner: Manner,
-    ) -> pd.DataFrame:
-        where = default_cache_path() if cache is None else cache
-        return Extraction(question, texts, self._data.index, manner, where).run()
-
-    def _estimate(
-        self, said: Said, question: Question, cache: Cache | None, manner: Manner, sample: int
-    ) -> Plan:
-        where = default_cache_path() if cache is None else cache
-        texts = LazyTexts(self._data, said)
-        return Estimation(question, texts, self._data.index, manner, where).plan(sample)
-
-    def _submit(
-        self,
-        question: Question,
-        said: Said,
-        cache: Cache | None,
-        chunk_size: int,
-        name: str | None,
-        folder: str | Path | None,
-        allowance: Allowance,
-    ) -> BatchJob:
-        path, where = jobs_place(folder)
-        means = Means(question.api_key, question.base_url, question.client, tell=say)
-        with ExitStack() as stack:
-            opened, ours = open_cache(default_cache_path() if cache is None else cache)
-            if ours:
-                stack.callback(opened.close)
-            order = Order(
-                *(question, self._data, said, opened),
-                chunk_size=chunk_size,
-                name=name,
-                allowance=allowance,
-            )
-            job = submit(JobsFolder(path), order, means)
-        say(submitted_line(job, where))
-        return BatchJob(job.folder, means, _bar)
-
-    def batch_collect(
-        self,
-        name: str | None = None,
-        *,
-        folder: str | Path | None = None,
-        wait: bool = False,
-        poll_s: float = 60.0,
-        timeout: float | None = None,
-        cache: Cache | None = None,
-        on_error: OnError = "keep",
-    ) -> pd.DataFrame:
-        """Collect what an overnight job has answered, for these rows.
-
-        Rows are matched by their text: the frame may have been filtered, reordered or grown since
-        it was submitted. Answers go into the same cache as those of ``extract``.
-
-        Parameters
-        ----------
-        name : str, optional
-            The job; unless told, the only one in the folder whose rows these are.
-        folder : str or Path, optional
-            Where jobs lie; ``genai_batches`` beside the notebook unless told.
-        wait : bool, default False
-            Wait until the job has ended. Otherwise what is not there yet is missing, with the
-            reason ``in progress``.
-        poll_s : float, default 60
-            Seconds until the provider is asked again while waiting; the intervals grow.
-        timeout : float, optional
-            Seconds after which to stop waiting.
-        cache : str, Path or SqliteCache, optional
-            Where the answers go; unless told, where the job was submitted with.
-        on_error : {"keep", "raise"}, default "keep"
-            Keep failed rows as missing values, or raise once everything is saved.
-
-        Returns
-        -------
-        DataFrame
-            As from ``extract``; ``.genai.errors`` says why a row is missing, ``.genai.report``
-            what this collecting brought.
-
-        Raises
-        ------
-        JobError
-            If there is no such job, several fit, or it was never submitted.
-        CredentialsError
-            If there is no key, or none that may be sent to the job's address.
-        RowsFailedError
-            With ``on_error="raise"``.
-        """
-        patience = Patience(wait, poll_s, timeout)
-        path, _ = jobs_place(folder)
-        job, rows = fitting_job(JobsFolder(path), name, self._data)
-        collected = BatchJob(job, Means(tell=say), _bar)
-        return collected.gather(rows, self._data.index, patience, cache, on_error)
-
-
-class FrameAccessor(_Texts):
+class FrameAccessor(Texts, Results):
     """What ``df.genai`` offers.
 
     Parameters
@@ -453,235 +333,4 @@ max_workers, params, prices
         """
         question = Question(prompt, schema, model, backend, base_url, None, client, params)
         manner = Manner(chunk_size)
-        return preview_requests(question, rows_text(self._data, text), manner, n)
-
-    @property
-    def report(self) -> Report:
-        """The report of the run that made this frame.
-
-        Raises
-        ------
-        UsageError
-            If no run made it, or its report is in a cache file elsewhere.
-        """
-        run_id = self._data.attrs.get(ATTR)
-        if run_id is None:
-            raise UsageError("This frame is not the result of a run: ask .genai of the result.")
-        return find_report(run_id, default_cache_path())
-
-    @property
-    def errors(self) -> pd.DataFrame:
-        """The rows without an answer: reason, message, attempts, request id, by index label.
-
-        Raises
-        ------
-        UsageError
-            As for ``report``.
-        """
-        return self.report.errors
-
-
-class SeriesAccessor(_Texts):
-    """What ``series.genai`` offers: the series is the text.
-
-    Parameters
-    ----------
-    data : Series
-        The texts.
-    """
-
-    def __init__(self, data: pd.Series[Any]) -> None:
-        self._data: pd.Series[Any] = data
-
-    def extract(
-        self,
-        prompt: str,
-        schema: object = None,
-        *,
-        model: str | None = None,
-        backend: BackendName | None = None,
-        base_url: str | None = None,
-        api_key: str | None = None,
-        client: Any = None,
-        cache: Cache | None = None,
-        chunk_size: int = CHUNK_SIZE,
-        max_workers: int = MAX_WORKERS,
-        fresh: bool = False,
-        on_error: OnError = "keep",
-        params: Mapping[str, Any] | None = None,
-        progress: bool | Observer | None = None,
-        max_cost: float | None = None,
-        prices: Prices | None = None,
-    ) -> pd.DataFrame:
-        """Ask a language model the same question of every text; see ``df.genai.extract``."""
-        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
-        bar = observer_for(progress)
-        manner = Manner(
-            chunk_size, max_workers, fresh, on_error, bar, max_cost=max_cost, prices=prices
-        )
-        return self._extract(series_text(self._data), question, cache, manner)
-
-    def estimate(
-        self,
-        prompt: str,
-        schema: object = None,
-        *,
-        model: str | None = None,
-        backend: BackendName | None = None,
-        base_url: str | None = None,
-        api_key: str | None = None,
-        client: Any = None,
-        cache: Cache | None = None,
-        chunk_size: int = CHUNK_SIZE,
-        max_workers: int = MAX_WORKERS,
-        params: Mapping[str, Any] | None = None,
-        sample: int = 0,
-        prices: Prices | None = None,
-    ) -> Plan:
-        """Say what asking the rest of the texts will take; see ``df.genai.estimate``."""
-        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
-        manner = Manner(chunk_size, max_workers, prices=prices)
-        return self._estimate(series_said(), question, cache, manner, sample)
-
-    def batch_submit(
-        self,
-        prompt: str,
-        schema: object = None,
-        *,
-        model: str | None = None,
-        backend: BackendName | None = None,
-        base_url: str | None = None,
-        api_key: str | None = None,
-        client: Any = None,
-        cache: Cache | None = None,
-        chunk_size: int = CHUNK_SIZE,
-        name: str | None = None,
-        folder: str | Path | None = None,
-        params: Mapping[str, Any] | None = None,
-        max_cost: float | None = None,
-        prices: Prices | None = None,
-    ) -> BatchJob:
-        """Hand the same question to the vendor's batch API; see ``df.genai.batch_submit``."""
-        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
-        return self._submit(
-            question, series_said(), cache, chunk_size, name, folder, Allowance(max_cost, prices)
-        )
-
-    def preview(
-        self,
-        prompt: str,
-        schema: object = None,
-        n: int = 1,
-        *,
-        model: str | None = None,
-        backend: BackendName | None = None,
-        base_url: str | None = None,
-        client: Any = None,
-        chunk_size: int = CHUNK_SIZE,
-        params: Mapping[str, Any] | None = None,
-    ) -> Preview:
-        """Show the exact requests that ``extract`` would send; see ``df.genai.preview``."""
-        question = Question(prompt, schema, model, backend, base_url, None, client, params)
-        return preview_requests(question, series_text(self._data), Manner(chunk_size), n)
-
-
-def genai(data: pd.DataFrame) -> FrameAccessor:
-    """Return ``data.genai`` with its type, for editors that complete.
-
-    Parameters
-    ----------
-    data : DataFrame
-        The rows.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> genai(pd.DataFrame({"text": ["a"]})).preview("Tone?", ["good", "bad"])[0]["method"]
-    'POST'
-    """
-    return FrameAccessor(data)
-
-
-def jobs(folder: str | Path | None = None) -> pd.DataFrame:
-    """List the overnight jobs of a folder, as far as their handles know; no provider is asked.
-
-    Parameters
-    ----------
-    folder : str or Path, optional
-        Where jobs lie; ``genai_batches`` beside the notebook unless told.
-
-    Returns
-    -------
-    DataFrame
-        One row a job, indexed by ``name``: backend, model, rows of the frame, stage (``not
-        submitted``, ``submitting``, ``waiting for quota``, ``in progress``, ``ended``,
-        ``collected``); done, failed and expired texts; when it was submitted and ends by (UTC);
-        cost so far in US dollars (missing where the price is unknown). Empty without jobs.
-
-    Examples
-    --------
-    >>> len(jobs("nowhere"))
-    0
-    """
-    return jobs_frame(JobsFolder(jobs_place(folder)[0]))
-
-
-def open_job(
-    name: str,
-    folder: str | Path | None = None,
-    *,
-    api_key: str | None = None,
-    base_url: str | None = None,
-    client: Any = None,
-) -> BatchJob:
-    """Open an overnight job by its handle.
-
-    Parameters
-    ----------
-    name : str
-        The job.
-    folder : str or Path, optional
-        Where jobs lie; ``genai_batches`` beside the notebook unless told.
-    api_key : str, optional
-        Instead of the settings' key.
-    base_url : str, optional
-        Confirms the address in the handle, where the key is another than the one that was used.
-    client : optional
-        Your own client.
-
-    Returns
-    -------
-    BatchJob
-        With ``status()``, ``collect()``, ``cancel()``, ``resubmit_failed()`` and ``report``.
-
-    Raises
-    ------
-    JobError
-        If there is no such job.
-    """
-    found = existing(JobsFolder(jobs_place(folder)[0]), name)
-    return BatchJob(found, Means(api_key, base_url, client, tell=say), _bar)
-
-
-def runs(cache: SqliteCache | str | Path | None = None) -> pd.DataFrame:
-    """List the runs that a cache file remembers, the newest first.
-
-    Parameters
-    ----------
-    cache : str, Path or SqliteCache, optional
-        The cache file; ``genai_cache.sqlite`` beside the notebook unless told.
-
-    Returns
-    -------
-    DataFrame
-        One row a run, indexed by ``run_id``: task, status, times, counts of rows, calls and
-        tokens, cost in US dollars (missing where the price is unknown), models, endpoint.
-
-    Raises
-    ------
-    UsageError
-        If there is no such file.
-    CacheError
-        If the file is no cache.
-    """
-    return runs_of(default_cache_path() if cache is None else cache)
+        return PreviewCard(preview_requests(question, rows_text(self._data, text), manner, n))

@@ -1,0 +1,108 @@
+"""What a result, or a frame that it was joined to, can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import pandas as pd
+
+from pandas_genai.errors import UsageError
+from pandas_genai.notebook.cards import ReportCard
+from pandas_genai.notebook.html import Shown
+from pandas_genai.notebook.plot import plot
+from pandas_genai.notebook.reading import show
+from pandas_genai.notebook.where import default_cache_path
+from pandas_genai.report import ATTR, Report
+from pandas_genai.report.report import find_report
+
+__all__ = ["Results"]
+
+
+class Results:
+    """The methods of ``df.genai`` that look at answers."""
+
+    _data: pd.DataFrame
+
+    @property
+    def report(self) -> Report:
+        """The report of the run that made this frame.
+
+        Raises
+        ------
+        UsageError
+            If no run made it, or its report is in a cache file elsewhere.
+        """
+        run_id = self._data.attrs.get(ATTR)
+        if run_id is None:
+            raise UsageError("This frame is not the result of a run: ask .genai of the result.")
+        return ReportCard.of_report(find_report(run_id, default_cache_path()))
+
+    def show(self, n: int = 10, *, text: Hashable | pd.Series[Any] | None = None) -> Shown:
+        """Show rows for reading: the text, and beside it what was answered.
+
+        Long texts are folded, lists and nested answers are spelt out, and what an answer quotes
+        of the text word for word is marked.
+
+        Parameters
+        ----------
+        n : int, default 10
+            How many rows, from the top; ``df.sample(20).genai.show(20)`` for others.
+        text : column or Series, optional
+            The texts: a column of this frame, or a Series with its index. Left out: the only
+            text column of the frame; a bare result has none, and shows its fields alone.
+
+        Returns
+        -------
+        Shown
+            HTML in a notebook, lines in a terminal.
+
+        Raises
+        ------
+        UsageError
+            If there is no such column, or the Series has another index.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> df = pd.DataFrame({"review": ["Great people."], "tone": pd.Categorical(["good"])})
+        >>> df.genai.show()
+        [0] Great people.
+          tone: good
+        """
+        return show(self._data, n, text)
+
+    def plot(self) -> Any:
+        """Draw how often each answer was given: bars for labels, histograms for numbers.
+
+        Needs matplotlib (``pip install 'pandas-genai[plot]'``).
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A panel for each column that can be counted. Free texts are left out.
+
+        Raises
+        ------
+        UsageError
+            If matplotlib is not installed, or no column can be drawn.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> figure = pd.DataFrame({"tone": pd.Categorical(["good", "bad", "good"])}).genai.plot()
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['bad', 'good']
+        """
+        return plot(self._data)
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """The rows without an answer: reason, message, attempts, request id, by index label.
+
+        Raises
+        ------
+        UsageError
+            As for ``report``.
+        """
+        return self.report.errors

@@ -1,0 +1,145 @@
+"""What both accessors do, once they know the text of each row."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from pandas_genai.batch.allowance import Allowance
+from pandas_genai.batch.folder import JobsFolder
+from pandas_genai.batch.gather import Patience
+from pandas_genai.batch.job import BatchJob, submit
+from pandas_genai.batch.prepare import Order
+from pandas_genai.batch.shelf import fitting_job
+from pandas_genai.batch.site import Means
+from pandas_genai.batch.texts import LazyTexts, Said
+from pandas_genai.extract import (
+    Estimation,
+    Extraction,
+    Manner,
+)
+from pandas_genai.notebook.cards import PlanCard, ShownJob
+from pandas_genai.notebook.lines import say, submitted_line
+from pandas_genai.notebook.progress import observer_for
+from pandas_genai.notebook.where import default_cache_path, jobs_place
+from pandas_genai.providers.resolve import Question
+from pandas_genai.report import Observer, OnError
+from pandas_genai.report.plan import Plan
+from pandas_genai.storage import Cache, open_cache
+
+__all__ = ["BackendName", "Texts", "bar"]
+
+BackendName = Literal["openai", "anthropic"]
+
+
+def bar() -> Observer:
+    """Make who watches while a job is waited for."""
+    return observer_for(None)
+
+
+class Texts:
+    """What both accessors do, once they know the text of each row."""
+
+    _data: pd.DataFrame | pd.Series[Any]
+
+    def _extract(
+        self,
+        texts: list[str | None],
+        question: Question,
+        cache: Cache | None,
+        manner: Manner,
+    ) -> pd.DataFrame:
+        where = default_cache_path() if cache is None else cache
+        return Extraction(question, texts, self._data.index, manner, where).run()
+
+    def _estimate(
+        self, said: Said, question: Question, cache: Cache | None, manner: Manner, sample: int
+    ) -> Plan:
+        where = default_cache_path() if cache is None else cache
+        texts = LazyTexts(self._data, said)
+        plan = Estimation(question, texts, self._data.index, manner, where).plan(sample)
+        return PlanCard.of_plan(plan)
+
+    def _submit(
+        self,
+        question: Question,
+        said: Said,
+        cache: Cache | None,
+        chunk_size: int,
+        name: str | None,
+        folder: str | Path | None,
+        allowance: Allowance,
+    ) -> BatchJob:
+        path, where = jobs_place(folder)
+        means = Means(question.api_key, question.base_url, question.client, tell=say)
+        with ExitStack() as stack:
+            opened, ours = open_cache(default_cache_path() if cache is None else cache)
+            if ours:
+                stack.callback(opened.close)
+            order = Order(
+                *(question, self._data, said, opened),
+                chunk_size=chunk_size,
+                name=name,
+                allowance=allowance,
+            )
+            job = submit(JobsFolder(path), order, means)
+        say(submitted_line(job, where))
+        return ShownJob(job.folder, means, bar)
+
+    def batch_collect(
+        self,
+        name: str | None = None,
+        *,
+        folder: str | Path | None = None,
+        wait: bool = False,
+        poll_s: float = 60.0,
+        timeout: float | None = None,
+        cache: Cache | None = None,
+        on_error: OnError = "keep",
+    ) -> pd.DataFrame:
+        """Collect what an overnight job has answered, for these rows.
+
+        Rows are matched by their text: the frame may have been filtered, reordered or grown since
+        it was submitted. Answers go into the same cache as those of ``extract``.
+
+        Parameters
+        ----------
+        name : str, optional
+            The job; unless told, the only one in the folder whose rows these are.
+        folder : str or Path, optional
+            Where jobs lie; ``genai_batches`` beside the notebook unless told.
+        wait : bool, default False
+            Wait until the job has ended. Otherwise what is not there yet is missing, with the
+            reason ``in progress``.
+        poll_s : float, default 60
+            Seconds until the provider is asked again while waiting; the intervals grow.
+        timeout : float, optional
+            Seconds after which to stop waiting.
+        cache : str, Path or SqliteCache, optional
+            Where the answers go; unless told, where the job was submitted with.
+        on_error : {"keep", "raise"}, default "keep"
+            Keep failed rows as missing values, or raise once everything is saved.
+
+        Returns
+        -------
+        DataFrame
+            As from ``extract``; ``.genai.errors`` says why a row is missing, ``.genai.report``
+            what this collecting brought.
+
+        Raises
+        ------
+        JobError
+            If there is no such job, several fit, or it was never submitted.
+        CredentialsError
+            If there is no key, or none that may be sent to the job's address.
+        RowsFailedError
+            With ``on_error="raise"``.
+        """
+        patience = Patience(wait, poll_s, timeout)
+        path, _ = jobs_place(folder)
+        job, rows = fitting_job(JobsFolder(path), name, self._data)
+        collected = BatchJob(job, Means(tell=say), bar)
+        return collected.gather(rows, self._data.index, patience, cache, on_error)
