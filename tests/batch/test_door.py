@@ -16,7 +16,7 @@ import pandas_genai
 from pandas_genai import CredentialsError, JobError, Stopped, UsageError
 from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.site import Means
-from pandas_genai.testing import LoopbackProvider
+from pandas_genai.testing import Fault, LoopbackProvider
 
 KEY = "sk-secret-key-of-a-user-12345"
 SCHEMA = {"answer": str}
@@ -115,6 +115,20 @@ def test_everything_answered_already(submit, provider, backend, frame_of):
     assert provider.batches == []
     assert frame.genai.batch_collect()["answer"].notna().all()
     assert job.status().stage == "collected"
+
+
+@pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+def test_a_finished_job_says_what_to_do_about_its_failed_rows(submit, provider, frame_of, capsys):
+    provider.faults = [Fault("bad_request", text="row 1")]
+    frame = frame_of(3)
+    submit(frame, chunk_size=1)
+    frame.genai.batch_collect()
+    capsys.readouterr()
+    submit(frame, chunk_size=1)
+    said = capsys.readouterr().out
+    assert "collected; 2 of 3 rows collected, 1 failed. Nothing new was submitted" in said
+    assert "resubmit_failed() sends the failed rows again" in said
+    assert len(provider.batches) == 1
 
 
 @pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from pandas_genai.testing import BatchFault
+from pandas_genai import StopRunError
+from pandas_genai.testing import BatchFault, Fault
 
 openai_only = pytest.mark.parametrize("backend", ["openai"], indirect=True)
 
@@ -56,3 +57,32 @@ def test_a_single_part_tries_again_at_each_collect(night, frame_of):
             True,
         ]
         assert len(kernel.batches()) == 3
+
+
+@openai_only
+@pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+def test_what_waits_can_be_cancelled(night, frame_of):
+    with night(batch_seconds=3600, enqueued_tokens=700) as kernel:
+        job = kernel.submit(frame_of(30), chunk_size=5, requests=1)
+        kernel.provider.advance(600)
+        waiting = job.status().waiting
+        created = len(kernel.batches())
+        assert waiting
+        job.cancel()
+        kernel.provider.advance(7200)
+        out = job.collect()
+        assert len(kernel.batches()) == created
+        assert set(job.report.errors["reason"]) == {"cancelled"}
+        assert out["answer"].isna().sum() >= 5 * waiting
+        assert job.status().stage == "collected"
+
+
+def test_what_was_never_sent_is_cancelled_for_good(night, frame_of, backend):
+    create = {"openai": "POST /v1/batches", "anthropic": "POST /v1/messages/batches"}[backend]
+    with night(faults=[Fault("forbidden", path=create)]) as kernel:
+        with pytest.raises(StopRunError, match=r"refused, nothing was submitted of part 1"):
+            kernel.submit(frame_of(5))
+        kernel.provider.faults = []
+        kernel.open().cancel()
+        assert kernel.open().status().stage == "ended"
+        assert kernel.batches() == []

@@ -29,6 +29,8 @@ def submitted_line(job: BatchJob, source: str) -> str:
     """
     journal = job.folder.journal()
     state = JobState.of(journal)
+    if state.answered or state.failed:
+        return f"{state} Nothing new was submitted{_advice(state)}."
     batches = "1 batch" if state.batches == 1 else f"{state.batches} batches"
     what = f"{state.rows:,} of {journal.rows:,} rows submitted in {batches}"
     aside = {
@@ -49,6 +51,10 @@ def submitted_line(job: BatchJob, source: str) -> str:
             "job is lost."
         )
     return "\n".join(lines)
+
+
+def _advice(state: JobState) -> str:
+    return "; open_job(name).resubmit_failed() sends the failed rows again" if state.failed else ""
 
 
 def _shown(path: Path) -> str:

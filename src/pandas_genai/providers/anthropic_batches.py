@@ -31,7 +31,8 @@ _STATUS = {
     "overloaded_error": 529,
 }
 """The status that a live call has for each type of error (Anthropic's list of errors)."""
-_SLACK_S = 600.0
+_SLACK_S = 86_400.0
+"""How far the clocks of this machine and the provider may be apart: a day costs a page or two."""
 _BLOCK = 1 << 20
 _HEAD, _TAIL = b'{"requests":', b"}"
 
