@@ -236,6 +236,15 @@ def test_answers_to_a_create_get_lost(night, frame_of, backend, kind):
         assert set(kernel.provider.ledger.answered.values()) == {1}
 
 
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_clocks_that_disagree_find_the_batch_all_the_same(night, frame_of, backend, clock, hours):
+    fault = Fault("reset_after", path=CREATE[backend], times=1)
+    with night(faults=[fault], wall_clock=lambda: clock.now() + hours * 3600) as kernel:
+        job = kernel.submit(frame_of(5))
+        assert len(kernel.batches()) == 1
+        assert job.collect()["answer"].notna().all()
+
+
 @pytest.mark.parametrize("kind", ["reset", "reset_after", "server_error", "rate_limit"])
 @openai_only
 def test_answers_to_an_upload_get_lost(night, frame_of, kind):
