@@ -79,3 +79,43 @@ def test_the_page_names_every_column_of_every_table(cache_file):
 def test_python_on_a_page_parses(page):
     for code in blocks(page, "python"):
         ast.parse(code)
+
+
+def reasons_in(path):
+    """Every reason that a row may be given in a module."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        values = [word.value for word in node.keywords if word.arg == "reason"]
+        name = getattr(node.func, "id", "")
+        if name in ("Refusal", "_RefusedError", "FailedRow", "_all") and node.args:
+            values += node.args[:1] if name in ("Refusal", "_RefusedError") else node.args[1:3]
+        constants = [one for value in values for one in ast.walk(value)]
+        found |= {
+            one.value
+            for one in constants
+            if isinstance(one, ast.Constant) and re.fullmatch("[a-z ]+", str(one.value))
+        }
+    return found
+
+
+def test_every_reason_of_a_row_is_explained():
+    from pandas_genai.providers import anthropic_batches, classify, openai_batches
+    from pandas_genai.report import failures
+
+    package = ROOT / "src" / "pandas_genai"
+    rooms = ("providers", "task", "report", "live", "batch", "extract")
+    reasons = {
+        reason
+        for room in rooms
+        for path in (package / room).rglob("*.py")
+        for reason in reasons_in(path)
+    }
+    reasons |= {reason for reason, _ in classify._STOPS.values()}
+    reasons |= {*openai_batches._UNFINISHED.values(), *anthropic_batches._UNFINISHED.values()}
+    reasons |= failures.NOT_FAILED | {failures.NOT_SUBMITTED}
+    assert {"missing in reply", "truncated", "expired", "in progress", "server error"} <= reasons
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    assert {reason for reason in reasons if f"`{reason}`" not in page} == set()
