@@ -2,12 +2,14 @@
 
 import re
 import shutil
+import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
 from sphinx.errors import ExtensionError
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 
 project = "pandas-genai"
 author = "pandas-genai contributors"
@@ -58,6 +60,13 @@ def copy_notebooks(_app, _config):
         shutil.copy(path, target)
 
 
+def draw_pictures(_app, _config):
+    """Draw the architecture from the code as it is now."""
+    import draw
+
+    draw.draw()
+
+
 def check_offline(app, exception):
     """A page that loads something from another host fails the build."""
     if exception is not None or app.builder.format != "html":
@@ -75,4 +84,5 @@ def check_offline(app, exception):
 def setup(app):
     """Connect both."""
     app.connect("config-inited", copy_notebooks)
+    app.connect("config-inited", draw_pictures)
     app.connect("build-finished", check_offline)

@@ -1,6 +1,7 @@
 """What the pages show is true: the queries run, the code parses."""
 
 import ast
+import doctest
 import re
 import sqlite3
 from pathlib import Path
@@ -78,7 +79,69 @@ def test_the_page_names_every_column_of_every_table(cache_file):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_on_a_page_parses(page):
     for code in blocks(page, "python"):
-        ast.parse(code)
+        if not code.startswith(">>>"):
+            ast.parse(code)
+
+
+FIXED = {
+    "one": {
+        "label": "good",
+        "tone": "good",
+        "stars": 5,
+        "confidence": 0.9,
+        "rumour": False,
+        "name": "a",
+        "year": 2001,
+        "topics": ["staff", "prices"],
+        "day": "2001-02-03",
+        "records": [{"firm": "Acme", "amount": 10.0}, {"firm": "Bolt", "amount": None}],
+    },
+    "two": {
+        "label": "bad",
+        "tone": "bad",
+        "stars": 1,
+        "confidence": 0.8,
+        "rumour": True,
+        "name": "b",
+        "year": None,
+        "topics": [],
+        "day": "2002-02-03",
+        "records": [],
+    },
+    "three": {
+        "label": "good",
+        "tone": "good",
+        "stars": 4,
+        "confidence": 0.5,
+        "rumour": False,
+        "name": "c",
+        "year": 1999,
+        "topics": ["staff"],
+        "day": "2003-02-03",
+        "records": [{"firm": "Acme", "amount": 2.5}],
+    },
+}
+
+
+def test_the_examples_of_schemas_run():
+    import pandas_genai  # noqa: F401 - registers df.genai
+    from pandas_genai.testing import LoopbackProvider
+
+    page = ROOT / "docs" / "schemas.md"
+    frame = pd.DataFrame({"text": list(FIXED)})
+    with LoopbackProvider(FIXED.get) as provider:
+
+        def ask(schema):
+            where = {"base_url": provider.openai_url, "api_key": "k", "cache": False}
+            return frame.genai.extract("?", schema, progress=False, **where)
+
+        runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+        code = "\n".join(blocks(page, "python"))
+        examples = doctest.DocTestParser().get_doctest(code, {"ask": ask}, page.name, None, None)
+        said = []
+        found = runner.run(examples, out=said.append)
+    assert found.attempted > 10
+    assert not found.failed, "".join(said)
 
 
 def reasons_in(path):

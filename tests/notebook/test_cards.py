@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-import pandas_genai  # noqa: F401 - registers df.genai
+import pandas_genai
 from pandas_genai import UsageError
+from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.notebook.cards import PreviewCard, ReportCard
 from pandas_genai.notebook.html import TAGS, Shown, element, text
 from pandas_genai.report.report import errors_frame
+from pandas_genai.testing import LoopbackProvider
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 # Read now: the fixtures that clean the environment run later.
@@ -197,6 +200,23 @@ def test_malice_stays_text(evil):
     cards.append(preview._repr_html_())
     for html in cards:
         assert evil in read(html)
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_a_jobs_name_holds_no_malice(evil, tmp_path):
+    jobs = JobsFolder(tmp_path / "jobs")
+    try:
+        folder = jobs.job(evil)
+    except UsageError:
+        return
+    assert evil.startswith(("' onmouseover", "&lt;"))
+    with LoopbackProvider(lambda said: {"label": "good"}) as provider:
+        where = {"base_url": provider.openai_url, "api_key": "k", "folder": tmp_path / "jobs"}
+        df = pd.DataFrame({"text": ["a"]})
+        df.genai.batch_submit("Tone?", ["good"], name=evil, **where)
+    assert folder.exists
+    shown = pandas_genai.jobs(tmp_path / "jobs")._repr_html_()
+    assert escape(evil, quote=False) in shown
 
 
 def test_half_a_surrogate_pair_is_shown_as_a_question_mark():
