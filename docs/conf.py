@@ -60,6 +60,11 @@ def copy_notebooks(_app, _config):
         shutil.copy(path, target)
 
 
+def link_copied_notebooks(_app, _docname, source):
+    """Lead the pages' links to the copies; as written, they work where the files lie."""
+    source[0] = source[0].replace("](../notebooks/", "](notebooks/")
+
+
 def draw_pictures(_app, _config):
     """Draw the architecture from the code as it is now."""
     import draw
@@ -82,7 +87,8 @@ def check_offline(app, exception):
 
 
 def setup(app):
-    """Connect both."""
+    """Connect them all."""
     app.connect("config-inited", copy_notebooks)
+    app.connect("source-read", link_copied_notebooks)
     app.connect("config-inited", draw_pictures)
     app.connect("build-finished", check_offline)

@@ -49,7 +49,7 @@ class Usage:
 
         def split(tokens: int) -> list[int]:
             each, rest = divmod(tokens, rows)
-            return [each + (number < rest) for number in range(rows)]
+            return [each + 1] * rest + [each] * (rows - rest)
 
         if not rows:
             return []
