@@ -15,8 +15,9 @@ from pandas_genai import SqliteCache
 from pandas_genai.testing import Fault, LoopbackProvider
 
 SCRIPT = """
-import json, sys, time, threading
+import json, signal, sys, time, threading
 import pandas as pd, pandas_genai
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 url, cache, rows, workers = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 df = pd.DataFrame({"text": [f"row {n}" for n in range(rows)]})
 
