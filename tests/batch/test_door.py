@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import TypedDict
 
@@ -209,6 +210,9 @@ def test_without_the_frame_the_labels_come_from_the_job(submit, index):
     assert [str(label) for label in out.index] == [str(label) for label in index]
     assert out["answer"].tolist() == ["x", "y", "z"]
     assert out.index.names == index.names
+    with closing(sqlite3.connect("genai_cache.sqlite")) as cache:
+        named = cache.execute("SELECT row_id, json_result ->> 'answer' FROM results").fetchall()
+    assert sorted(named) == sorted(zip(map(str, index), ["x", "y", "z"], strict=True))
 
 
 def test_another_folder_and_cache(submit, frame_of, tmp_path):

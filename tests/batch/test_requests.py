@@ -130,7 +130,7 @@ def parts_of(tmp_path, backend, texts, limits, chunk_size=1):
         limits,
         lambda part, request: f"job-{part}-{request}",
         Part,
-        lambda row: str(row.position),
+        lambda rows: [str(row.position) for row in rows],
     )
     return folder, parts
 

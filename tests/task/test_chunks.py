@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from pandas_genai import DataFrameIterator, UsageError
 from pandas_genai.task.chunks import MAX_ROUNDS, Chunk, Row, plan_chunks
 from pandas_genai.task.fingerprint import text_hash
+from pandas_genai.task.prompt import user_text
 from pandas_genai.task.rows import distinct_rows, rows_of_keys
 
 
@@ -23,6 +26,13 @@ def test_every_distinct_text_is_in_one_chunk():
     sent = [row.text for chunk in planned(texts) for row in chunk.rows]
     assert sorted(sent) == sorted({text for text in texts if text})
     assert sum(row.copies for chunk in planned(texts) for row in chunk.rows) == 100
+
+
+@given(st.lists(st.text(), min_size=1, max_size=6))
+def test_the_user_message_is_the_json_list_that_the_design_names(texts):
+    rows = tuple(Row("", f"id{number}", text, number) for number, text in enumerate(texts))
+    items = [{"input_id": row.token, "input_text": row.text} for row in rows]
+    assert user_text(Chunk(rows)) == json.dumps(items, ensure_ascii=False)
 
 
 def test_the_shuffle_is_the_same_each_time_and_spreads_neighbours():

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,9 +30,10 @@ from pandas_genai.providers.batches import Limits
 from pandas_genai.providers.caller import support_of
 from pandas_genai.providers.resolve import Question, Resolved
 from pandas_genai.report.book import save_task
+from pandas_genai.report.report import label_text
 from pandas_genai.settings import CHUNK_SIZE, Default, load_settings, whole_number
 from pandas_genai.storage import SqliteCache
-from pandas_genai.task.chunks import plan_chunks
+from pandas_genai.task.chunks import Row, plan_chunks
 from pandas_genai.task.rows import Rows, distinct_rows
 
 __all__ = ["Order", "prepare"]
@@ -265,6 +267,15 @@ class _Work:
         return np.flatnonzero(ask), cached
 
 
+def _naming(labels: pd.Index) -> Callable[[Sequence[Row]], list[str | None]]:
+    """Return what names rows by their labels; whole numbers are read without pandas, for speed."""
+    if pd.api.types.is_integer_dtype(labels.dtype):
+        label_at: Callable[[int], object] = labels.to_numpy().item
+    else:
+        label_at = labels.__getitem__
+    return lambda rows: [label_text(label_at(row.position)) for row in rows]
+
+
 def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
     """Write everything that the job needs, and last that it is all there."""
     task, endpoint = work.resolved.task, work.resolved.endpoint
@@ -277,7 +288,6 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
     if work.order.most_requests is not None:
         fewer = min(limits.requests, whole_number("max_requests", work.order.most_requests))
         limits = Limits(fewer, limits.bytes)
-    labels = work.order.labels
     journal.parts = write_requests(
         job,
         task,
@@ -286,7 +296,7 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
         limits,
         custom_ids(journal),
         lambda number: Part(number, rung=support.rung, dropped=sorted(support.dropped)),
-        lambda row: str(labels[row.position]),
+        _naming(work.order.labels),
     )
     journal.sent = len(wanted)
     # Refused, the job stays as if its files were not written: the next call writes them again.

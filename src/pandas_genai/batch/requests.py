@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ def write_requests(
     limits: Limits,
     custom_id: Callable[[int, int], str],
     blank: Callable[[int], Part],
-    label: Callable[[Row], str | None],
+    labels: Callable[[Sequence[Row]], Sequence[str | None]],
     first: int = 1,
 ) -> list[Part]:
     """Write requests to as many files as the vendor's limits ask for.
@@ -109,8 +109,8 @@ def write_requests(
         From the numbers of part and request, from 1, to the request's id.
     blank : callable
         Makes the part of a number.
-    label : callable
-        What names a row for a person in the cache.
+    labels : callable
+        What names each row of a chunk for a person in the cache.
     first : int, default 1
         The number of the first part.
 
@@ -137,7 +137,7 @@ def write_requests(
                 stack.enter_context(open_new(keys)),
                 _CONTAINERS[task.backend],
                 limits,
-                label,
+                labels,
             )
             while chunk is not None:
                 name = custom_id(part.number, part.requests + 1)
@@ -158,7 +158,7 @@ class _PartWriter:
     keys: Any
     container: tuple[bytes, bytes, bytes]
     limits: Limits
-    label: Callable[[Row], str | None]
+    labels: Callable[[Sequence[Row]], Sequence[str | None]]
 
     def __post_init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -179,8 +179,8 @@ class _PartWriter:
                 f"{len(line):,} bytes, a batch takes {self.limits.bytes:,}: shorten its text."
             )
         self._put(between + line if part.requests else line)
-        keys, labels = [row.key for row in chunk.rows], [self.label(row) for row in chunk.rows]
-        self.keys.write(to_json([custom_id, keys, labels]) + b"\n")
+        keys = [row.key for row in chunk.rows]
+        self.keys.write(to_json([custom_id, keys, self.labels(chunk.rows)]) + b"\n")
         part.requests += 1
         part.rows += len(chunk.rows)
         part.characters += sum(len(row.text) for row in chunk.rows)

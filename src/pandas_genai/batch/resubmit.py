@@ -57,7 +57,7 @@ def write_again(site: Site, cache: SqliteCache) -> int:
         limits_of(task.backend),
         site.custom_id,
         lambda number: Part(number, rounds, rung=support.rung, dropped=sorted(support.dropped)),
-        lambda row: rows.labels.get(row.key),
+        lambda sent: [rows.labels.get(row.key) for row in sent],
         first=len(journal.parts) + 1,
     )
     journal.parts += new

@@ -21,6 +21,7 @@ from pandas_genai.providers.resolve import Question, Resolved
 from pandas_genai.providers.retry import ATTEMPTS, backoff
 from pandas_genai.report.book import RunBook
 from pandas_genai.report.observer import Progress
+from pandas_genai.report.report import label_text
 from pandas_genai.storage import Cache, SqliteCache, open_cache
 from pandas_genai.task.rows import distinct_rows
 
@@ -156,7 +157,7 @@ class Extraction:
         return book.conclude(work.rows, tally.failures, columns, on_error=on_error)
 
     def _label(self, position: int) -> str:
-        return str((self._index if self._ids is None else self._ids)[position])
+        return label_text((self._index if self._ids is None else self._ids)[position])
 
     def _session(self, work: Work, cache: SqliteCache, let_go: Callable[[], None]) -> Session:
         manner, resolved = self._manner, self.resolved

@@ -16,7 +16,7 @@ import pandas as pd
 from pandas_genai.errors import UsageError
 from pandas_genai.storage import SqliteCache
 
-__all__ = ["Report", "find_report", "label_json", "label_value", "remember", "runs"]
+__all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "remember", "runs"]
 
 _COLUMNS = ["reason", "message", "attempts", "request_id"]
 _MOST_REMEMBERED = 200
@@ -130,8 +130,15 @@ def label_json(label: object) -> str:
     return json.dumps(label_value(label), ensure_ascii=False)
 
 
+def label_text(label: object) -> str:
+    """Write an index label for a person: as ``str`` does, but for a tuple of NumPy's numbers."""
+    return str(tuple(map(_plain, label)) if isinstance(label, tuple) else label)
+
+
 def label_value(label: object) -> object:
     """Return an index label as a JSON value; a tuple becomes a list."""
+    if type(label) in (int, str):
+        return label
     return [_plain(part) for part in label] if isinstance(label, tuple) else _plain(label)
 
 

@@ -6,7 +6,7 @@ import base64
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +39,7 @@ class Taking(Protocol):
 Texts: TypeAlias = Sequence[str | None] | Taking
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One distinct text of a run.
 
     Parameters
@@ -152,17 +151,13 @@ def _chunks(
     rows: Rows, places: npt.NDArray[np.int64], texts: Texts, chunk_size: int
 ) -> Iterator[Chunk]:
     positions = rows.first[places].tolist()
-    taken = texts.take(positions) if isinstance(texts, Taking) else [texts[i] for i in positions]
+    found = texts.take(positions) if isinstance(texts, Taking) else [texts[i] for i in positions]
+    taken = [text or "" for text in found]
     keys, copies = rows.keys.take(places), rows.copies[places].tolist()
     for start in range(0, len(places), chunk_size):
         part = slice(start, start + chunk_size)
         columns = (keys[part], _tokens(keys[part]), taken[part], positions[part], copies[part])
-        yield Chunk(
-            tuple(
-                Row(key, token, text or "", position, number)
-                for key, token, text, position, number in zip(*columns, strict=True)
-            )
-        )
+        yield Chunk(tuple(map(Row, *columns)))
 
 
 def _tokens(keys: Sequence[str]) -> list[str]:

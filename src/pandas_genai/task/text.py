@@ -27,7 +27,11 @@ def series_text(series: pd.Series[Any]) -> list[str | None]:
     Values that are no text (numbers, dates) are written as ``str`` writes them.
     """
     return [
-        None if is_blank(value) else value if isinstance(value, str) else str(value)
+        (value if value.strip() else None)
+        if isinstance(value, str)
+        else None
+        if is_blank(value)
+        else str(value)
         for value in series.tolist()
     ]
 
