@@ -149,6 +149,19 @@ def test_a_sample_that_gets_no_answer_says_why():
         varied(30).genai.estimate("Tone?", SCHEMA, **where(provider), sample=10)
 
 
+@pytest.mark.parametrize("backend", ["openai", "anthropic"])
+def test_a_sample_with_a_text_that_gets_no_valid_answer_says_so_on_the_card(backend):
+    def sometimes(text):
+        return rule(text) | ({"tone": "blue"} if text.startswith("7:") else {})
+
+    frame = varied(10)
+    with LoopbackProvider(sometimes) as provider:
+        plan = frame.genai.estimate("Tone?", SCHEMA, **where(provider, backend), sample=10)
+    assert plan.sample_failures == "invalid answer 1"
+    assert "; without an answer: invalid answer 1)" in str(plan)
+    assert plan.texts == 1
+
+
 def test_a_cache_of_ones_own_stays_open():
     with LoopbackProvider(rule) as provider, pandas_genai.SqliteCache(None) as cache:
         options = where(provider) | {"cache": cache}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,15 +14,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from pandas_genai.batch.texts import LazyTexts
-from pandas_genai.errors import UsageError
+from pandas_genai.errors import RowsFailedError, UsageError
 from pandas_genai.extract.ahead import Ahead
 from pandas_genai.extract.allowance import price_of
 from pandas_genai.extract.manner import Manner
 from pandas_genai.extract.meter import Meter
 from pandas_genai.extract.run import Extraction
 from pandas_genai.providers.resolve import Question
+from pandas_genai.report.book import ATTR
 from pandas_genai.report.forecast import Forecast
 from pandas_genai.report.plan import Plan
+from pandas_genai.report.report import find_report
 from pandas_genai.storage import Cache, SqliteCache, open_cache
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.reply import Usage
@@ -91,18 +94,18 @@ class Estimation:
         _check_sample(sample)
         kept = self._cache if sample else _existing(self._cache)
         cache, ours = open_cache(kept)
-        meter = Meter(self._forecast.usage, self._manner.clock)
+        meter, failures = Meter(self._forecast.usage, self._manner.clock), ""
         try:
             self._look(cache)
             chosen = self._chosen(sample)
             if chosen:
-                self._ask(chosen, cache, meter)
+                failures = self._ask(chosen, cache, meter)
                 if self._cache is not False:
                     self._look(cache)
         finally:
             if ours:
                 cache.close()
-        return self._plan(meter, len(chosen))
+        return self._plan(meter, len(chosen), failures)
 
     def _look(self, cache: SqliteCache) -> None:
         """Find what is answered already, and how long the answers are."""
@@ -124,21 +127,27 @@ class Estimation:
         positions: list[int] = np.sort(self._rows.first[drawn]).tolist()
         return positions
 
-    def _ask(self, positions: list[int], cache: SqliteCache, meter: Meter) -> None:
-        Extraction(
+    def _ask(self, positions: list[int], cache: SqliteCache, meter: Meter) -> str:
+        """Ask the sample; return why rows of it have no answer."""
+        extraction = Extraction(
             self._question,
             self._texts.take(positions),
             self._index.take(positions),
-            self._manner,
+            replace(self._manner, on_error="raise"),  # else a warning, of a result that nobody has
             cache,
             spending=meter,
-        ).run()
+        )
+        try:
+            result = extraction.run()
+        except RowsFailedError as error:
+            result = error.result
+        return find_report(result.attrs[ATTR], None).reasons
 
     def _price(self, batch: bool) -> Callable[[Usage], float | None]:
         price, model = price_of(self._resolved, self._manner, batch=batch), self._task.model
         return lambda usage: price(usage, model)
 
-    def _plan(self, meter: Meter, sampled: int) -> Plan:
+    def _plan(self, meter: Meter, sampled: int, failures: str) -> Plan:
         rows, texts = self._rows, len(self._wanted)
         characters = int(self._lengths[rows.first[self._wanted]].sum())
         ahead = Ahead(self._forecast, texts, characters, self._chunk_size, meter)
@@ -171,6 +180,7 @@ class Estimation:
             sampled=sampled,
             sample_calls=len(meter.calls),
             sample_cost=meter.cost,
+            sample_failures=failures,
         )
 
 

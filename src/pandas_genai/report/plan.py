@@ -57,6 +57,8 @@ class Plan:
         Texts asked for the sample, and its billed calls.
     sample_cost : float or None
         US dollars that the sample cost; None where the price is unknown.
+    sample_failures : str
+        Why texts of the sample have no answer, with their counts; empty where all have one.
     """
 
     rows: int
@@ -83,6 +85,7 @@ class Plan:
     sampled: int = 0
     sample_calls: int = 0
     sample_cost: float | None = 0.0
+    sample_failures: str = ""
 
     @property
     def where(self) -> str:
@@ -139,7 +142,8 @@ class Plan:
             return _BASES[self.basis]
         cost = "at an unknown price" if self.sample_cost is None else dollars(self.sample_cost)
         calls = "1 call" if self.sample_calls == 1 else f"{self.sample_calls:,} calls"
-        return f"from a sample of {self.sampled:,} texts in {calls}, {cost}"
+        failed = f"; without an answer: {self.sample_failures}" if self.sample_failures else ""
+        return f"from a sample of {self.sampled:,} texts in {calls}, {cost}{failed}"
 
     @property
     def live_text(self) -> str:

@@ -90,6 +90,12 @@ class Report:
         """The cost for people: ``$0.0123``, or ``unknown``."""
         return "unknown" if self.cost is None else f"${self.cost:,.4f}"
 
+    @property
+    def reasons(self) -> str:
+        """Why rows have no answer, with their counts, the most frequent first; or nothing."""
+        counts = self.errors["reason"].value_counts()
+        return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+
     def __repr__(self) -> str:
         took = "" if self.seconds is None else f" in {self.seconds:,.1f} s"
         answered = (
@@ -106,9 +112,7 @@ class Report:
             f"task: {self.prompt_hash}",
         ]
         if len(self.errors):
-            counts = self.errors["reason"].value_counts()
-            reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
-            lines.append(f"without an answer: {reasons}")
+            lines.append(f"without an answer: {self.reasons}")
         return "\n".join(lines)
 
 
