@@ -168,6 +168,29 @@ def test_a_name_belongs_to_one_job(submit, frame_of, provider):
     assert len(provider.batches) == 1
 
 
+def test_a_job_that_had_nothing_to_submit_keeps_nothing_from_being_submitted(
+    submit, frame_of, provider
+):
+    frame = frame_of(6)
+    submit(frame.iloc[:0], name="night")  # a filter that let nothing through
+    submit(frame, name="night")
+    assert frame.genai.batch_collect("night")["answer"].tolist() == frame["text"].tolist()
+    submit(frame, name="again")
+    assert len(provider.batches) == 1
+    Path("genai_cache.sqlite").unlink()
+    submit(frame, name="again")  # what the cache had when it was submitted first is gone
+    assert len(provider.batches) == 2
+    assert frame.genai.batch_collect("again")["answer"].tolist() == frame["text"].tolist()
+
+
+def test_a_folder_that_cannot_be_made(submit, frame_of, provider, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    for path in ("notes.txt", "notes.txt/jobs"):
+        with pytest.raises(UsageError, match=r"Jobs cannot lie in .*notes.txt.* pass as folder="):
+            submit(frame_of(3), folder=path)
+    assert provider.batches == []
+
+
 def test_default_names_do_not_collide(submit, frame_of):
     first, second = submit(frame_of(5)), submit(frame_of(5, "other"))
     assert second.name == f"{first.name}-2"

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.names import checked_name
-from pandas_genai.errors import JobError
+from pandas_genai.errors import JobError, UsageError
 from pandas_genai.storage import atomic_write
 from pandas_genai.task.task import Backend
 
@@ -51,8 +51,20 @@ class JobsFolder:
         self.path = path.expanduser().absolute()
 
     def make(self) -> None:
-        """Make the folder, readable by its owner alone."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folder, readable by its owner alone.
+
+        Raises
+        ------
+        UsageError
+            If there can be none.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"Jobs cannot lie in {self.path} ({error.strerror}): pass as folder= a directory "
+                "that exists or can be made."
+            ) from error
 
     def describe(self) -> None:
         """Say in the folder what lies there; to be called under the lock."""

@@ -149,7 +149,7 @@ def _claimed(
     """Return the job, and its new journal where its requests are still to be written."""
     fingerprint = _fingerprint(resolved.task.prompt_hash, rows)
     job = _same(jobs, order.name, fingerprint)
-    if job is not None and job.journal().ready:
+    if job is not None and _is_laid(job.journal()):
         return job, None
     job = job or jobs.job(order.name or _free_name(jobs, order.question.prompt, means))
     job.make()
@@ -194,7 +194,7 @@ def _same(jobs: JobsFolder, name: str | None, fingerprint: str) -> JobFolder | N
         if not named.exists:
             return None
         journal = named.journal()
-        if journal.fingerprint != fingerprint and journal.ready:
+        if journal.fingerprint != fingerprint and _is_laid(journal):
             raise UsageError(
                 f"There is a job {name!r} in {jobs.path} already, with another task or other rows: "
                 "choose another name, or collect that one first."
@@ -203,6 +203,11 @@ def _same(jobs: JobsFolder, name: str | None, fingerprint: str) -> JobFolder | N
     found = [job for job in jobs.jobs() if job.journal().fingerprint == fingerprint]
     open_ones = [job for job in found if not job.journal().finished]
     return next(reversed(open_ones or found), None)
+
+
+def _is_laid(journal: Journal) -> bool:
+    """Whether requests lie ready or were sent; a job that had none to send may be written anew."""
+    return journal.ready and bool(journal.parts)
 
 
 def _free_name(jobs: JobsFolder, prompt: str, means: Means) -> str:
