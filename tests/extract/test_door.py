@@ -92,8 +92,12 @@ def test_preview_needs_no_key_and_sends_nothing(frame, no_network):
     assert len(requests) == 2
     assert requests[0]["method"] == "POST"
     assert "Tone?" in repr(requests)
-    with pytest.raises(UsageError, match="n="):
-        frame.genai.preview("Tone?", LABELS, n=0)
+    for n in (0, "2", 1.5):
+        with pytest.raises(UsageError, match="n= must be a whole number of at least 1"):
+            frame.genai.preview("Tone?", LABELS, n=n)
+    nothing = frame.iloc[:0].genai.preview("Tone?", LABELS)
+    assert repr(nothing) == "Nothing would be sent: no row has a text."
+    assert repr(nothing) in nothing._repr_html_()
 
 
 @pytest.mark.parametrize("backend", ["openai", "anthropic"])

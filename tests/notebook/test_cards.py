@@ -238,18 +238,24 @@ def test_plots():
             "topics": [["a", "b"], ["a"], [], None],
             "prose": ["long text one", "long text two", "long text three", "four"],
             "when": pd.to_datetime(["2026-01-01"] * 4),
+            "who": [{"name": "a"}, {"name": "b"}, None, {"name": "c"}],
+            "people": [[{"name": "a"}], [], None, [{"name": "b"}]],
+            "nothing": [None] * 4,
+            "$x^$": [1.0, 2.0, float("inf"), None],
         }
     )
     figure = frame.genai.plot()
     titles = [axis.get_title() for axis in figure.axes if axis.get_visible()]
     expected = ["tone (1 missing)", "flag (1 missing)", "stars (1 missing)", "topics (1 missing)"]
-    assert titles == expected
+    assert titles == [*expected, r"\$x^\$ (2 missing)"]
     assert figure._repr_png_().startswith(b"\x89PNG")
     bars = figure.axes[0].patches
     assert [bar.get_width() for bar in bars] == [1, 2]
     assert [label.get_text() for label in figure.axes[3].get_yticklabels()] == ["b", "a"]
     with pytest.raises(UsageError, match="No column can be drawn"):
-        frame[["prose", "when"]].genai.plot()
+        frame[["prose", "when", "who", "people", "nothing"]].genai.plot()
+    with pytest.raises(UsageError, match="No column can be drawn"):
+        frame.iloc[:0].genai.plot()
 
 
 def test_without_matplotlib_the_extra_is_named():

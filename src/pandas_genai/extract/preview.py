@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from pandas_genai.errors import UsageError
 from pandas_genai.extract.manner import Manner
 from pandas_genai.providers.caller import request_body, wire_of
 from pandas_genai.providers.resolve import Question
+from pandas_genai.settings import whole_number
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 
@@ -20,8 +20,13 @@ __all__ = ["Preview", "preview_requests"]
 class Preview(list[dict[str, Any]]):
     """Requests as dicts with ``method``, ``url`` and ``body``; prints readably."""
 
+    @property
+    def nothing(self) -> str:
+        """What to say where there is no request."""
+        return "" if self else "Nothing would be sent: no row has a text."
+
     def __repr__(self) -> str:
-        return "\n\n".join(
+        return self.nothing or "\n\n".join(
             f"{request['method']} {request['url']}\n"
             f"{json.dumps(request['body'], ensure_ascii=False, indent=2)}"
             for request in self
@@ -35,8 +40,7 @@ def preview_requests(
     n: int,
 ) -> Preview:
     """Build the first ``n`` requests that a run with an empty cache would send."""
-    if n < 1:
-        raise UsageError(f"n= must be a whole number of at least 1, not {n!r}.")
+    n = whole_number("n", n)
     resolved = question.resolve()
     task, endpoint = resolved.task, resolved.endpoint
     chunk_size, _ = manner.sizes(is_local=resolved.is_local)

@@ -111,7 +111,7 @@ class PreviewCard(Preview):
     """Requests that a notebook shows as cards."""
 
     def _repr_html_(self) -> str:
-        return "".join(map(_request, self))
+        return "".join(map(_request, self)) or card(text(self.nothing))
 
 
 def _request(request: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ def plot(frame: pd.DataFrame) -> Any:
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (name, found) in zip(axes, panels, strict=False):
         _drawn(axis, found.shown)
-        axis.set_title(f"{name} ({found.missing:,} missing)" if found.missing else name)
+        axis.set_title(_plain(f"{name} ({found.missing:,} missing)" if found.missing else name))
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     return figure
@@ -78,29 +78,35 @@ def _drawn(axis: Any, shown: list[tuple[str, int]] | pd.Series[Any]) -> None:
         return
     names, counts = zip(*reversed(shown[:_MOST_BARS]), strict=True)
     bars = axis.barh(range(len(names)), counts)
-    axis.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in names])
+    axis.set_yticks(range(len(names)), list(map(_plain, names)))
     axis.bar_label(bars, [f"{count:,}" for count in counts], padding=2)
     axis.set_xlabel("rows")
 
 
 def _counted(column: Any) -> _Counted | None:
     """Return what can be drawn of a column; None where there is nothing."""
-    if isinstance(column, pd.DataFrame) or not len(present := column.dropna()):
+    if isinstance(column, pd.DataFrame):
         return None
+    present = column[column.notna() & ~column.isin([math.inf, -math.inf])]
     missing = len(column) - len(present)
     labelled = isinstance(column.dtype, pd.CategoricalDtype)
     if not labelled and pd.api.types.is_numeric_dtype(column.dtype):
         if not pd.api.types.is_bool_dtype(column.dtype):
-            return _Counted(present, missing)
+            return _Counted(present, missing) if len(present) else None
         labelled = True
     values = present.tolist()
     if all(isinstance(value, list) for value in values):
         values = [member for value in values for member in value]
         labelled = all(isinstance(value, (str, int, float, bool)) for value in values)
-    elif pd.api.types.is_string_dtype(column.dtype):
-        labelled = labelled or len(set(values)) <= min(_MOST_DISTINCT, len(values) // 2)
+    elif not labelled and all(isinstance(value, str) for value in values):
+        labelled = len(set(values)) <= min(_MOST_DISTINCT, len(values) // 2)
     counts = Counter(map(_short, values)).most_common()
     return _Counted(counts, missing) if labelled and counts else None
+
+
+def _plain(said: str) -> str:
+    """Keep matplotlib from reading dollars as mathematics."""
+    return said.replace("$", r"\$")
 
 
 def _short(value: object) -> str:
