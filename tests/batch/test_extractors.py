@@ -10,7 +10,7 @@ import pytest
 
 from pandas_genai import AnthropicBatchExtractor, OpenAIBatchExtractor, UsageError
 from pandas_genai.batch.site import Means
-from pandas_genai.testing import BatchFault, LoopbackProvider
+from pandas_genai.testing import BatchFault, Fault, LoopbackProvider
 
 SCHEMA = {
     "type": "json_schema",
@@ -208,6 +208,26 @@ def test_status_until_the_end(frame, backend, clock):
             assert extractor.check_batch_status("j", continuous=True) == "ended"
         out = extractor.retrieve_results_as_dataframe("j")
         assert out["answer"].notna().all()
+
+
+def test_an_outage_while_the_status_is_asked(frame, clock):
+    with LoopbackProvider(
+        lambda text: {"answer": text}, batch_seconds=5_000, wall_clock=clock.now
+    ) as provider:
+        lines, begun = [], clock.now()
+
+        def lose_the_network(_):
+            lost = [Fault("reset", path="GET /v1/batches")]
+            provider.faults = lost if clock.now() < begun + 2_000 else []
+
+        clock.on_sleep.append(lose_the_network)
+        means = Means("k", provider.openai_url, clock=clock, tell=lines.append)
+        extractor = OpenAIBatchExtractor("jobs", means=means)
+        extractor.create_batch_jsonl(frame, "id", "body", "Echo.", "j", "gpt-6-luna")
+        (batch_id,) = extractor.submit_batches("j")
+        assert extractor.check_batch_status("j", continuous=True) == {batch_id: "completed"}
+        assert any("could not be reached" in line for line in lines)
+        assert len(provider.batches) == 1
 
 
 def test_bad_names_and_columns(provider, frame):

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from pandas_genai import RowsFailedError
+from pandas_genai import CallError, RowsFailedError
 from pandas_genai.report.failures import RowsFailedWarning
+from pandas_genai.report.observer import Silent
 from pandas_genai.testing import BatchFault, Fault
 
 openai_only = pytest.mark.parametrize("backend", ["openai"], indirect=True)
@@ -273,3 +274,48 @@ def test_waiting_ends_at_the_timeout(night, frame_of, clock):
         out = kernel.submit(frame_of(3)).collect(wait=True, timeout=500)
         assert sum(clock.waits) == 500
         assert out["answer"].isna().all()
+
+
+STATUS = {"openai": "GET /v1/batches", "anthropic": "GET /v1/messages/batches"}
+
+
+@pytest.mark.parametrize("kind", ["reset", "server_error", "rate_limit"])
+def test_an_outage_in_the_night_is_waited_out(night, frame_of, backend, clock, kind):
+    with night(batch_seconds=7_200) as kernel:
+        job = kernel.submit(frame_of(10))
+        waiting = []
+
+        class Watch(Silent):
+            def moved(self, progress):
+                waiting.append((progress.waiting_for, progress.waiting_s))
+
+        def pass_the_time(seconds):
+            kernel.provider.advance(seconds)
+            kernel.provider.faults = outage if 600 < kernel.clock.now() - begun < 4_000 else []
+
+        begun, outage = clock.now(), [Fault(kind, path=STATUS[backend])]
+        clock.on_sleep.append(pass_the_time)
+        job.observer = Watch
+        out = job.collect(wait=True)
+        assert out["answer"].notna().all()
+        assert len(kernel.batches()) == 1
+        said = [seconds for reason, seconds in waiting if reason]
+        assert len(said) >= 2
+        assert all(60 < seconds <= 900 for seconds in said)
+        assert waiting[-1] == ("", 0.0)
+
+
+def test_an_outage_without_end_ends_at_the_timeout(night, frame_of, backend, clock):
+    with night(batch_seconds=7_200) as kernel:
+        job = kernel.submit(frame_of(10))
+
+        def lose_the_network(_):
+            kernel.provider.faults = [Fault("reset", path=STATUS[backend])]
+
+        clock.on_sleep.append(lose_the_network)
+        out = job.collect(wait=True, timeout=10_000)
+        assert out["answer"].isna().all()
+        assert "in progress" in kernel.lines[-1]
+        assert f"The last time it was asked: {kernel.url.removesuffix('/v1')}" in kernel.lines[-1]
+        with pytest.raises(CallError):  # whoever does not wait hears of it at once
+            job.collect()

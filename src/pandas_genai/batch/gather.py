@@ -17,7 +17,7 @@ from pandas_genai.batch.journal import Part
 from pandas_genai.batch.reasons import forgotten, reasons
 from pandas_genai.batch.site import Site
 from pandas_genai.batch.state import JobState
-from pandas_genai.errors import Stopped, UsageError
+from pandas_genai.errors import Stopped, UsageError, WaitError
 from pandas_genai.report.book import OnError, RunBook
 from pandas_genai.report.failures import NOT_FAILED
 from pandas_genai.report.observer import Observer, Progress
@@ -83,6 +83,7 @@ class Gathering:
         self._index = index
         self._observer = observer
         self._run_id = uuid.uuid4().hex[:12]
+        self._trouble: WaitError | None = None
         chosen = site.cache_path() if cache is None else cache
         if chosen is None:
             raise UsageError(
@@ -179,8 +180,12 @@ class Gathering:
                     return
                 clock.sleep(poll if left is None else min(poll, left))
                 poll = min(poll * _GROWTH, max(_LONGEST_POLL_S, patience.poll_s))
-                self._step(cache, new)
-                self._observer.moved(self._progress())
+                try:
+                    self._step(cache, new)
+                    self._trouble = None
+                except WaitError as error:  # a job outlives many an outage: it is asked again
+                    self._trouble = error
+                self._observer.moved(self._progress(poll))
             outcome = "completed"
         except KeyboardInterrupt:
             outcome = "stopped"
@@ -209,8 +214,8 @@ class Gathering:
                     if part.finished and part.number not in before
                 ]
 
-    def _progress(self) -> Progress:
-        state = JobState.of(self._site.journal)
+    def _progress(self, poll: float = 0.0) -> Progress:
+        state, trouble = JobState.of(self._site.journal), self._trouble
         return Progress(
             total=state.rows,
             done=state.answered + state.failed + state.worked_on,
@@ -218,11 +223,14 @@ class Gathering:
             input_tokens=state.usage.input_tokens,
             output_tokens=state.usage.output_tokens,
             cost=state.cost,
+            waiting_s=poll if trouble else 0.0,
+            waiting_for=trouble.reason if trouble else "",
         )
 
     def _say(self) -> None:
         if not self._site.journal.finished:
-            self._site.means.tell(str(JobState.of(self._site.journal)))
+            said = f" The last time it was asked: {self._trouble}" if self._trouble else ""
+            self._site.means.tell(f"{JobState.of(self._site.journal)}{said}")
 
 
 def _columns(parts: Sequence[Part], ok: int, failed: int) -> dict[str, object]:

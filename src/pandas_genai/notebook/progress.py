@@ -165,7 +165,7 @@ def _postfix(progress: Progress) -> dict[str, object]:
         shown["tokens"] = f"{progress.input_tokens + progress.output_tokens:,}"
         shown["cost"] = _cost(progress)
     if progress.waiting_s > 1:
-        shown["waiting"] = f"{progress.waiting_s:.0f} s: rate limit"
+        shown["waiting"] = f"{progress.waiting_s:.0f} s: {progress.waiting_for}"
     return shown
 
 

@@ -25,7 +25,9 @@ class Progress:
     cost : float, optional
         In US dollars; None where the price is unknown.
     waiting_s : float
-        Seconds until a rate limit's pause is over; 0 without one.
+        Seconds until a pause is over; 0 without one.
+    waiting_for : str
+        Why there is a pause.
     """
 
     total: int
@@ -36,6 +38,7 @@ class Progress:
     output_tokens: int = 0
     cost: float | None = 0.0
     waiting_s: float = 0.0
+    waiting_for: str = "rate limit"
 
 
 class Observer(Protocol):

@@ -15,8 +15,9 @@ from pandas_genai.batch.journal import Part
 from pandas_genai.batch.prepare import Order, prepare
 from pandas_genai.batch.shelf import existing
 from pandas_genai.batch.site import Means, Site
+from pandas_genai.batch.state import JobState
 from pandas_genai.batch.texts import said_text
-from pandas_genai.errors import UsageError
+from pandas_genai.errors import UsageError, WaitError
 from pandas_genai.providers.resolve import Question
 from pandas_genai.storage import SqliteCache
 from pandas_genai.task.task import Backend
@@ -90,8 +91,8 @@ class Extractor:
         """Return the provider's word for each batch; wait for the last, where that is wanted."""
         job, clock = self._job(job_id), self._means.clock
         until = None if timeout is None else clock.now() + timeout
+        state = job.status()
         while True:
-            state = job.status()
             parts = job.folder.journal().parts
             done = state.ended == state.batches
             late = until is not None and clock.now() >= until
@@ -99,16 +100,17 @@ class Extractor:
                 return {part.batch_id or f"part {part.number}": part.status for part in parts}
             self._means.tell(str(state))
             clock.sleep(interval)
-            self._go_on(job)
+            state = self._go_on(job)
 
-    def _go_on(self, job: BatchJob) -> None:
-        """Do what waiting for quota, or a lost connection, has put off."""
-        with (
-            Site(job.folder, self._means) as site,
-            SqliteCache(site.cache_path()) as cache,
-            site.locked(),
-        ):
-            Collection(site, cache).step()
+    def _go_on(self, job: BatchJob) -> JobState:
+        """Do what waiting for quota, or a lost connection, has put off; an outage is waited out."""
+        with Site(job.folder, self._means) as site, SqliteCache(site.cache_path()) as cache:
+            try:
+                with site.locked():
+                    Collection(site, cache).step()
+            except WaitError as error:
+                self._means.tell(str(error))
+        return JobState.of(job.folder.journal())
 
     def retrieve_results_as_dataframe(self, job_id: str) -> pd.DataFrame:
         """Collect what is finished.
