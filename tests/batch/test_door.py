@@ -222,20 +222,49 @@ def test_jobs_and_open_job(submit, frame_of):
     "index",
     [
         pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)], names=["firm", "year"]),
+        pd.MultiIndex.from_product([["a"], pd.date_range("2026-01-01", periods=3)]),
         pd.Index([7, 7, 8]),
-        pd.date_range("2026-01-01", periods=3),
+        pd.Index([1, None, 3], dtype="Int64"),
+        pd.Index([("a", 1), ("b", 2), ("c", 3)], tupleize_cols=False),
+        pd.DatetimeIndex(["2026-01-01", None, "2026-01-03"], name="day"),
+        pd.date_range("2026-03-28", periods=3, tz="Europe/Berlin"),
+        pd.period_range("2026-01", periods=3, freq="Q"),
+        pd.CategoricalIndex(["x", "y", "x"]),
     ],
 )
 def test_without_the_frame_the_labels_come_from_the_job(submit, index):
     frame = pd.DataFrame({"text": ["x", "y", "z"]}, index=index)
     submit(frame, name="labelled")
     out = pandas_genai.open_job("labelled").collect()
-    assert [str(label) for label in out.index] == [str(label) for label in index]
+    pd.testing.assert_index_equal(out.index, index, check_freq=False)
     assert out["answer"].tolist() == ["x", "y", "z"]
-    assert out.index.names == index.names
+
+
+@pytest.mark.parametrize(
+    ("index", "names"),
+    [
+        (None, ["0", "1"]),
+        (pd.Index([-7, 8], dtype="int8"), ["-7", "8"]),
+        (pd.Index([1, None], dtype="Int64"), ["1", "<NA>"]),
+        (pd.Index(["a", "b"]), ["a", "b"]),
+        (pd.date_range("2026-01-01", periods=2), ["2026-01-01 00:00:00", "2026-01-02 00:00:00"]),
+        (pd.MultiIndex.from_tuples([("a", 1), ("b", 2)]), ["('a', 1)", "('b', 2)"]),
+    ],
+)
+def test_an_answer_in_the_cache_names_its_row(submit, index, names):
+    frame = pd.DataFrame({"text": ["x", "y"]}, index=index)
+    submit(frame)
+    frame.genai.batch_collect()
     with closing(sqlite3.connect("genai_cache.sqlite")) as cache:
         named = cache.execute("SELECT row_id, json_result ->> 'answer' FROM results").fetchall()
-    assert sorted(named) == sorted(zip(map(str, index), ["x", "y", "z"], strict=True))
+    assert sorted(named, key=lambda row: row[1]) == list(zip(names, ["x", "y"], strict=True))
+
+
+def test_labels_of_a_type_that_cannot_be_read_back_stay_as_written(submit):
+    frame = pd.DataFrame({"text": ["x", "y"]}, index=pd.interval_range(0, 2))
+    submit(frame, name="labelled")
+    out = pandas_genai.open_job("labelled").collect()
+    assert out.index.tolist() == ["(0, 1]", "(1, 2]"]
 
 
 def test_another_folder_and_cache(submit, frame_of, tmp_path):

@@ -98,7 +98,7 @@ class BatchJob:
         DataFrame
             A row for each row of the frame that was submitted, under its index labels.
         """
-        rows, index = saved_rows(self.folder, self.folder.journal().index_names)
+        rows, index = saved_rows(self.folder, self.folder.journal())
         patience = Patience(wait, poll_s, timeout)
         return self.gather(rows, index, patience, cache, on_error)
 
@@ -162,7 +162,7 @@ class BatchJob:
         """What the job tells so far, everything that was collected taken together."""
         journal = self.folder.journal()
         state = JobState.of(journal)
-        rows, index = saved_rows(self.folder, journal.index_names)
+        rows, index = saved_rows(self.folder, journal)
         with SqliteCache(Site(self.folder, self.means).cache_path()) as cache:
             known = cache.present(journal.prompt_hash, rows.keys)
         missing = set(rows.keys) - known

@@ -170,8 +170,8 @@ class Journal:
     rows, empty, twins, cached, elsewhere, sent : int
         Rows of the frame; without text; equal to another; answered before; in another job that
         had not ended; distinct texts that were submitted.
-    index_names : list
-        The names of the index's levels.
+    index_names, index_dtypes : list
+        The names and types of the index's levels.
     ready : bool
         Whether all files of requests are written.
     lower : list or None
@@ -203,6 +203,7 @@ class Journal:
     elsewhere: int = 0
     sent: int = 0
     index_names: list[Any] = field(default_factory=list)
+    index_dtypes: list[str] = field(default_factory=list)
     ready: bool = False
     lower: list[Any] | None = None
     parts: list[Part] = field(default_factory=list)

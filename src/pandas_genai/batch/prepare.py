@@ -22,7 +22,7 @@ from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.names import default_name
 from pandas_genai.batch.reasons import in_flight
 from pandas_genai.batch.requests import Template, write_requests
-from pandas_genai.batch.rowfile import save_rows
+from pandas_genai.batch.rowfile import level_dtypes, save_rows
 from pandas_genai.batch.site import Means, custom_ids, key_check, limits_of
 from pandas_genai.batch.texts import LazyTexts, Said
 from pandas_genai.errors import UsageError
@@ -176,6 +176,7 @@ def _claimed(
         empty=len(rows.empty) + len(rows.unsendable),
         twins=int((rows.codes >= 0).sum()) - len(rows.keys),
         index_names=[name if name is None else str(name) for name in order.labels.names],
+        index_dtypes=level_dtypes(order.labels),
     )
     job.save(journal)
     return job, journal
@@ -274,7 +275,7 @@ class _Work:
 
 def _naming(labels: pd.Index) -> Callable[[Sequence[Row]], list[str | None]]:
     """Return what names rows by their labels; whole numbers are read without pandas, for speed."""
-    if pd.api.types.is_integer_dtype(labels.dtype):
+    if isinstance(labels.dtype, np.dtype) and labels.dtype.kind in "iu":
         label_at: Callable[[int], object] = labels.to_numpy().item
     else:
         label_at = labels.__getitem__

@@ -9,10 +9,11 @@ import pandas as pd
 from pydantic_core import to_json
 
 from pandas_genai.batch.folder import JobFolder, lines_of, open_new
+from pandas_genai.batch.journal import Journal
 from pandas_genai.report.report import label_value
 from pandas_genai.task.rows import Rows, rows_of_keys
 
-__all__ = ["row_keys", "save_rows", "saved_rows"]
+__all__ = ["level_dtypes", "row_keys", "save_rows", "saved_rows"]
 
 _BLOCK = 10_000
 
@@ -38,7 +39,13 @@ def row_keys(job: JobFolder) -> Iterator[str | None]:
         yield key
 
 
-def saved_rows(job: JobFolder, names: list[Any]) -> tuple[Rows, pd.Index]:
+def level_dtypes(index: pd.Index) -> list[str]:
+    """Return the type of each level of an index, in pandas' words."""
+    dtypes = index.dtypes if isinstance(index, pd.MultiIndex) else [index.dtype]
+    return [str(dtype) for dtype in dtypes]
+
+
+def saved_rows(job: JobFolder, journal: Journal) -> tuple[Rows, pd.Index]:
     """Return the rows that were submitted, and the index of their frame."""
     labels: list[Any] = []
 
@@ -48,6 +55,18 @@ def saved_rows(job: JobFolder, names: list[Any]) -> tuple[Rows, pd.Index]:
             yield key
 
     rows = rows_of_keys(keys())
-    if len(names) > 1:
-        return rows, pd.MultiIndex.from_tuples(labels, names=names)
-    return rows, pd.Index(labels, name=names[0] if names else None)
+    names, dtypes = journal.index_names, journal.index_dtypes
+    if len(names) == 1:
+        return rows, _typed(labels, dtypes[0], names[0])
+    levels = list(zip(*labels, strict=True)) or [()] * len(names)
+    typed = [_typed(list(level), dtype) for level, dtype in zip(levels, dtypes, strict=True)]
+    return rows, pd.MultiIndex.from_arrays(typed, names=names)
+
+
+def _typed(labels: list[Any], dtype: str, name: Any = None) -> pd.Index:
+    """Read labels back into their type; those of a type that cannot be read stay as written."""
+    try:
+        typed: pd.Index = pd.Index(labels, dtype=dtype, name=name, tupleize_cols=False)
+    except (TypeError, ValueError):
+        typed = pd.Index(labels, name=name, tupleize_cols=False)
+    return typed

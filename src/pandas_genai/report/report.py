@@ -148,6 +148,8 @@ def label_value(label: object) -> object:
 
 def _plain(part: Any) -> object:
     """A JSON value of one label: numbers and texts as they are, the rest as text."""
+    if part is pd.NA or part is pd.NaT:
+        return None
     part = part.item() if hasattr(part, "item") else part
     return part if isinstance(part, (str, int, float, bool, type(None))) else str(part)
 
