@@ -31,7 +31,7 @@ from pandas_genai import SqliteCache
 from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import submit
-from pandas_genai.batch.prepare import Order
+from pandas_genai.batch.order import Order
 from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import said_text
 from pandas_genai.providers.resolve import Question

@@ -12,7 +12,7 @@ from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.gather import Patience
 from pandas_genai.batch.job import BatchJob, submit
-from pandas_genai.batch.prepare import Order
+from pandas_genai.batch.order import Order
 from pandas_genai.batch.shelf import fitting_job
 from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import LazyTexts, Said

@@ -11,7 +11,8 @@ import pandas as pd
 from pandas_genai.batch.collect import Collection
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.gather import Gathering, Patience
-from pandas_genai.batch.prepare import Order, prepare
+from pandas_genai.batch.order import Order
+from pandas_genai.batch.prepare import prepare
 from pandas_genai.batch.reasons import reasons
 from pandas_genai.batch.resubmit import write_again
 from pandas_genai.batch.rowfile import saved_rows

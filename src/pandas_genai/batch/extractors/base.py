@@ -12,7 +12,8 @@ from pandas_genai.batch.collect import Collection
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.journal import Part
-from pandas_genai.batch.prepare import Order, prepare
+from pandas_genai.batch.order import Order
+from pandas_genai.batch.prepare import prepare
 from pandas_genai.batch.shelf import existing
 from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.state import JobState

@@ -1,0 +1,61 @@
+"""What is to be submitted overnight, as it was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from pandas_genai.batch.allowance import Allowance
+from pandas_genai.batch.texts import Said
+from pandas_genai.providers.resolve import Question
+from pandas_genai.settings import CHUNK_SIZE
+from pandas_genai.storage import SqliteCache
+
+__all__ = ["Order"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be submitted.
+
+    Parameters
+    ----------
+    question : Question
+        What is asked and where.
+    data : DataFrame or Series
+        The rows.
+    text : Said
+        What is sent of each of them.
+    cache : SqliteCache
+        What is answered already.
+    index : Index, optional
+        What names the rows, instead of the index of ``data``.
+    chunk_size : int
+        Rows a request.
+    name : str, optional
+        The job's name.
+    fresh : bool
+        Whether to submit what the cache has.
+    most_requests : int, optional
+        Of one file, where that is less than the vendor's limit.
+    allowance : Allowance
+        What the job may cost.
+    """
+
+    question: Question
+    data: pd.DataFrame | pd.Series[Any]
+    text: Said
+    cache: SqliteCache
+    index: pd.Index | None = None
+    chunk_size: int = CHUNK_SIZE
+    name: str | None = None
+    fresh: bool = False
+    most_requests: int | None = None
+    allowance: Allowance = field(default_factory=Allowance)
+
+    @property
+    def labels(self) -> pd.Index:
+        """What names the rows."""
+        return self.data.index if self.index is None else self.index
