@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pandas_genai import CallError, RowsFailedError
+from pandas_genai import CallError, RowsFailedError, SqliteCache
 from pandas_genai.report.failures import RowsFailedWarning
 from pandas_genai.report.observer import Silent
 from pandas_genai.testing import BatchFault, Fault
@@ -42,6 +42,8 @@ def test_in_progress_then_completed(night, frame_of):
         assert "in progress; 0 of 10 rows collected" in kernel.lines[-1]
         kernel.provider.advance(3600)
         assert job.collect()["answer"].tolist() == frame["text"].tolist()
+    with SqliteCache(kernel.cache) as cache:  # a look at a large job must not fill the cache
+        assert [cache.failures(run["run_id"]) for run in cache.runs()] == [[], []]
 
 
 def test_expired_rows_are_listed_the_others_kept(night, frame_of):

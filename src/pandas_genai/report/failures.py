@@ -71,8 +71,10 @@ def failed_rows(rows: Rows, failures: Iterable[Failure]) -> list[FailedRow]:
 def _by_position(
     rows: Rows, places: Sequence[int], by_key: dict[str, Failure]
 ) -> Iterator[FailedRow]:
-    for position in np.flatnonzero(np.isin(rows.codes, places)).tolist():
-        failure = by_key[rows.keys[rows.codes[position]]]
+    positions = np.flatnonzero(np.isin(rows.codes, places))
+    keys = rows.keys.take(rows.codes[positions])
+    for position, key in zip(positions.tolist(), keys, strict=True):
+        failure = by_key[key]
         yield FailedRow(
             position,
             failure.row.key,
@@ -91,7 +93,10 @@ def as_frame(found: Sequence[FailedRow], index: pd.Index) -> pd.DataFrame:
 
 
 def as_records(found: Sequence[FailedRow], index: pd.Index, run_id: str) -> list[FailureRecord]:
-    """Return the failed rows as records of the cache's table ``failures``."""
+    """Return the failed rows as records of the cache's table ``failures``.
+
+    Rows in progress have none: each look at a job of a million rows would add a million.
+    """
     return [
         FailureRecord(
             run_id=run_id,
@@ -104,6 +109,7 @@ def as_records(found: Sequence[FailedRow], index: pd.Index, run_id: str) -> list
             request_id=row.request_id,
         )
         for row in found
+        if row.reason != IN_PROGRESS
     ]
 
 
