@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pandas_genai.testing import Fault, LoopbackProvider
+from pandas_genai.testing import BatchFault, Fault, LoopbackProvider
 
 openai_only = pytest.mark.parametrize("backend", ["openai"], indirect=True)
 
@@ -233,6 +233,17 @@ def test_answers_to_a_create_get_lost(night, frame_of, backend, kind):
         assert len(kernel.batches()) == 2
         out = job.collect()
         assert out["answer"].tolist() == frame_of(20)["text"].tolist()
+        assert set(kernel.provider.ledger.answered.values()) == {1}
+
+
+@pytest.mark.parametrize("backend", ["anthropic"], indirect=True)
+def test_a_batch_that_does_not_tell_its_size_before_it_ends_is_found(night, frame_of, backend):
+    lost = Fault("reset_after", path=CREATE[backend], times=1)
+    with night(faults=[lost], batch_faults=[BatchFault("no_counts")], batch_seconds=60) as kernel:
+        job = kernel.submit(frame_of(20), chunk_size=2, requests=5)
+        assert len(kernel.batches()) == 2
+        kernel.provider.advance(60)
+        assert job.collect()["answer"].tolist() == frame_of(20)["text"].tolist()
         assert set(kernel.provider.ledger.answered.values()) == {1}
 
 

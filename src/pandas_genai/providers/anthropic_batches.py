@@ -90,13 +90,17 @@ class AnthropicBatches(HttpApi):
         return _batch(self.post_json(PATH, content=_body(path), options={"headers": sent}))
 
     def find(self, wanted: Wanted) -> list[Batch]:
-        """Return the batches of that size that nobody accounts for: they carry no tags."""
+        """Return the batches of that size that nobody accounts for: they carry no tags.
+
+        One in progress whose counts are all 0 may have any size.
+        """
         found = []
         for entry in self.pages(PATH, "after_id", limit=100):
             batch = _batch(entry)
             if batch.created is not None and batch.created < wanted.since - _SLACK_S:
                 break
-            if batch.total == wanted.requests and batch.id not in wanted.known:
+            fits = batch.total == wanted.requests or not (batch.total or batch.ended)
+            if fits and batch.id not in wanted.known:
                 found.append(batch)
         return found
 

@@ -97,6 +97,17 @@ def test_a_batch_never_ends_unless_it_is_cancelled(connect, wire, length, time):
         assert Counter(vendor.kinds(batch).values()) == {"succeeded": 1, "canceled": 3}
 
 
+@pytest.mark.parametrize("wire", ["anthropic"])
+def test_counts_may_stay_at_zero_until_the_end(connect, wire, length, time):
+    options = {"batch_seconds": 60, "wall_clock": time}
+    with provider_with(length, BatchFault("no_counts"), **options) as provider:
+        vendor = connect(wire, provider)
+        batch = vendor.submit(vendor.bodies(*"abcd"))
+        assert set(vendor.batches.retrieve(batch).request_counts.to_dict().values()) == {0}
+        provider.advance(60)
+        assert vendor.batches.retrieve(batch).request_counts.succeeded == 4
+
+
 def test_each_request_fails(connect, wire, length):
     with provider_with(length, BatchFault("all_failed", message="down")) as provider:
         vendor = connect(wire, provider)

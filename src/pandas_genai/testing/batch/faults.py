@@ -25,7 +25,10 @@ _OPENAI_KINDS = frozenset({"validation", "token_limit"})
 _LINE_KINDS = frozenset(
     {"line_garbage", "line_missing", "line_doubled", "line_unknown", "line_truncated"}
 )
-KINDS = _OPENAI_KINDS | _LINE_KINDS | {"expire", "never_ends", "all_failed", "slow"}
+_ANTHROPIC_KINDS = frozenset({"no_counts"})
+KINDS = _OPENAI_KINDS | _ANTHROPIC_KINDS | _LINE_KINDS
+KINDS |= {"expire", "never_ends", "all_failed", "slow"}
+_OTHERS_KINDS = {"openai": _ANTHROPIC_KINDS, "anthropic": _OPENAI_KINDS}
 _SLOW = 10.0
 
 
@@ -38,7 +41,8 @@ class BatchFault:
     kind : str
         Batches: ``validation`` and ``token_limit`` (OpenAI only: it fails once it is validated),
         ``expire`` (its time is over before its requests are), ``never_ends``, ``all_failed``
-        (each request with a 500), ``slow`` (takes ten times as long).
+        (each request with a 500), ``slow`` (takes ten times as long), ``no_counts`` (Anthropic
+        only: all its counts are 0 until it has ended).
         Lines of results: ``line_garbage`` (no JSON), ``line_missing``, ``line_doubled``,
         ``line_unknown`` (one more, with a custom_id that nobody sent), ``line_truncated`` (the
         last one is cut off).
@@ -95,7 +99,7 @@ class BatchFaultPlan:
     def strike(self, batch: Batch) -> None:
         """Enter in a batch what will go wrong with it."""
         for position, fault in enumerate(self.faults):
-            if batch.vendor != "openai" and fault.kind in _OPENAI_KINDS:
+            if fault.kind in _OTHERS_KINDS[batch.vendor]:
                 continue
             if fault.batches is not None and batch.number not in fault.batches:
                 continue

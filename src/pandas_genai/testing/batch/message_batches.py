@@ -7,6 +7,7 @@ from typing import Any
 
 from pandas_genai.testing.asked import Problem
 from pandas_genai.testing.batch.engine import BatchEngine
+from pandas_genai.testing.batch.faults import fault_of
 from pandas_genai.testing.batch.inputs import check_requests
 from pandas_genai.testing.batch.received import Received, page
 from pandas_genai.testing.batch.records import WINDOW_S, Batch
@@ -105,7 +106,8 @@ def anthropic_status(batch: Batch) -> str:
 def anthropic_counts(batch: Batch) -> dict[str, int]:
     """Return the counts of a batch: until it has ended, all of it is processing."""
     counts = {name: batch.counts.get(ours, 0) for name, ours in _COUNTS.items()}
-    return {"processing": batch.total if batch.ended is None else 0, **counts}
+    shown = batch.ended is None and fault_of(batch, "no_counts") is None
+    return {"processing": batch.total if shown else 0, **counts}
 
 
 def _shown(batch: Batch, received: Received) -> dict[str, Any]:
