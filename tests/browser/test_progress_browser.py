@@ -13,7 +13,7 @@ import pandas as pd, pandas_genai
 from pandas_genai.testing import LoopbackProvider
 provider = LoopbackProvider(lambda text: {"label": "good"}, latency=0.02).start()
 df = pd.DataFrame({"text": [f"row {n}" for n in range(2000)]})
-options = {"base_url": provider.openai_url, "api_key": "k", "cache": False, "chunk_size": 2}
+options = {"base_url": provider.openai_url, "api_key": "k", "chunk_size": 2}
 """
 RUN = "out = df.genai.extract('Tone?', ['good', 'bad'], max_workers=4, **options)"
 LONG = """

@@ -68,8 +68,15 @@ def test_no_call_passes_the_limit(extract, cache, backend, workers, opened):
     assert limit - each < run["cost"] <= limit
     assert caught.value.spent == pytest.approx(run["cost"])
     assert (run["status"], run["ok"]) == ("stopped", 185)
-    assert "185 of 500 rows are answered and kept" in str(caught.value)
+    kept = "185 of 500 rows are answered and kept. Raise max_cost= and run the cell again to go on"
+    assert kept in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_no_cache_keeps_is_not_said_to_be_kept(extract):
+    with LoopbackProvider(rule) as provider, pytest.raises(BudgetError) as caught:
+        extract(even(20), provider, SCHEMA, cache=False, max_cost=0)
+    assert "0 of 20 rows were answered and are lost, because cache=False" in str(caught.value)
 
 
 def test_raising_the_limit_goes_on_and_pays_no_row_twice(extract, cache):

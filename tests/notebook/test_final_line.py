@@ -101,8 +101,15 @@ def test_a_run_that_fails_leaves_its_line_and_its_error(run):
     ]
 
 
-def test_a_stopped_run_leaves_its_line(run):
-    stop = """
+@pytest.mark.parametrize(
+    ("cache", "told"),
+    [
+        ("'c.sqlite'", "are answered and kept. Run the cell again to go on with the rest."),
+        ("False", "were answered and are lost, because cache=False keeps nothing."),
+    ],
+)
+def test_a_stopped_run_leaves_its_line(run, cache, told):
+    stop = f"""
 import _thread, threading
 provider.hold_after(2)
 def press():
@@ -110,7 +117,7 @@ def press():
     _thread.interrupt_main()
 threading.Thread(target=press).start()
 try:
-    ask(chunk_size=5)
+    ask(chunk_size=5, cache={cache})
 except pandas_genai.Stopped as stopped:
     print(stopped)
 provider.release()
@@ -118,7 +125,7 @@ provider.release()
     (outputs,) = run(stop)
     assert re.match(r"(5|10) of 40 rows done, then stopped · ", shown(outputs)[0])
     printed = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
-    assert re.search("(5|10) of 40 rows are answered and kept", printed)
+    assert re.search(f"(5|10) of 40 rows {told}", printed)
 
 
 def test_waiting_for_a_job(run):

@@ -177,6 +177,7 @@ class Extraction:
             spending=self._spending,
             close=client.close if ours else _nothing,
             let_go=let_go,
+            forgets=self._cache is False,
         )
 
     def _fetching(self, download: local.Download) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from pandas_genai.errors import BudgetError
 from pandas_genai.report.prices import dollars
@@ -15,6 +15,10 @@ from pandas_genai.task.reply import Usage
 __all__ = ["Budget", "Spending", "Unlimited"]
 
 _ROUNDING = 1 + 1e-9
+
+
+Told: TypeAlias = Callable[[str], str]
+"""From what a user can do to what is done so far, and how to go on."""
 
 
 class Spending(Protocol):
@@ -29,7 +33,7 @@ class Spending(Protocol):
     def settle(self, chunk: Chunk) -> None:
         """Note that the call has come to its end."""
 
-    def refusal(self, answered: int, total: int) -> Exception:
+    def refusal(self, told: Told) -> Exception:
         """Return the error for calls that were never admitted."""
 
 
@@ -46,9 +50,9 @@ class Unlimited:
     def settle(self, chunk: Chunk) -> None:
         """Take no note."""
 
-    def refusal(self, answered: int, total: int) -> Exception:
+    def refusal(self, told: Told) -> Exception:
         """Never needed: everything is admitted."""
-        raise AssertionError((answered, total))
+        raise AssertionError(told(""))
 
 
 class Budget:
@@ -108,13 +112,12 @@ class Budget:
         with self._lock:
             self._reserved.pop(id(chunk), None)
 
-    def refusal(self, answered: int, total: int) -> BudgetError:
+    def refusal(self, told: Told) -> BudgetError:
         """Say what was spent, what is done, and how to go on."""
         return BudgetError(
             f"Stopped at {dollars(self._spent)} of max_cost={dollars(self._limit)}, which the next "
-            f"call (about {dollars(self._next)}) would pass: {answered:,} of {total:,} rows are "
-            "answered and kept. Raise max_cost= and run the cell again: answered rows cost "
-            "nothing.",
+            f"call (about {dollars(self._next)}) would pass: "
+            + told("Raise max_cost= and run the cell again"),
             spent=self._spent,
         )
 

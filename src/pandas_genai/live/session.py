@@ -115,6 +115,8 @@ class Session:
         Releases the client; called when the last thread has ended.
     let_go : callable
         Releases the cache; called here only after Stop or an error, when the caller is gone.
+    forgets : bool
+        Whether the cache is gone with the run.
     """
 
     work: Work
@@ -128,6 +130,7 @@ class Session:
     spending: Spending
     close: Callable[[], None]
     let_go: Callable[[], None]
+    forgets: bool = False
     left_behind: bool = field(default=False, init=False)
     _idle: bool = field(default=False, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -162,7 +165,7 @@ class Session:
             self._watch(observer)
         except KeyboardInterrupt:
             self._leave("stopped", None)
-            raise Stopped(self._stopped_line()) from None
+            raise Stopped(f"Stopped: {self._told('Run the cell again')}") from None
         except BaseException as error:
             self._leave("stopped" if isinstance(error, BudgetError) else "failed", str(error))
             raise
@@ -179,7 +182,7 @@ class Session:
                 shown, since = progress, 0.0
         observer.moved(self.progress())
         if self._pool.refused:
-            raise self.spending.refusal(self._answered(), self.work.settled.total)
+            raise self.spending.refusal(self._told)
 
     def progress(self) -> Progress:
         """Return where the run is now."""
@@ -198,11 +201,12 @@ class Session:
     def _answered(self) -> int:
         return self.work.settled.cached + self._pool.tally.snapshot().done
 
-    def _stopped_line(self) -> str:
-        return (
-            f"Stopped: {self._answered():,} of {self.work.settled.total:,} rows are answered and "
-            "kept. Run the cell again to go on with the rest."
-        )
+    def _told(self, advice: str) -> str:
+        """Say how many rows are answered, what became of them, and how to go on."""
+        rows = f"{self._answered():,} of {self.work.settled.total:,} rows"
+        if self.forgets:
+            return f"{rows} were answered and are lost, because cache=False keeps nothing."
+        return f"{rows} are answered and kept. {advice} to go on with the rest."
 
     def _leave(self, status: str, message: str | None) -> None:
         """Give control back now; the threads end by themselves, and the last one tidies up."""
