@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import stat
+import warnings
 from contextlib import closing
 from pathlib import Path
 from typing import TypedDict
@@ -17,6 +18,7 @@ import pandas_genai
 from pandas_genai import CredentialsError, JobError, Stopped, UsageError
 from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.site import Means
+from pandas_genai.extract.overnight import RowsUnderWayWarning
 from pandas_genai.testing import Fault, LoopbackProvider
 
 KEY = "sk-secret-key-of-a-user-12345"
@@ -84,6 +86,32 @@ def test_rows_are_matched_by_their_text(submit, frame_of):
     out = grown.genai.batch_collect()
     assert out["answer"].notna().sum() == 20
     assert out.genai.errors["reason"].to_dict() == {20: "not submitted", 21: "empty text"}
+
+
+def test_a_live_run_warns_of_what_a_job_has_under_way(frame_of, backend, monkeypatch, recwarn):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    with LoopbackProvider(lambda text: {"answer": text}, batch_seconds=3600) as provider:
+        url = provider.openai_url if backend == "openai" else provider.anthropic_url
+        options = {"backend": backend, "base_url": url}
+        frame_of(6).genai.batch_submit("Echo.", SCHEMA, name="night", **options)
+        ask = {**options, "progress": False}
+        frame_of(4, "other").genai.extract("Echo.", SCHEMA, **ask)
+        frame_of(4).genai.extract("Another question.", SCHEMA, **ask)
+        assert not list(recwarn)
+        calls = provider.ledger.calls
+        said = (
+            r"^4 of the texts that are asked now are under way in the job 'night', .*paid for twi"
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(RowsUnderWayWarning, match=said):
+                frame_of(4).genai.extract("Echo.", SCHEMA, **ask)
+        assert provider.ledger.calls == calls
+        provider.advance(3600)
+        frame_of(6).genai.batch_collect()
+        frame_of(6).genai.extract("Echo.", SCHEMA, **ask)
+        assert provider.ledger.calls == calls
 
 
 def test_more_columns_than_on_the_day_before(submit, frame_of):

@@ -124,6 +124,13 @@ class FrameAccessor(Texts, Results):
             answer are missing in all fields; ``.genai.errors`` says why. With a ``list[...]``
             schema a row for each record, the index repeated.
 
+        Warns
+        -----
+        RowsUnderWayWarning
+            Before anything is sent, if an overnight job beside the notebook has rows under way.
+        RowsFailedWarning
+            If rows have no answer.
+
         Raises
         ------
         UsageError, SchemaError, CredentialsError

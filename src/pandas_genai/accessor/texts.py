@@ -53,7 +53,8 @@ class Texts:
         manner: Manner,
     ) -> pd.DataFrame:
         where = default_cache_path() if cache is None else cache
-        return Extraction(question, texts, self._data.index, manner, where).run()
+        jobs = JobsFolder(jobs_place(None)[0])
+        return Extraction(question, texts, self._data.index, manner, where, jobs=jobs).run()
 
     def _estimate(
         self, said: Said, question: Question, cache: Cache | None, manner: Manner, sample: int

@@ -13,7 +13,7 @@ from pandas_genai.batch.claim import claimed
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.order import Order
-from pandas_genai.batch.reasons import in_flight
+from pandas_genai.batch.reasons import under_way
 from pandas_genai.batch.requests import Template, write_requests
 from pandas_genai.batch.rowfile import save_rows
 from pandas_genai.batch.site import Means, custom_ids, limits_of
@@ -80,19 +80,10 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
         if journal is None:
             order.allowance.keep(job.journal(), resolved, rows, texts, order.cache)
         else:
-            elsewhere = set() if order.fresh else _in_flight(jobs, journal)
+            others = () if order.fresh else under_way(jobs, journal.prompt_hash, but=job.name)
+            elsewhere = {key for _, key in others}
             _write(job, journal, _Work(order, resolved, rows, texts, elsewhere, means))
     return job
-
-
-def _in_flight(jobs: JobsFolder, mine: Journal) -> set[str]:
-    """Return the row keys that other jobs of the same task have submitted and not collected."""
-    found: set[str] = set()
-    for job in jobs.jobs():
-        journal = job.journal()
-        if journal.prompt_hash == mine.prompt_hash and job.name != mine.name:
-            found.update(key for _, key in in_flight(job, journal))
-    return found
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pandas_genai.report.failures import IN_PROGRESS, NOT_SUBMITTED
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.reply import Failure, Refusal
 
-__all__ = ["forgotten", "in_flight", "reasons"]
+__all__ = ["forgotten", "in_flight", "reasons", "under_way"]
 
 _BATCH = "The row's batch has not ended yet."
 _QUOTA = "The row's batch waits for quota: it is sent again when others have ended."
@@ -28,6 +28,32 @@ def in_flight(job: JobFolder, journal: Journal) -> Iterator[tuple[Part, str]]:
             for sent in keys_of(job, part).values():
                 for key in sent.keys:
                     yield part, key
+
+
+def under_way(
+    jobs: JobsFolder, prompt_hash: str, but: str | None = None
+) -> Iterator[tuple[str, str]]:
+    """Return the texts that the jobs of a task have submitted and not collected.
+
+    Parameters
+    ----------
+    jobs : JobsFolder
+        Where jobs lie.
+    prompt_hash : str
+        The task.
+    but : str, optional
+        The name of a job that does not count.
+
+    Yields
+    ------
+    name, key : str
+        Of the job, and of the row.
+    """
+    for job in jobs.jobs():
+        journal = job.journal()
+        if journal.prompt_hash == prompt_hash and job.name != but:
+            for _, key in in_flight(job, journal):
+                yield job.name, key
 
 
 def reasons(job: JobFolder, journal: Journal, missing: set[str]) -> list[Failure]:
@@ -63,14 +89,11 @@ def reasons(job: JobFolder, journal: Journal, missing: set[str]) -> list[Failure
 def _elsewhere(job: JobFolder, journal: Journal, missing: set[str]) -> dict[str, Failure]:
     """Find what another job of the same task has submitted."""
     found: dict[str, Failure] = {}
-    for other in JobsFolder(job.path.parent).jobs():
-        theirs = other.journal()
-        if other.name == job.name or theirs.prompt_hash != journal.prompt_hash:
-            continue
-        said = Refusal(IN_PROGRESS, f"The row is in the job {other.name!r}: collect that one, too.")
-        for _, key in in_flight(other, theirs):
-            if key in missing:
-                found[key] = _failure(key, said, 1)
+    jobs = JobsFolder(job.path.parent)
+    for other, key in under_way(jobs, journal.prompt_hash, but=job.name):
+        if key in missing:
+            said = f"The row is in the job {other!r}: collect that one, too."
+            found[key] = _failure(key, Refusal(IN_PROGRESS, said), 1)
     return found
 
 

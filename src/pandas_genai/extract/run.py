@@ -9,9 +9,11 @@ from contextlib import ExitStack
 import pandas as pd
 
 from pandas_genai import local
+from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.errors import BudgetError
 from pandas_genai.extract.allowance import allowance, price_of
 from pandas_genai.extract.manner import Manner
+from pandas_genai.extract.overnight import warn_under_way
 from pandas_genai.live.budget import Spending
 from pandas_genai.live.pool import Policy
 from pandas_genai.live.session import Session, Work, columns_of
@@ -49,6 +51,8 @@ class Extraction:
         Answers that are taken as they are, as JSON text by row.
     spending : Spending, optional
         Which calls may begin, instead of those that ``max_cost`` of the manner allows.
+    jobs : JobsFolder, optional
+        Overnight jobs; texts that they have under way are warned of.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class Extraction:
         ids: Sequence[object] | None = None,
         given: Mapping[int, str] | None = None,
         spending: Spending | None = None,
+        jobs: JobsFolder | None = None,
     ) -> None:
         self.resolved: Resolved = question.resolve()
         self.task = self.resolved.task
@@ -79,6 +84,7 @@ class Extraction:
         self._cache = cache
         self._ids = ids
         self._given = dict(given or {})
+        self._jobs = jobs
         self._run_id = uuid.uuid4().hex[:12]
 
     def run(self) -> pd.DataFrame:
@@ -127,6 +133,8 @@ class Extraction:
         task = self.task
         known = set() if self._manner.fresh else cache.present(task.prompt_hash, rows.keys)
         wanted = [place for place, key in enumerate(rows.keys) if key not in known]
+        if wanted and self._jobs is not None:
+            warn_under_way(self._jobs, task.prompt_hash, rows.keys.take(wanted))
         asked = int(rows.copies[wanted].sum())
         unsendable = len(rows.unsendable)
         settled = Progress(

@@ -18,7 +18,15 @@ from pandas_genai.task.reply import Failure
 from pandas_genai.task.rows import Rows
 
 __all__ = ["EMPTY_TEXT", "IN_PROGRESS", "NOT_FAILED", "NOT_SUBMITTED", "FailedRow"]
-__all__ += ["RowsFailedWarning", "as_frame", "as_records", "failed_rows", "reasons_text", "warn_of"]
+__all__ += [
+    "RowsFailedWarning",
+    "as_frame",
+    "as_records",
+    "failed_rows",
+    "reasons_text",
+    "user_level",
+]
+__all__ += ["warn_of"]
 
 EMPTY_TEXT = "empty text"
 """The reason of a row that was never sent because there was nothing to send."""
@@ -127,11 +135,11 @@ def warn_of(found: Sequence[FailedRow], total: int) -> None:
             f"{len(found):,} of {total:,} rows have no answer ({reasons_text(found)}); see "
             ".genai.errors of the result.",
             RowsFailedWarning,
-            stacklevel=_user_level(),
+            stacklevel=user_level(),
         )
 
 
-def _user_level() -> int:
+def user_level() -> int:
     """How far up the stack the first frame outside this package is."""
     level, frame = 0, inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):

@@ -1,0 +1,45 @@
+"""What a live run would ask although an overnight job has it under way."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+
+from pandas_genai.batch.folder import JobsFolder
+from pandas_genai.batch.reasons import under_way
+from pandas_genai.errors import JobError
+from pandas_genai.report.failures import user_level
+
+__all__ = ["RowsUnderWayWarning", "warn_under_way"]
+
+
+class RowsUnderWayWarning(UserWarning):
+    """An overnight job will bring answers that a live run is about to pay for."""
+
+
+def warn_under_way(jobs: JobsFolder, prompt_hash: str, keys: Iterable[str]) -> None:
+    """Warn, before anything is asked, of texts that jobs of the same task have under way.
+
+    Parameters
+    ----------
+    jobs : JobsFolder
+        Where jobs lie; one that cannot be read is no reason not to ask.
+    prompt_hash : str
+        The task.
+    keys : iterable of str
+        The texts that are to be asked.
+    """
+    wanted = set(keys)
+    found: Counter[str] = Counter()
+    with contextlib.suppress(JobError):
+        for name, key in under_way(jobs, prompt_hash):
+            found[name] += key in wanted
+    for name, count in (+found).items():
+        warnings.warn(
+            f"{count:,} of the texts that are asked now are under way in the job {name!r}, and "
+            f"will be paid for twice: stop this run, and let batch_collect({name!r}) bring them.",
+            RowsUnderWayWarning,
+            stacklevel=user_level(),
+        )
