@@ -115,10 +115,9 @@ class _Work:
 def _naming(labels: pd.Index) -> Callable[[Sequence[Row]], list[str | None]]:
     """Return what names rows by their labels; whole numbers are read without pandas, for speed."""
     if isinstance(labels.dtype, np.dtype) and labels.dtype.kind in "iu":
-        label_at: Callable[[int], object] = labels.to_numpy().item
-    else:
-        label_at = labels.__getitem__
-    return lambda rows: [label_text(label_at(row.position)) for row in rows]
+        number_at = labels.to_numpy().item
+        return lambda rows: [str(number_at(row.position)) for row in rows]
+    return lambda rows: [label_text(labels[row.position]) for row in rows]
 
 
 def _write(job: JobFolder, journal: Journal, work: _Work) -> None:

@@ -25,12 +25,17 @@ def save_rows(job: JobFolder, index: pd.Index, rows: Rows) -> None:
         for start in range(0, len(rows), _BLOCK):
             codes = rows.codes[start : start + _BLOCK]
             keys = iter(rows.keys.take(codes[codes >= 0]))
-            labels = zip(index[start : start + _BLOCK].tolist(), codes.tolist(), strict=True)
-            lines = []
-            for position, (label, code) in enumerate(labels, start):
-                absent = "" if position in unsendable else None
-                lines.append([label_value(label), next(keys) if code >= 0 else absent])
-            file.write(b"".join(to_json(line) + b"\n" for line in lines))
+            cells = [
+                f'"{next(keys)}"' if code >= 0 else '""' if position in unsendable else "null"
+                for position, code in enumerate(codes.tolist(), start)
+            ]
+            labels = map(_json, index[start : start + _BLOCK].tolist())
+            lines = [f"[{label},{cell}]\n" for label, cell in zip(labels, cells, strict=True)]
+            file.write("".join(lines).encode())
+
+
+def _json(label: object) -> str:
+    return str(label) if type(label) is int else to_json(label_value(label)).decode()
 
 
 def row_keys(job: JobFolder) -> Iterator[str | None]:

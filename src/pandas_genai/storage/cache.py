@@ -31,6 +31,8 @@ SELECT text_hash, json_result FROM results
 WHERE prompt_hash = ? AND text_hash IN (SELECT value FROM json_each(?)) AND repeat = 0
 """
 
+_ANY = "SELECT EXISTS (SELECT 1 FROM results WHERE prompt_hash = ?)"
+_MANY = 1_000
 _PRESENT = """
 SELECT text_hash FROM results
 WHERE prompt_hash = ? AND text_hash IN (SELECT value FROM json_each(?)) AND repeat = 0
@@ -206,6 +208,10 @@ class SqliteCache(History):
 
     def present(self, prompt_hash: str, text_hashes: Sequence[str]) -> set[str]:
         """Return which of some row keys have an answer under a task."""
+        if len(text_hashes) > _MANY:  # most often a new task, of which there is nothing at all
+            ((known,),) = self._link.query(_ANY, (prompt_hash,))
+            if not known:
+                return set()
         return {
             key
             for block in _blocks(text_hashes)

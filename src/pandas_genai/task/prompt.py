@@ -49,9 +49,8 @@ def system_text(task: Task, *, show_schema: bool = False) -> str:
 
 def user_text(chunk: Chunk) -> str:
     """Render the rows of a chunk as the JSON list that is sent, UTF-8 as it is."""
-    # As json.dumps would write the whole list, in a third of the time.
+    # As json.dumps would write the whole list, in a third of the time; tokens need no escapes.
     items = [
-        f'{{"input_id": {_encode(row.token)}, "input_text": {_encode(row.text)}}}'
-        for row in chunk.rows
+        f'{{"input_id": "{row.token}", "input_text": {_encode(row.text)}}}' for row in chunk.rows
     ]
     return f"[{', '.join(items)}]"
