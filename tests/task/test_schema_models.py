@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import pydantic
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing_extensions import TypedDict
 
 from pandas_genai.task.schema import compile_schema
 
@@ -235,6 +236,25 @@ def test_without_a_schema_any_fields_will_do():
         with pytest.raises(ValueError) as caught:
             schema.validate(answer)
         assert str(caught.value).startswith(says)
+
+
+class Named(TypedDict):
+    text: Annotated[str, Field(serialization_alias="words")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "answer", "kept"),
+    [
+        ({"x": Annotated[str, pydantic.PlainSerializer(str.upper)]}, {"x": "a"}, {"x": "A"}),
+        (Named, {"text": "a"}, {"words": "a"}),
+        ({"day": date, "n": int}, {"day": "2026-01-02", "n": 1.0}, {"day": "2026-01-02", "n": 1}),
+        ({"x": float, "y": bool}, {"x": 1, "y": True}, {"x": 1.0, "y": True}),
+        ({"x": [1.5, 2]}, {"x": 2.0}, {"x": 2}),
+    ],
+)
+def test_what_is_kept_is_json_in_the_form_that_the_type_is_written_in(spec, answer, kept):
+    found = compile_schema(spec).validate(answer)
+    assert json.dumps(found) == json.dumps(kept)
 
 
 def test_threads_share_a_schema():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -67,12 +68,46 @@ class Typing:
     guard: Check
     typed: Callable[[Any], Any]
     typed_json: Callable[[str], Any]
-    plain: Callable[..., Any]
+    plain: Callable[[Any], Any]
 
     @classmethod
-    def of(cls, guard: Check, validator: _Validator, serializer: SchemaSerializer) -> Typing:
-        """Take what is needed of pydantic's validator and serializer."""
-        return cls(guard, validator.validate_python, validator.validate_json, serializer.to_python)
+    def of(
+        cls,
+        guard: Check,
+        validator: _Validator,
+        serializer: SchemaSerializer,
+        core: Mapping[str, Any],
+    ) -> Typing:
+        """Take what is needed of pydantic's validator and serializer of a core schema."""
+
+        def written(valid: Any) -> Any:
+            return serializer.to_python(valid, mode="json", by_alias=True, warnings="none")
+
+        def plain(valid: Any) -> Any:  # what is JSON already is not written once more
+            return valid if _is_flat_json(valid) else written(valid)
+
+        chosen = written if _names_in(core) & _WRITTEN_OTHERWISE else plain
+        return cls(guard, validator.validate_python, validator.validate_json, chosen)
+
+
+_WRITTEN_OTHERWISE = frozenset({"serialization", "serialization_alias", "computed_fields"})
+"""Names in a core schema that say that something is written in another form than it is held."""
+
+
+def _names_in(core: object) -> set[str]:
+    if isinstance(core, Mapping):
+        said = {name for name, value in core.items() if value}
+        return said.union(*map(_names_in, core.values()))
+    return set().union(*map(_names_in, core)) if isinstance(core, list) else set()
+
+
+def _is_flat_json(valid: Any) -> bool:
+    return type(valid) is dict and all(
+        value is None
+        or type(value) in (str, int, bool)
+        or (type(value) is float and math.isfinite(value))
+        for value in valid.values()
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +237,7 @@ class Schema:
         try:
             ready = typing.guard(entry)
             valid = _typed(typing, ready)
-            result = typing.plain(valid, mode="json", by_alias=True, warnings="none")
+            result = typing.plain(valid)
         except BadAnswerError as bad:
             raise ValueError(f'Field "{where}{_path(bad.path)}" {bad.problem}.') from None
         except ValidationError as error:

@@ -164,7 +164,7 @@ def _from_json(document: Mapping[str, Any]) -> Schema:
         fields_of(record),
         record,
         many,
-        Typing.of(guard_of(record, fill=True), SchemaValidator(core), SchemaSerializer(core)),
+        Typing.of(guard_of(record, fill=True), SchemaValidator(core), SchemaSerializer(core), core),
     )
 
 
@@ -225,11 +225,12 @@ def _from_type(annotation: Any) -> Schema:
             'schema= has a field "input_id", a name that the package needs: name it otherwise.'
         )
     _check_fields(record)
+    guard = guard_of(record, fill=False)
     return Schema(
         fields_of(columns),
         record,
         False,
-        Typing.of(guard_of(record, fill=False), adapter.validator, adapter.serializer),
+        Typing.of(guard, adapter.validator, adapter.serializer, adapter.core_schema),
     )
 
 
