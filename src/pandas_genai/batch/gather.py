@@ -18,6 +18,7 @@ from pandas_genai.batch.reasons import forgotten, reasons
 from pandas_genai.batch.site import Site
 from pandas_genai.batch.state import JobState
 from pandas_genai.errors import Stopped, UsageError, WaitError
+from pandas_genai.report.answers import answered
 from pandas_genai.report.book import OnError, RunBook
 from pandas_genai.report.failures import NOT_FAILED
 from pandas_genai.report.observer import Observer, Progress
@@ -27,7 +28,6 @@ from pandas_genai.task.rows import Rows
 
 __all__ = ["Gathering", "Patience"]
 
-_BLOCK = 9_000
 _GROWTH = 1.5
 _LONGEST_POLL_S = 900.0
 
@@ -124,20 +124,14 @@ class Gathering:
             self._say()
             failed = [one for one in failures if one.refusal.reason not in NOT_FAILED]
             without = self._copies({one.row.key for one in failures})
-            answered = int(self._rows.copies.sum()) - without
-            columns = _columns(new, answered, self._copies({one.row.key for one in failed}))
+            ok = int(self._rows.copies.sum()) - without
+            columns = _columns(new, ok, self._copies({one.row.key for one in failed}))
             status = "completed" if self._site.journal.finished else "partial"
             return book.conclude(self._rows, failures, columns, status=status, on_error=on_error)
 
     def _answered(self, cache: SqliteCache) -> npt.NDArray[np.bool_]:
         """Return for each distinct text whether the cache has its answer."""
-        task, keys = self._site.journal.prompt_hash, self._rows.keys
-        found = np.zeros(len(keys), dtype=bool)
-        for start in range(0, len(keys), _BLOCK):
-            block = keys[start : start + _BLOCK]
-            known = cache.present(task, block)
-            found[start : start + len(block)] = [key in known for key in block]
-        return found
+        return answered(cache, self._site.journal.prompt_hash, self._rows.keys)
 
     def _copies(self, keys: set[str]) -> int:
         if not keys:

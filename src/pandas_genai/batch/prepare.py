@@ -22,6 +22,7 @@ from pandas_genai.errors import UsageError
 from pandas_genai.providers.batches import Limits
 from pandas_genai.providers.caller import support_of
 from pandas_genai.providers.resolve import Resolved
+from pandas_genai.report.answers import answered
 from pandas_genai.report.book import save_task
 from pandas_genai.report.report import label_text
 from pandas_genai.settings import Default, load_settings, whole_number
@@ -29,8 +30,6 @@ from pandas_genai.task.chunks import Row, plan_chunks
 from pandas_genai.task.rows import Rows, distinct_rows
 
 __all__ = ["prepare"]
-
-_BLOCK = 9_000
 
 
 def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
@@ -97,19 +96,14 @@ class _Work:
 
     def wanted(self) -> tuple[np.ndarray[Any, Any], int]:
         """Return the places of the texts to submit, and how many are answered already."""
-        rows, cache = self.rows, self.order.cache
-        ask = np.ones(len(rows.keys), dtype=bool)
-        cached = 0
-        for start in range(0, len(rows.keys), _BLOCK):
-            keys = rows.keys[start : start + _BLOCK]
-            known = (
-                set() if self.order.fresh else cache.present(self.resolved.task.prompt_hash, keys)
-            )
-            cached += len(known)
-            known |= self.elsewhere.intersection(keys)
-            if known:
-                ask[start : start + len(keys)] = [key not in known for key in keys]
-        return np.flatnonzero(ask), cached
+        keys, order = self.rows.keys, self.order
+        known = np.zeros(len(keys), dtype=bool)
+        if not order.fresh:
+            known = answered(order.cache, self.resolved.task.prompt_hash, keys)
+        cached = int(known.sum())
+        if self.elsewhere:
+            known |= [key in self.elsewhere for key in keys]
+        return np.flatnonzero(~known), cached
 
 
 def _naming(labels: pd.Index) -> Callable[[Sequence[Row]], list[str | None]]:

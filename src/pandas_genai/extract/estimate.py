@@ -21,6 +21,7 @@ from pandas_genai.extract.manner import Manner
 from pandas_genai.extract.meter import Meter
 from pandas_genai.extract.run import Extraction
 from pandas_genai.providers.resolve import Question
+from pandas_genai.report.answers import answered
 from pandas_genai.report.book import ATTR
 from pandas_genai.report.forecast import Forecast
 from pandas_genai.report.plan import Plan
@@ -32,7 +33,6 @@ from pandas_genai.task.rows import distinct_rows
 
 __all__ = ["Estimation"]
 
-_BLOCK = 9_000
 _READ_CHUNKS = 20
 _SEED = 42
 
@@ -110,13 +110,7 @@ class Estimation:
     def _look(self, cache: SqliteCache) -> None:
         """Find what is answered already, and how long the answers are."""
         rows, prompt_hash = self._rows, self._task.prompt_hash
-        left = np.ones(len(rows.keys), dtype=bool)
-        for start in range(0, len(left), _BLOCK):
-            keys = rows.keys[start : start + _BLOCK]
-            known = cache.present(prompt_hash, keys)
-            if known:
-                left[start : start + len(keys)] = [key not in known for key in keys]
-        self._wanted = np.flatnonzero(left)
+        self._wanted = np.flatnonzero(~answered(cache, prompt_hash, rows.keys))
         self._forecast.answer = cache.answer_tokens(prompt_hash)
         chunks = plan_chunks(rows, self._wanted, self._texts, self._chunk_size)
         self._forecast.read(islice(chunks, _READ_CHUNKS))

@@ -29,14 +29,15 @@ def warn_under_way(jobs: JobsFolder, prompt_hash: str, keys: Iterable[str]) -> N
     prompt_hash : str
         The task.
     keys : iterable of str
-        The texts that are to be asked.
+        The texts that are to be asked; not looked at unless a job of the task is under way.
     """
-    wanted = set(keys)
-    found: Counter[str] = Counter()
+    under: list[tuple[str, str]] = []
     with contextlib.suppress(JobError):
-        for name, key in under_way(jobs, prompt_hash):
-            found[name] += key in wanted
-    for name, count in (+found).items():
+        under.extend(under_way(jobs, prompt_hash))
+    if not under:
+        return
+    wanted = set(keys)
+    for name, count in Counter(name for name, key in under if key in wanted).items():
         warnings.warn(
             f"{count:,} of the texts that are asked now are under way in the job {name!r}, and "
             f"will be paid for twice: stop this run, and let batch_collect({name!r}) bring them.",

@@ -134,7 +134,7 @@ class Extraction:
         known = set() if self._manner.fresh else cache.present(task.prompt_hash, rows.keys)
         wanted = [place for place, key in enumerate(rows.keys) if key not in known]
         if wanted and self._jobs is not None:
-            warn_under_way(self._jobs, task.prompt_hash, rows.keys.take(wanted))
+            warn_under_way(self._jobs, task.prompt_hash, (rows.keys[place] for place in wanted))
         asked = int(rows.copies[wanted].sum())
         unsendable = len(rows.unsendable)
         settled = Progress(

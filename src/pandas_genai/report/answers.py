@@ -1,15 +1,32 @@
-"""What a reply brought, as records of the cache."""
+"""Answers and the cache: what a reply brought, as records; which texts have one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from pandas_genai.storage import Answer
+import numpy as np
+import numpy.typing as npt
+
+from pandas_genai.storage import Answer, SqliteCache
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.reply import Reply
+from pandas_genai.task.rows import Keys
 from pandas_genai.task.task import Task
 
-__all__ = ["answers_of"]
+__all__ = ["answered", "answers_of"]
+
+_BLOCK = 9_000
+
+
+def answered(cache: SqliteCache, prompt_hash: str, keys: Keys) -> npt.NDArray[np.bool_]:
+    """Return for each text whether the cache has its answer; keys are read a block at a time."""
+    found = np.zeros(len(keys), dtype=bool)
+    for start in range(0, len(keys), _BLOCK):
+        block = keys[start : start + _BLOCK]
+        known = cache.present(prompt_hash, block)
+        if known:
+            found[start : start + len(block)] = [key in known for key in block]
+    return found
 
 
 def answers_of(

@@ -24,7 +24,6 @@ MAX_ROUNDS = 3
 _SHUFFLE_SEED = 42
 _TOKEN_LENGTH = 5
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-_LETTERS = np.frombuffer(_ALPHABET.encode(), dtype=np.uint8)
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _BLOCK = 2_000
 
@@ -155,13 +154,9 @@ def _chunks(
     found = texts.take(positions) if isinstance(texts, Taking) else [texts[i] for i in positions]
     taken = [text or "" for text in found]
     keys, copies = rows.keys.take(places), rows.copies[places].tolist()
-    short = _all_short(rows.keys.table[places])
     for start in range(0, len(places), chunk_size):
         part = slice(start, start + chunk_size)
-        tokens = short[part]
-        if len(set(tokens)) < len(tokens):
-            tokens = _tokens(keys[part])
-        columns = (keys[part], tokens, taken[part], positions[part], copies[part])
+        columns = (keys[part], _tokens(keys[part]), taken[part], positions[part], copies[part])
         yield Chunk(tuple(map(Row, *columns)))
 
 
@@ -175,15 +170,6 @@ def _tokens(keys: Sequence[str]) -> list[str]:
     while len({token[:length] for token in full}) < len(set(full)):
         length += 1
     return [token[:length] for token in full]
-
-
-def _all_short(table: npt.NDArray[np.uint8]) -> list[str]:
-    """Return what ``_short`` does, for many keys at once, from their bytes."""
-    first, second, third, fourth = table[:, :4].astype(np.uint32).T
-    bits = first << 17 | second << 9 | third << 1 | fourth >> 7
-    places = bits[:, None] >> np.arange(20, -1, -5, dtype=np.uint32) & 31
-    text: str = _LETTERS[places].tobytes().decode()
-    return [text[start : start + _TOKEN_LENGTH] for start in range(0, len(text), _TOKEN_LENGTH)]
 
 
 def _short(key: str) -> str:

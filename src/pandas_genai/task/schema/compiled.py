@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pydantic import ValidationError
-from pydantic_core import SchemaSerializer
 
-from pandas_genai.task.schema.guard import BadAnswerError, Check
+from pandas_genai.task.schema.guard import BadAnswerError
 from pandas_genai.task.schema.limits import check_limits, check_record
 from pandas_genai.task.schema.nodes import (
     Kind,
@@ -23,9 +21,10 @@ from pandas_genai.task.schema.nodes import (
     labels_of,
     takes_null,
 )
+from pandas_genai.task.schema.typed import Typing
 from pandas_genai.task.schema.vendors import reply_schema
 
-__all__ = ["Field", "Schema", "Typing", "fields_of"]
+__all__ = ["Field", "Schema", "fields_of"]
 
 _INT64 = 2**63
 _MESSAGE = 160
@@ -51,63 +50,6 @@ class Field:
     kind: Kind
     labels: tuple[Any, ...] = ()
     nullable: bool = False
-
-
-class _Validator(Protocol):
-    @property
-    def validate_python(self) -> Callable[..., Any]: ...
-
-    @property
-    def validate_json(self) -> Callable[..., Any]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Typing:
-    """How one record is validated: prepared by ours, typed by pydantic, written back as JSON."""
-
-    guard: Check
-    typed: Callable[[Any], Any]
-    typed_json: Callable[[str], Any]
-    plain: Callable[[Any], Any]
-
-    @classmethod
-    def of(
-        cls,
-        guard: Check,
-        validator: _Validator,
-        serializer: SchemaSerializer,
-        core: Mapping[str, Any],
-    ) -> Typing:
-        """Take what is needed of pydantic's validator and serializer of a core schema."""
-
-        def written(valid: Any) -> Any:
-            return serializer.to_python(valid, mode="json", by_alias=True, warnings="none")
-
-        def plain(valid: Any) -> Any:  # what is JSON already is not written once more
-            return valid if _is_flat_json(valid) else written(valid)
-
-        chosen = written if _names_in(core) & _WRITTEN_OTHERWISE else plain
-        return cls(guard, validator.validate_python, validator.validate_json, chosen)
-
-
-_WRITTEN_OTHERWISE = frozenset({"serialization", "serialization_alias", "computed_fields"})
-"""Names in a core schema that say that something is written in another form than it is held."""
-
-
-def _names_in(core: object) -> set[str]:
-    if isinstance(core, Mapping):
-        said = {name for name, value in core.items() if value}
-        return said.union(*map(_names_in, core.values()))
-    return set().union(*map(_names_in, core)) if isinstance(core, list) else set()
-
-
-def _is_flat_json(valid: Any) -> bool:
-    return type(valid) is dict and all(
-        value is None
-        or type(value) in (str, int, bool)
-        or (type(value) is float and math.isfinite(value))
-        for value in valid.values()
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,8 +178,7 @@ class Schema:
             raise BadAnswerError(f'"{where.rstrip(".")}" is {cut(entry)}: it must be an object.')
         try:
             ready = typing.guard(entry)
-            valid = _typed(typing, ready)
-            result = typing.plain(valid)
+            result = typing.plain(typing.validated(ready))
         except BadAnswerError as bad:
             raise ValueError(f'Field "{where}{_path(bad.path)}" {bad.problem}.') from None
         except ValidationError as error:
@@ -272,14 +213,6 @@ def cut_message(text: str) -> str:
     """Shorten a message to one line."""
     text = " ".join(text.split())
     return text if len(text) <= _MESSAGE else f"{text[: _MESSAGE - 1]}…"
-
-
-def _typed(typing: Typing, ready: Any) -> Any:
-    try:
-        return typing.typed(ready)
-    except ValidationError:
-        # A strict model takes a date's text, an enum's value or a list as a set only from JSON.
-        return typing.typed_json(json.dumps(ready))
 
 
 def _checked_free(entry: Mapping[str, Any]) -> dict[str, Any]:

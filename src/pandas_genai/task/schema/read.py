@@ -16,13 +16,14 @@ from pydantic_core import SchemaError as CoreError
 from pydantic_core import SchemaSerializer, SchemaValidator
 
 from pandas_genai.errors import SchemaError
-from pandas_genai.task.schema.compiled import Schema, Typing, cut_message, fields_of
+from pandas_genai.task.schema.compiled import Schema, cut_message, fields_of
 from pandas_genai.task.schema.core import core_of
 from pandas_genai.task.schema.forms import is_json_schema, row_of_reply, unwrapped
 from pandas_genai.task.schema.guard import guard_of
 from pandas_genai.task.schema.nodes import Node, cut, labels_of
 from pandas_genai.task.schema.normal import normalise
 from pandas_genai.task.schema.shorthand import annotation_of, choice_of, record_type
+from pandas_genai.task.schema.typed import Typing
 
 __all__ = ["compile_schema"]
 
