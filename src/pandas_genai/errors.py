@@ -57,6 +57,10 @@ class UsageError(GenaiError, ValueError):
 class SchemaError(UsageError):
     """A schema cannot be read, or the chosen vendor cannot enforce it."""
 
+    def __init__(self, message: str) -> None:
+        # One line, also where a field's name that it quotes has a line break.
+        super().__init__(" ".join(message.splitlines()))
+
 
 class CredentialsError(UsageError):
     """No key was found, or the key must not be sent to this endpoint."""

@@ -7,7 +7,7 @@ from typing import Literal, Optional
 
 import numpy as np
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
@@ -185,6 +185,8 @@ def test_any_answer_is_taken_or_refused_in_one_sentence(pair, answer, data):
     ) | st.lists(inner, max_size=3) | st.sampled_from(["object", "string", "array", "#/a"]),
     max_leaves=10,
 ))  # fmt: skip
+@example({"0\n": None})
+@example({"type": "object", "properties": {"0\n": {"type": "zz"}}})
 def test_any_schema_is_read_or_refused_in_one_sentence(spec):
     if isinstance(spec, str):
         return
