@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 
 from pandas_genai.batch.journal import Journal
 from pandas_genai.errors import UsageError
@@ -26,7 +25,6 @@ from pandas_genai.task.rows import Rows
 
 __all__ = ["Allowance"]
 
-_READ_CHUNKS = 20
 _AHEAD = frozenset({"written", "uploading", "uploaded"})
 
 
@@ -88,7 +86,7 @@ class Allowance:
         forecast = Forecast.of(task, resolved.endpoint, ENDPOINTS)
         forecast.answer = cache.answer_tokens(task.prompt_hash)
         chunks = plan_chunks(rows, range(len(rows.keys)), texts, journal.chunk_size)
-        forecast.read(islice(chunks, _READ_CHUNKS))
+        forecast.read(chunks)
         asked, size = sum(part.rows for part in parts), journal.chunk_size
         sent = forecast.input_tokens(asked, sum(part.characters for part in parts), size)
         answered = forecast.output_tokens(asked, size)

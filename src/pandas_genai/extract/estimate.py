@@ -6,7 +6,6 @@ import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,6 @@ from pandas_genai.task.rows import distinct_rows
 
 __all__ = ["Estimation"]
 
-_READ_CHUNKS = 20
 _SEED = 42
 
 Places = npt.NDArray[np.int64]
@@ -113,7 +111,7 @@ class Estimation:
         self._wanted = np.flatnonzero(~answered(cache, prompt_hash, rows.keys))
         self._forecast.answer = cache.answer_tokens(prompt_hash)
         chunks = plan_chunks(rows, self._wanted, self._texts, self._chunk_size)
-        self._forecast.read(islice(chunks, _READ_CHUNKS))
+        self._forecast.read(chunks)
 
     def _chosen(self, sample: int) -> list[int]:
         """Choose the rows of the sample among those to be asked, the same at every call."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Protocol
+from typing import Any
 
 from pandas_genai.notebook.html import text
 from pandas_genai.report.observer import Observer, Progress, Silent
@@ -38,8 +38,8 @@ class Bar:
     """
 
     def __init__(self) -> None:
-        self._bar: _Drawn | None = None
-        self._download: _Drawn | None = None
+        self._bar: _Line | None = None
+        self._download: _Line | None = None
 
     def started(self, progress: Progress) -> None:
         """Draw the bar with the rows that are settled already."""
@@ -71,17 +71,7 @@ class Bar:
         sys.stderr.write(f"{message}\n")
 
 
-class _Drawn(Protocol):
-    """A bar on some screen."""
-
-    def move(self, done: int, postfix: dict[str, object]) -> None:
-        """Show how far it is."""
-
-    def close(self, line: str) -> None:
-        """Take the bar away; what stays of it is this line."""
-
-
-def _drawn(**options: Any) -> _Drawn:
+def _drawn(**options: Any) -> _Line:
     return _Widget(options) if _has_widgets() else _Line(options)
 
 
@@ -107,15 +97,17 @@ class _Line:
         self._bar: Any = tqdm(dynamic_ncols=True, **options)
 
     def move(self, done: int, postfix: dict[str, object]) -> None:
+        """Show how far it is."""
         self._bar.update(done - self._bar.n)
         self._bar.set_postfix(postfix, refresh=False)
         self._bar.refresh()
 
     def close(self, line: str) -> None:  # noqa: ARG002 - the bar itself stays
+        """Take the bar away; what stays of it is this line."""
         self._bar.close()
 
 
-class _Widget:
+class _Widget(_Line):
     """A bar in the cell that runs.
 
     Its output is updated with nothing at the end: a saved widget would be "model not found" when
@@ -130,11 +122,6 @@ class _Widget:
         view = {"version_major": 2, "version_minor": 0, "model_id": self._bar.container.model_id}
         data = {_VIEW: view, **_NOTHING}
         self._handle: Any = _display(data, raw=True, display_id=True)
-
-    def move(self, done: int, postfix: dict[str, object]) -> None:
-        self._bar.update(done - self._bar.n)
-        self._bar.set_postfix(postfix, refresh=False)
-        self._bar.refresh()
 
     def close(self, line: str) -> None:
         self._bar.disp = _nothing  # the tqdm of notebooks draws itself once more when it is closed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Self
 
 from pandas_genai.providers.caller import request_body
@@ -19,6 +20,7 @@ __all__ = ["PER_TOKEN", "Forecast", "prompt_characters"]
 PER_TOKEN = 4
 """Characters a token: no tokenizer works offline for every model."""
 
+_READ_CHUNKS = 20
 _SCHEMAS = ("response_format", "tools", "output_config")
 
 
@@ -51,9 +53,9 @@ class Forecast:
         return cls(task, lambda chunk: request_body(task, chunk, endpoint, endpoints))
 
     def read(self, chunks: Iterable[Chunk]) -> None:
-        """Learn from some chunks how much longer texts become in a request."""
+        """Learn from the first chunks how much longer texts become in a request."""
         sent = plain = 0
-        for chunk in chunks:
+        for chunk in islice(chunks, _READ_CHUNKS):
             sent += prompt_characters(self.body(chunk)) - self.around(len(chunk.rows))
             plain += _characters(chunk)
         if plain:
