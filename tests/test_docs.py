@@ -165,7 +165,7 @@ def reasons_in(path):
 
 
 def test_every_reason_of_a_row_is_explained():
-    from pandas_genai.providers import anthropic_batches, classify, openai_batches
+    from pandas_genai.backends import anthropic_batches, classify, openai_batches
     from pandas_genai.report import failures
 
     package = ROOT / "src" / "pandas_genai"

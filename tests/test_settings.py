@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pandas_genai import CredentialsError, Settings, UsageError
-from pandas_genai.providers.resolve import Question
+from pandas_genai.backends.resolve import Question
 from pandas_genai.settings import load_settings
 from pandas_genai.testing import LoopbackProvider
 

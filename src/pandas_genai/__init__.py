@@ -7,6 +7,7 @@ reads no setting, writes no file and imports neither vendor's SDK.
 import pandas as pd
 
 from pandas_genai.accessor import FrameAccessor, SeriesAccessor, genai, jobs, open_job, runs
+from pandas_genai.backends.retry import retry_api_call
 from pandas_genai.batch import BatchJob, JobState
 from pandas_genai.batch.extractors import AnthropicBatchExtractor, OpenAIBatchExtractor
 from pandas_genai.errors import (
@@ -27,10 +28,9 @@ from pandas_genai.errors import (
     WaitError,
 )
 from pandas_genai.extract import extract_df
-from pandas_genai.providers.retry import retry_api_call
 from pandas_genai.report.failures import RowsFailedWarning
 from pandas_genai.settings import Settings
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 from pandas_genai.task.chunks import DataFrameIterator
 from pandas_genai.task.fingerprint import compute_prompt_hash
 

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from pandas_genai import SqliteCache
+from pandas_genai.backends.endpoints import Endpoints
+from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob, submit
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import said_text
-from pandas_genai.providers.endpoints import Endpoints
-from pandas_genai.providers.resolve import Question
 from pandas_genai.testing import LoopbackProvider
 
 KEY = "sk-test-key-0123456789"

@@ -34,7 +34,7 @@ from pandas_genai.batch.job import submit
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import said_text
-from pandas_genai.providers.resolve import Question
+from pandas_genai.backends.resolve import Question
 
 class Clock(WallClock):
     def sleep(self, seconds):

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pandas_genai import UsageError
+from pandas_genai.backends import anthropic_batches, openai_batches
+from pandas_genai.backends.batches import Limits
+from pandas_genai.backends.caller import wire_of
+from pandas_genai.backends.endpoints import Endpoint, Support
 from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.names import checked_name, custom_prefix, default_name
 from pandas_genai.batch.requests import Template, compact, write_requests
 from pandas_genai.batch.site import limits_of
-from pandas_genai.providers import anthropic_batches, openai_batches
-from pandas_genai.providers.batches import Limits
-from pandas_genai.providers.caller import wire_of
-from pandas_genai.providers.endpoints import Endpoint, Support
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.task import Task
@@ -102,7 +102,7 @@ def test_the_batch_request_is_the_live_request(night, frame_of, backend, params)
 
 
 def test_what_the_live_path_learnt_goes_into_the_batch(night, frame_of):
-    from pandas_genai.providers.endpoints import ENDPOINTS
+    from pandas_genai.backends.endpoints import ENDPOINTS
 
     frame = frame_of(4)
     with night(dialect="no_json_schema") as kernel:

@@ -18,6 +18,7 @@ import orjson
 import pandas as pd
 
 from pandas_genai import SqliteCache
+from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.collect import Collection
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob
@@ -25,7 +26,6 @@ from pandas_genai.batch.order import Order
 from pandas_genai.batch.prepare import prepare
 from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.texts import said_text
-from pandas_genai.providers.resolve import Question
 
 CHUNK = 5
 SCHEMA = {"tone": ["positive", "neutral", "negative"], "confidence": float, "topic": str}

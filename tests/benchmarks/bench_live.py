@@ -77,8 +77,8 @@ def bare_pool(url, calls):
     """Calls a second of ``create`` through a plain thread pool: the same bodies, no checks."""
     import openai
 
-    import pandas_genai.providers.client as clients
-    from pandas_genai.providers.endpoints import Endpoint
+    import pandas_genai.backends.client as clients
+    from pandas_genai.backends.endpoints import Endpoint
 
     client = clients.make_client(Endpoint("openai", url, KEY), THREADS)
     bodies = [

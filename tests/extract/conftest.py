@@ -7,10 +7,10 @@ import threading
 import pandas as pd
 import pytest
 
+from pandas_genai.backends.endpoints import Endpoints
+from pandas_genai.backends.resolve import Question
 from pandas_genai.extract import Extraction, Manner
 from pandas_genai.live.pacing import Clock
-from pandas_genai.providers.endpoints import Endpoints
-from pandas_genai.providers.resolve import Question
 from pandas_genai.task.text import rows_text
 
 

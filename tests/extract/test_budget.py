@@ -7,7 +7,7 @@ import pytest
 
 import pandas_genai
 from pandas_genai import BudgetError, UsageError
-from pandas_genai.providers.endpoints import Endpoints
+from pandas_genai.backends.endpoints import Endpoints
 from pandas_genai.testing import Fault, LoopbackProvider
 
 SCHEMA = {"answer": ["yes", "no"]}

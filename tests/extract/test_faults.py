@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pandas_genai import RowsFailedWarning, StopRunError
-from pandas_genai.providers.endpoints import Endpoints
+from pandas_genai.backends.endpoints import Endpoints
 from pandas_genai.testing import Fault, LoopbackProvider
 
 BACKENDS = ["openai", "anthropic"]

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from pandas_genai.providers.endpoints import Endpoints
+from pandas_genai.backends.endpoints import Endpoints
 from pandas_genai.testing import LoopbackProvider
 
 SCHEMA = {

@@ -17,7 +17,7 @@ from pandas_genai.notebook.cards import ShownJob
 from pandas_genai.notebook.lines import say
 from pandas_genai.notebook.where import default_cache_path, jobs_place
 from pandas_genai.report import runs as runs_of
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 
 __all__ = ["genai", "jobs", "open_job", "runs"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.accessor.texts import BackendName, Texts
+from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.texts import series_said
@@ -21,11 +22,10 @@ from pandas_genai.extract import (
 )
 from pandas_genai.notebook.cards import PreviewCard
 from pandas_genai.notebook.progress import observer_for
-from pandas_genai.providers.resolve import Question
 from pandas_genai.report import Observer, OnError
 from pandas_genai.report.plan import Plan
 from pandas_genai.report.prices import Prices
-from pandas_genai.storage import Cache
+from pandas_genai.store import Cache
 from pandas_genai.task.text import series_text
 
 __all__ = ["SeriesAccessor"]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.gather import Patience
@@ -25,10 +26,9 @@ from pandas_genai.notebook.cards import PlanCard, ShownJob
 from pandas_genai.notebook.lines import say, submitted_line
 from pandas_genai.notebook.progress import observer_for
 from pandas_genai.notebook.where import default_cache_path, jobs_place
-from pandas_genai.providers.resolve import Question
 from pandas_genai.report import Observer, OnError
 from pandas_genai.report.plan import Plan
-from pandas_genai.storage import Cache, open_cache
+from pandas_genai.store import Cache, open_cache
 
 __all__ = ["BackendName", "Texts", "bar"]
 

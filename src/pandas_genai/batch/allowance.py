@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pandas_genai.backends.endpoints import ENDPOINTS
+from pandas_genai.backends.resolve import Resolved
 from pandas_genai.batch.journal import Journal
 from pandas_genai.errors import UsageError
-from pandas_genai.providers.endpoints import ENDPOINTS
-from pandas_genai.providers.resolve import Resolved
 from pandas_genai.report.forecast import Forecast
 from pandas_genai.report.prices import (
     Price,
@@ -19,7 +19,7 @@ from pandas_genai.report.prices import (
     pricer,
 )
 from pandas_genai.report.sampled import Totals
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 from pandas_genai.task.chunks import Texts, plan_chunks
 from pandas_genai.task.rows import Rows
 

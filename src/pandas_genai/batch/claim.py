@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pandas_genai.backends.resolve import Resolved
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal
 from pandas_genai.batch.names import default_name
@@ -19,7 +20,6 @@ from pandas_genai.batch.order import Order
 from pandas_genai.batch.rowfile import level_dtypes
 from pandas_genai.batch.site import Means, key_check
 from pandas_genai.errors import UsageError
-from pandas_genai.providers.resolve import Resolved
 from pandas_genai.task.rows import Rows
 
 __all__ = ["claimed"]

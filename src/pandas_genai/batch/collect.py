@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pandas_genai.backends.batches import Batch
 from pandas_genai.batch.digest import Digestion
 from pandas_genai.batch.folder import open_new
 from pandas_genai.batch.journal import Part
@@ -11,8 +12,7 @@ from pandas_genai.batch.lines import first_id
 from pandas_genai.batch.site import Site
 from pandas_genai.batch.submit import Submission
 from pandas_genai.errors import JobError
-from pandas_genai.providers.batches import Batch
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 
 __all__ = ["Collection"]
 

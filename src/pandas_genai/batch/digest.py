@@ -8,19 +8,19 @@ from itertools import starmap
 from operator import attrgetter
 from typing import Any
 
+from pandas_genai.backends.batches import Outcome
+from pandas_genai.backends.caller import support_kind, wire_of
+from pandas_genai.backends.classify import Problem, classify
+from pandas_genai.backends.endpoints import Support
 from pandas_genai.batch.folder import JobFolder, lines_of, open_new
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.lines import Matched, ResultLines
 from pandas_genai.batch.requests import Template, compact
 from pandas_genai.batch.site import Site
 from pandas_genai.errors import CallError
-from pandas_genai.providers.batches import Outcome
-from pandas_genai.providers.caller import support_kind, wire_of
-from pandas_genai.providers.classify import Problem, classify
-from pandas_genai.providers.endpoints import Support
 from pandas_genai.report.answers import answers_of
 from pandas_genai.report.prices import pricer
-from pandas_genai.storage import Answer, SqliteCache, Writer
+from pandas_genai.store import Answer, SqliteCache, Writer
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Refusal, Reply, Usage, check_reply
 

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.names import checked_name
 from pandas_genai.errors import JobError, UsageError
-from pandas_genai.storage import atomic_write
+from pandas_genai.store import atomic_write
 from pandas_genai.task.task import Backend
 
 __all__ = ["HANDLE", "JobFolder", "JobsFolder"]

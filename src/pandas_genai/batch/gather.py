@@ -22,7 +22,7 @@ from pandas_genai.report.answers import answered
 from pandas_genai.report.book import OnError, RunBook
 from pandas_genai.report.failures import NOT_FAILED
 from pandas_genai.report.observer import Observer, Progress
-from pandas_genai.storage import Cache, SqliteCache, open_cache
+from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.reply import Failure, Usage
 from pandas_genai.task.rows import Rows
 

@@ -23,7 +23,7 @@ from pandas_genai.report.book import OnError
 from pandas_genai.report.failures import IN_PROGRESS, as_frame, failed_rows
 from pandas_genai.report.observer import Observer, Silent
 from pandas_genai.report.report import Report
-from pandas_genai.storage import Cache, SqliteCache
+from pandas_genai.store import Cache, SqliteCache
 from pandas_genai.task.rows import Rows
 
 __all__ = ["BatchJob", "submit"]

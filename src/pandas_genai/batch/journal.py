@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from pandas_genai.backends.endpoints import Support
 from pandas_genai.errors import JobError
-from pandas_genai.providers.endpoints import Support
-from pandas_genai.storage import atomic_write
+from pandas_genai.store import atomic_write
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Backend, Task
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydantic_core import from_json
 
-from pandas_genai.providers import anthropic_batches, openai_batches
-from pandas_genai.providers.batches import Outcome
+from pandas_genai.backends import anthropic_batches, openai_batches
+from pandas_genai.backends.batches import Outcome
 from pandas_genai.task.task import Backend
 
 __all__ = ["Matched", "ResultLines", "first_id"]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.texts import Said
-from pandas_genai.providers.resolve import Question
 from pandas_genai.settings import CHUNK_SIZE
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 
 __all__ = ["Order"]
 

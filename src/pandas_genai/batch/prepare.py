@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pandas_genai.backends.batches import Limits
+from pandas_genai.backends.caller import support_of
+from pandas_genai.backends.resolve import Resolved
 from pandas_genai.batch.claim import claimed
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
@@ -19,9 +22,6 @@ from pandas_genai.batch.rowfile import save_rows
 from pandas_genai.batch.site import Means, custom_ids, limits_of
 from pandas_genai.batch.texts import LazyTexts
 from pandas_genai.errors import UsageError
-from pandas_genai.providers.batches import Limits
-from pandas_genai.providers.caller import support_of
-from pandas_genai.providers.resolve import Resolved
 from pandas_genai.report.answers import answered
 from pandas_genai.report.book import save_task
 from pandas_genai.report.report import label_text

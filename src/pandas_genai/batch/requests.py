@@ -12,13 +12,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from pandas_genai.backends import anthropic_batches, openai_batches
+from pandas_genai.backends.batches import Limits
+from pandas_genai.backends.caller import wire_of
+from pandas_genai.backends.endpoints import Endpoint, Support
 from pandas_genai.batch.folder import JobFolder, open_new
 from pandas_genai.batch.journal import Part
 from pandas_genai.errors import UsageError
-from pandas_genai.providers import anthropic_batches, openai_batches
-from pandas_genai.providers.batches import Limits
-from pandas_genai.providers.caller import wire_of
-from pandas_genai.providers.endpoints import Endpoint, Support
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.prompt import user_text
 from pandas_genai.task.task import Task

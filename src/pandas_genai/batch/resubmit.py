@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pandas_genai.backends.endpoints import Support
 from pandas_genai.batch.digest import keys_of, lost_of
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.requests import Template, texts_of, write_requests
 from pandas_genai.batch.site import Site, limits_of
 from pandas_genai.errors import JobError
-from pandas_genai.providers.endpoints import Support
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 from pandas_genai.task.chunks import Chunk, Row
 
 __all__ = ["write_again"]

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from pandas_genai.backends.anthropic_batches import AnthropicBatches
+from pandas_genai.backends.batches import BatchApi
+from pandas_genai.backends.endpoints import ENDPOINTS, VENDOR_URLS, Endpoint, Endpoints, host_of
+from pandas_genai.backends.openai_batches import OpenAIBatches
+from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.names import custom_prefix
 from pandas_genai.errors import CredentialsError
-from pandas_genai.providers.anthropic_batches import AnthropicBatches
-from pandas_genai.providers.batches import BatchApi
-from pandas_genai.providers.endpoints import ENDPOINTS, VENDOR_URLS, Endpoint, Endpoints, host_of
-from pandas_genai.providers.openai_batches import OpenAIBatches
-from pandas_genai.providers.resolve import Question, Resolved
 from pandas_genai.task.task import Backend, Task
 
 __all__ = ["Means", "Site", "custom_ids", "key_check", "limits_of"]

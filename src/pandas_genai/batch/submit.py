@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from pandas_genai.backends.batches import Batch, Wanted
+from pandas_genai.backends.caller import wire_of
+from pandas_genai.backends.retry import ATTEMPTS
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.site import Site
 from pandas_genai.errors import RowError, StopRunError, WaitError
-from pandas_genai.providers.batches import Batch, Wanted
-from pandas_genai.providers.caller import wire_of
-from pandas_genai.providers.retry import ATTEMPTS
-from pandas_genai.storage import atomic_write
+from pandas_genai.store import atomic_write
 
 __all__ = ["Submission"]
 

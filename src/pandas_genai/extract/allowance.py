@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pandas_genai.backends.resolve import Resolved
 from pandas_genai.extract.manner import Manner
 from pandas_genai.live.budget import Budget, Spending, Unlimited
-from pandas_genai.providers.resolve import Resolved
 from pandas_genai.report.forecast import Forecast
 from pandas_genai.report.prices import Price, known_price, pricer
 

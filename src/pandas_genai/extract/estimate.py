@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.texts import LazyTexts
 from pandas_genai.errors import RowsFailedError, UsageError
 from pandas_genai.extract.ahead import Ahead
@@ -19,13 +20,12 @@ from pandas_genai.extract.allowance import price_of
 from pandas_genai.extract.manner import Manner
 from pandas_genai.extract.meter import Meter
 from pandas_genai.extract.run import Extraction
-from pandas_genai.providers.resolve import Question
 from pandas_genai.report.answers import answered
 from pandas_genai.report.book import ATTR
 from pandas_genai.report.forecast import Forecast
 from pandas_genai.report.plan import Plan
 from pandas_genai.report.report import find_report
-from pandas_genai.storage import Cache, SqliteCache, open_cache
+from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.rows import distinct_rows

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pandas_genai.backends.endpoints import ENDPOINTS, Endpoints
 from pandas_genai.errors import UsageError
 from pandas_genai.live.pacing import Clock
-from pandas_genai.providers.endpoints import ENDPOINTS, Endpoints
 from pandas_genai.report.observer import Observer, Silent
 from pandas_genai.report.prices import Prices, checked_cost, checked_prices
 from pandas_genai.settings import CHUNK_SIZE, Default, load_settings, whole_number

@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.backends.resolve import Question
 from pandas_genai.errors import UsageError
 from pandas_genai.extract.manner import CHUNK_SIZE, MAX_WORKERS, Manner
 from pandas_genai.extract.run import Extraction
-from pandas_genai.providers.resolve import Question
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 from pandas_genai.task.text import series_text
 
 __all__ = ["extract_df"]

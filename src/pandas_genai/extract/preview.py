@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from pandas_genai.backends.caller import request_body, wire_of
+from pandas_genai.backends.resolve import Question
 from pandas_genai.extract.manner import Manner
-from pandas_genai.providers.caller import request_body, wire_of
-from pandas_genai.providers.resolve import Question
 from pandas_genai.settings import whole_number
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows

@@ -9,6 +9,9 @@ from contextlib import ExitStack
 import pandas as pd
 
 from pandas_genai import local
+from pandas_genai.backends.caller import Caller
+from pandas_genai.backends.resolve import Question, Resolved
+from pandas_genai.backends.retry import ATTEMPTS, backoff
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.errors import BudgetError
 from pandas_genai.extract.allowance import allowance, price_of
@@ -18,13 +21,10 @@ from pandas_genai.live.budget import Spending
 from pandas_genai.live.pool import Policy
 from pandas_genai.live.session import Session, Work, columns_of
 from pandas_genai.live.tally import Tally
-from pandas_genai.providers.caller import Caller
-from pandas_genai.providers.resolve import Question, Resolved
-from pandas_genai.providers.retry import ATTEMPTS, backoff
 from pandas_genai.report.book import RunBook
 from pandas_genai.report.observer import Progress
 from pandas_genai.report.report import label_text
-from pandas_genai.storage import Cache, SqliteCache, open_cache
+from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.rows import distinct_rows
 
 __all__ = ["Extraction"]

@@ -18,8 +18,8 @@ from pandas_genai.live.tally import Snapshot, Tally
 from pandas_genai.report.answers import answers_of
 from pandas_genai.report.observer import Observer, Progress
 from pandas_genai.report.prices import Price
-from pandas_genai.storage import SqliteCache
-from pandas_genai.storage.records import now
+from pandas_genai.store import SqliteCache
+from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Chunk, copies_of, plan_chunks
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Rows

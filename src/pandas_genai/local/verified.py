@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from pandas_genai.local.sources import Pin
-from pandas_genai.storage import atomic_write
+from pandas_genai.store import atomic_write
 
 __all__ = ["remember", "verified"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from pandas_genai.storage import Answer, SqliteCache
+from pandas_genai.store import Answer, SqliteCache
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Keys

@@ -20,8 +20,8 @@ from pandas_genai.report.failures import (
     warn_of,
 )
 from pandas_genai.report.report import Report, remember
-from pandas_genai.storage import RunRecord, SqliteCache, TaskRecord
-from pandas_genai.storage.records import now
+from pandas_genai.store import RunRecord, SqliteCache, TaskRecord
+from pandas_genai.store.records import now
 from pandas_genai.task.frames import build_frame
 from pandas_genai.task.prompt import system_text
 from pandas_genai.task.reply import Failure

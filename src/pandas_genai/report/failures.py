@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.report.report import errors_frame, label_json
-from pandas_genai.storage import FailureRecord
+from pandas_genai.store import FailureRecord
 from pandas_genai.task.reply import Failure
 from pandas_genai.task.rows import Rows
 

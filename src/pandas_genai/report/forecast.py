@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Self
 
-from pandas_genai.providers.caller import request_body
-from pandas_genai.providers.endpoints import Endpoint, Endpoints
+from pandas_genai.backends.caller import request_body
+from pandas_genai.backends.endpoints import Endpoint, Endpoints
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.sizes import CALL_CHARACTERS, answer_characters

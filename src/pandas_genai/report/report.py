@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.errors import UsageError
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 
 __all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "remember", "runs"]
 

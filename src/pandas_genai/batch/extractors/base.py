@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.collect import Collection
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob
@@ -19,8 +20,7 @@ from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.state import JobState
 from pandas_genai.batch.texts import said_text
 from pandas_genai.errors import UsageError, WaitError
-from pandas_genai.providers.resolve import Question
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 from pandas_genai.task.task import Backend
 
 __all__ = ["Extractor"]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pandas_genai.errors import CacheError
-from pandas_genai.storage import SqliteCache
-from pandas_genai.storage.link import Link
-from pandas_genai.storage.opening import _patiently, connect
-from pandas_genai.storage.tables import create_tables
+from pandas_genai.store import SqliteCache
+from pandas_genai.store.sqlite.link import Link
+from pandas_genai.store.sqlite.opening import _patiently, connect
+from pandas_genai.store.sqlite.tables import create_tables
 
 TASK = "a" * 32
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from pandas_genai.backends import anthropic_wire, openai_wire
+from pandas_genai.backends.classify import Problem, classify, problem_of
+from pandas_genai.backends.endpoints import Endpoint, Endpoints, Support
+from pandas_genai.backends.sdk_errors import problem_in, unreachable, without_key
 from pandas_genai.errors import CallError, StopRunError, WaitError
-from pandas_genai.providers import anthropic_wire, openai_wire
-from pandas_genai.providers.classify import Problem, classify, problem_of
-from pandas_genai.providers.endpoints import Endpoint, Endpoints, Support
-from pandas_genai.providers.sdk_errors import problem_in, unreachable, without_key
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Reply, check_reply
 from pandas_genai.task.task import Task

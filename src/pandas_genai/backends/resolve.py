@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pandas_genai.backends.client import backend_of, endpoint_of, make_client, without_retries
+from pandas_genai.backends.endpoints import VENDOR_URLS, Endpoint, host_of
 from pandas_genai.errors import CredentialsError, UsageError
-from pandas_genai.providers.client import backend_of, endpoint_of, make_client, without_retries
-from pandas_genai.providers.endpoints import VENDOR_URLS, Endpoint, host_of
 from pandas_genai.settings import DEFAULT_MODELS, LOCAL_MODEL, confirmed_base_url, load_settings
 from pandas_genai.task.task import Backend, Task
 

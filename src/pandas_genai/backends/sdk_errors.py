@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pandas_genai.backends.classify import Problem, classify, problem_of
+from pandas_genai.backends.endpoints import Endpoint
 from pandas_genai.errors import CallError, WaitError
-from pandas_genai.providers.classify import Problem, classify, problem_of
-from pandas_genai.providers.endpoints import Endpoint
 
 __all__ = ["call_error", "problem_in", "unreachable", "without_key"]
 

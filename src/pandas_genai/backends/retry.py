@@ -9,8 +9,8 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 import tenacity
 
+from pandas_genai.backends.classify import classify, problem_of
 from pandas_genai.errors import WaitError
-from pandas_genai.providers.classify import classify, problem_of
 
 __all__ = ["ATTEMPTS", "backoff", "retry_api_call"]
 

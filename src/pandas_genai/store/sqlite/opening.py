@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from pandas_genai.errors import CacheError
-from pandas_genai.storage.link import explained, is_lock
-from pandas_genai.storage.tables import (
+from pandas_genai.store.sqlite.link import explained, is_lock
+from pandas_genai.store.sqlite.tables import (
     APPLICATION_ID,
     VERSION,
     create_tables,

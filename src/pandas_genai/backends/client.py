@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from pandas_genai.backends.endpoints import Endpoint
 from pandas_genai.errors import UsageError
-from pandas_genai.providers.endpoints import Endpoint
 from pandas_genai.task.task import Backend
 
 __all__ = ["TIMEOUT_S", "backend_of", "endpoint_of", "make_client", "without_retries"]

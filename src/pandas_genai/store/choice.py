@@ -6,7 +6,7 @@ import os
 from typing import Literal, TypeAlias
 
 from pandas_genai.errors import UsageError
-from pandas_genai.storage.cache import SqliteCache
+from pandas_genai.store.sqlite.cache import SqliteCache
 
 __all__ = ["Cache", "open_cache"]
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pandas_genai.backends.endpoints import Support
+from pandas_genai.backends.tolerant import parsed_json
 from pandas_genai.errors import CallError, RowError, SplitError
-from pandas_genai.providers.endpoints import Support
-from pandas_genai.providers.tolerant import parsed_json
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from pandas_genai.storage import FailureRecord, RunRecord, TaskRecord
+from pandas_genai.store import FailureRecord, RunRecord, TaskRecord
 
 TASK, OTHER = "a" * 32, "b" * 32
 

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from pandas_genai.errors import CacheError
-from pandas_genai.storage import Answer, SqliteCache
+from pandas_genai.store import Answer, SqliteCache
 
 TASK = "a" * 32
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from pandas_genai.backends import anthropic_wire, openai_wire
+from pandas_genai.backends.classify import classify, problem_of
+from pandas_genai.backends.endpoints import Endpoint, Support, host_of
+from pandas_genai.backends.tolerant import parsed_json
 from pandas_genai.errors import RowError, SplitError, UsageError
-from pandas_genai.providers import anthropic_wire, openai_wire
-from pandas_genai.providers.classify import classify, problem_of
-from pandas_genai.providers.endpoints import Endpoint, Support, host_of
-from pandas_genai.providers.tolerant import parsed_json
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.task import Task

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pandas_genai.providers.anthropic_wire import PATH as MESSAGES
-from pandas_genai.providers.batches import Batch, HttpApi, Limits, Outcome, Wanted
-from pandas_genai.providers.classify import problem_of
+from pandas_genai.backends.anthropic_wire import PATH as MESSAGES
+from pandas_genai.backends.batches import Batch, HttpApi, Limits, Outcome, Wanted
+from pandas_genai.backends.classify import problem_of
 
 __all__ = ["LIMITS", "AnthropicBatches", "envelope", "outcome_of"]
 

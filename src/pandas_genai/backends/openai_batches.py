@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pandas_genai.providers.batches import Batch, HttpApi, Limits, Outcome, Wanted
-from pandas_genai.providers.classify import problem_of
+from pandas_genai.backends.batches import Batch, HttpApi, Limits, Outcome, Wanted
+from pandas_genai.backends.classify import problem_of
 
 __all__ = ["LIMITS", "URL", "OpenAIBatches", "envelope", "outcome_of"]
 

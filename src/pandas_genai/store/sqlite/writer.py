@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from pandas_genai.errors import CacheError
-from pandas_genai.storage.link import Link, is_lock
-from pandas_genai.storage.records import Answer, answer_rows
+from pandas_genai.store.records import Answer, answer_rows
+from pandas_genai.store.sqlite.link import Link, is_lock
 
 __all__ = ["Writer"]
 

@@ -10,11 +10,11 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic_core import from_json
 
+from pandas_genai.backends.classify import Problem
+from pandas_genai.backends.endpoints import Endpoint
+from pandas_genai.backends.retry import retry_api_call
+from pandas_genai.backends.sdk_errors import call_error
 from pandas_genai.errors import WaitError
-from pandas_genai.providers.classify import Problem
-from pandas_genai.providers.endpoints import Endpoint
-from pandas_genai.providers.retry import retry_api_call
-from pandas_genai.providers.sdk_errors import call_error
 
 __all__ = ["Batch", "BatchApi", "HttpApi", "Limits", "Outcome", "Wanted"]
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from pandas_genai.errors import CacheError
-from pandas_genai.storage.history import History
-from pandas_genai.storage.link import Link, explained
-from pandas_genai.storage.opening import connect, open_file, open_memory
-from pandas_genai.storage.records import now, storable
-from pandas_genai.storage.writer import Writer
+from pandas_genai.store.records import now, storable
+from pandas_genai.store.sqlite.history import History
+from pandas_genai.store.sqlite.link import Link, explained
+from pandas_genai.store.sqlite.opening import connect, open_file, open_memory
+from pandas_genai.store.sqlite.writer import Writer
 
 __all__ = ["SqliteCache"]
 

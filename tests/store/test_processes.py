@@ -2,13 +2,13 @@
 
 import time
 
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 
 TASK = "a" * 32
 
 WRITE = """
 import sys
-from pandas_genai.storage import Answer, SqliteCache
+from pandas_genai.store import Answer, SqliteCache
 
 path, name, rows = sys.argv[1], sys.argv[2], int(sys.argv[3])
 failed = []
@@ -43,7 +43,7 @@ def test_two_processes_write_at_once(tmp_path, child):
 
 CREATE = """
 import sys, time
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 
 path, name, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
 print("ready", flush=True)
@@ -89,7 +89,7 @@ def test_processes_upgrade_the_originals_file_at_the_same_moment(original, child
 
 VISIT = """
 import sys
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 
 with SqliteCache(sys.argv[1]) as cache:
     print(sorted(cache.all_ids()))
@@ -110,7 +110,7 @@ def test_opening_a_file_twice_keeps_its_locks(tmp_path, child):
 
 ACKNOWLEDGE = """
 import os, sys
-from pandas_genai.storage import Answer, SqliteCache
+from pandas_genai.store import Answer, SqliteCache
 
 cache = SqliteCache(sys.argv[1])
 writer = cache.writer()
@@ -138,7 +138,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path, child):
 
 LEAVE = """
 import sys
-from pandas_genai.storage import Answer, SqliteCache
+from pandas_genai.store import Answer, SqliteCache
 
 cache = SqliteCache(sys.argv[1])
 writer = cache.writer()

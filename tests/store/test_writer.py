@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 
 from pandas_genai.errors import CacheError
-from pandas_genai.storage import SqliteCache, Writer
-from pandas_genai.storage.link import Link
-from pandas_genai.storage.opening import connect
+from pandas_genai.store import SqliteCache, Writer
+from pandas_genai.store.sqlite.link import Link
+from pandas_genai.store.sqlite.opening import connect
 
 TASK = "a" * 32
 

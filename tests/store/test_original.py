@@ -5,7 +5,7 @@ import sqlite3
 import stat
 from contextlib import closing
 
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 
 TASK = "a" * 32
 
@@ -55,8 +55,8 @@ def test_the_originals_file_with_an_interrupted_write_is_recovered(place, origin
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pandas_genai.storage.opening import _patiently, connect
-from pandas_genai.storage.tables import create_tables
+from pandas_genai.store.sqlite.opening import _patiently, connect
+from pandas_genai.store.sqlite.tables import create_tables
 
 connection = connect(Path(sys.argv[1]), 60)
 connection.execute("PRAGMA cache_size = 2")

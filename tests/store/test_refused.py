@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from pandas_genai.errors import CacheError
-from pandas_genai.storage import SqliteCache
+from pandas_genai.store import SqliteCache
 
 TASK = "a" * 32
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from pandas_genai.storage.link import Link
-from pandas_genai.storage.records import FailureRecord, RunRecord, TaskRecord, named, now
+from pandas_genai.store.records import FailureRecord, RunRecord, TaskRecord, named, now
+from pandas_genai.store.sqlite.link import Link
 
 __all__ = ["History"]
 

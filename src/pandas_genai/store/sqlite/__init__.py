@@ -1,0 +1,1 @@
+"""The answer store that is one SQLite file."""
