@@ -29,12 +29,21 @@ class Usage:
         Those of them that were written to it.
     output_tokens : int
         Tokens answered, reasoning included.
+    unknown_calls : int
+        Calls among them of which the provider sent no usable counts: their tokens are not 0 but
+        unknown, and the sums above are lower bounds.
     """
 
     input_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     output_tokens: int = 0
+    unknown_calls: int = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether every call was counted by its provider."""
+        return self.unknown_calls == 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -42,6 +51,7 @@ class Usage:
             self.cached_tokens + other.cached_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
             self.output_tokens + other.output_tokens,
+            self.unknown_calls + other.unknown_calls,
         )
 
     def shares(self, rows: int) -> list[Usage]:
@@ -106,6 +116,11 @@ class Reply:
         The model that the provider says answered.
     request_id : str, optional
         The vendor's id of the request.
+    params_sent : str
+        The parameters as they were sent after adaptation (output mode, limits, sampling), as
+        canonical JSON; empty where the call did not record them.
+    content : bytes, optional
+        The body of the reply as it came, secrets taken out; None where it is not kept.
     """
 
     accepted: dict[str, str]
@@ -113,6 +128,8 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     request_id: str | None = None
+    params_sent: str = ""
+    content: bytes | None = None
 
 
 def check_reply(
