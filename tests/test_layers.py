@@ -43,7 +43,7 @@ def test_the_house_stands(house):
     [
         ("stray.py", "room = 'that no layer names'"),
         ("task/damage.py", "from pandas_genai import store"),
-        ("live/damage.py", "from pandas_genai.notebook import damage"),
+        ("live/damage.py", "from pandas_genai.display import damage"),
         ("store/damage.py", "from pandas_genai import backends"),
         ("backends/damage.py", "from pandas_genai import store"),
         ("testing/damage.py", "from pandas_genai import errors"),
@@ -55,7 +55,7 @@ def test_the_house_stands(house):
     ],
 )
 def test_damage_is_seen(house, where, line):
-    (house / "notebook" / "damage.py").write_text("")
+    (house / "display" / "damage.py").write_text("")
     (house / where).write_text(line + "\n")
     done = lint(house)
     assert done.returncode == 1, done.stdout + done.stderr

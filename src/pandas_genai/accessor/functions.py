@@ -13,9 +13,9 @@ from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.shelf import existing, jobs_frame
 from pandas_genai.batch.site import Means
-from pandas_genai.notebook.cards import ShownJob
-from pandas_genai.notebook.lines import say
-from pandas_genai.notebook.where import default_cache_path, jobs_place
+from pandas_genai.display.cards import ShownJob
+from pandas_genai.display.lines import say
+from pandas_genai.display.where import default_cache_path, jobs_place
 from pandas_genai.report import runs as runs_of
 from pandas_genai.store import SqliteCache
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.display.cards import ReportCard
+from pandas_genai.display.html import Shown
+from pandas_genai.display.plot import plot
+from pandas_genai.display.reading import show
+from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import UsageError
-from pandas_genai.notebook.cards import ReportCard
-from pandas_genai.notebook.html import Shown
-from pandas_genai.notebook.plot import plot
-from pandas_genai.notebook.reading import show
-from pandas_genai.notebook.where import default_cache_path
 from pandas_genai.report import ATTR, Report
 from pandas_genai.report.report import find_report
 

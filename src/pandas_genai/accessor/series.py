@@ -13,6 +13,8 @@ from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.texts import series_said
+from pandas_genai.display.cards import PreviewCard
+from pandas_genai.display.progress import observer_for
 from pandas_genai.extract import (
     CHUNK_SIZE,
     MAX_WORKERS,
@@ -20,8 +22,6 @@ from pandas_genai.extract import (
     Preview,
     preview_requests,
 )
-from pandas_genai.notebook.cards import PreviewCard
-from pandas_genai.notebook.progress import observer_for
 from pandas_genai.report import Observer, OnError
 from pandas_genai.report.plan import Plan
 from pandas_genai.report.prices import Prices

@@ -17,15 +17,15 @@ from pandas_genai.batch.order import Order
 from pandas_genai.batch.shelf import fitting_job
 from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import LazyTexts, Said
+from pandas_genai.display.cards import PlanCard, ShownJob
+from pandas_genai.display.lines import say, submitted_line
+from pandas_genai.display.progress import observer_for
+from pandas_genai.display.where import default_cache_path, jobs_place
 from pandas_genai.extract import (
     Estimation,
     Extraction,
     Manner,
 )
-from pandas_genai.notebook.cards import PlanCard, ShownJob
-from pandas_genai.notebook.lines import say, submitted_line
-from pandas_genai.notebook.progress import observer_for
-from pandas_genai.notebook.where import default_cache_path, jobs_place
 from pandas_genai.report import Observer, OnError
 from pandas_genai.report.plan import Plan
 from pandas_genai.store import Cache, open_cache

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pandas_genai import UsageError
-from pandas_genai.notebook.where import default_cache_path, notebook_directory
+from pandas_genai.display.where import default_cache_path, notebook_directory
 
 
 def test_without_a_kernel_it_is_the_working_directory(tmp_path):
@@ -37,7 +37,7 @@ def test_the_variable_comes_first(tmp_path, monkeypatch):
 IN_A_SHELL = """
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
-from pandas_genai.notebook.where import notebook_directory
+from pandas_genai.display.where import notebook_directory
 print(notebook_directory()[1])
 shell.kernel, shell.starting_dir = object(), "."
 print(notebook_directory()[1])

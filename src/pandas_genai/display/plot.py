@@ -41,7 +41,7 @@ def plot(frame: pd.DataFrame) -> Any:
         If matplotlib is not installed, or no column can be drawn.
     """
     try:
-        from pandas_genai.notebook.figure import Picture
+        from pandas_genai.display.figure import Picture
     except ImportError as error:
         raise UsageError(
             "plot() needs matplotlib: run pip install 'pandas-genai[plot]'."

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import pandas_genai  # noqa: F401 - registers df.genai
-from pandas_genai.notebook.progress import Bar, observer_for
+from pandas_genai.display.progress import Bar, observer_for
 from pandas_genai.report.observer import Progress, Silent
 from pandas_genai.testing import LoopbackProvider
 

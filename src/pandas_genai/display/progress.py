@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from pandas_genai.notebook.html import text
+from pandas_genai.display.html import text
 from pandas_genai.report.observer import Observer, Progress, Silent
 
 __all__ = ["Bar", "observer_for"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.display.html import Shown, card, element, fold, quiet, table, text, wrapped
 from pandas_genai.errors import UsageError
-from pandas_genai.notebook.html import Shown, card, element, fold, quiet, table, text, wrapped
 from pandas_genai.report import ATTR
 from pandas_genai.settings import whole_number
 from pandas_genai.task.text import only_text_column

@@ -15,8 +15,8 @@ import pytest
 import pandas_genai
 from pandas_genai import UsageError
 from pandas_genai.batch.folder import JobsFolder
-from pandas_genai.notebook.cards import PreviewCard, ReportCard
-from pandas_genai.notebook.html import TAGS, Shown, element, text
+from pandas_genai.display.cards import PreviewCard, ReportCard
+from pandas_genai.display.html import TAGS, Shown, element, text
 from pandas_genai.report.report import errors_frame
 from pandas_genai.testing import LoopbackProvider
 

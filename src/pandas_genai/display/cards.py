@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.batch import BatchJob
-from pandas_genai.extract import Preview
-from pandas_genai.notebook.html import (
+from pandas_genai.display.html import (
     card,
     element,
     fold,
@@ -22,6 +21,7 @@ from pandas_genai.notebook.html import (
     text,
     wrapped,
 )
+from pandas_genai.extract import Preview
 from pandas_genai.report import Report
 from pandas_genai.report.plan import Plan
 
