@@ -22,6 +22,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,11 +44,48 @@ __all__ = [
     "Stopped",
     "UsageError",
     "WaitError",
+    "printable",
 ]
+
+# Steers a terminal (C0 but for tab and line feed, DEL, C1), turns the direction of what follows
+# (the bidirectional embeddings, overrides and isolates), or cannot be encoded (a lone surrogate).
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: object, most: int | None = None) -> str:
+    r"""Return a text that is safe to print: what steers a terminal is escaped.
+
+    Every line that the package prints, logs, warns or raises may quote texts, column names and
+    model names that others wrote. Tabs and line feeds stay; a lone surrogate is escaped too,
+    because no stream can encode it.
+
+    Parameters
+    ----------
+    text : object
+        Anything; what is not a ``str`` is written as ``str`` writes it.
+    most : int, optional
+        Characters; what is longer ends in an ellipsis.
+
+    Examples
+    --------
+    >>> print(printable("gpt\x1b[2J-6"))
+    gpt\x1b[2J-6
+    """
+    shown = str(text)
+    if most is not None and len(shown) > most:
+        shown = f"{shown[: most - 1]}…"
+    return _UNPRINTABLE.sub(_escaped, shown)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 class GenaiError(Exception):
-    """Root of every error that pandas_genai raises on purpose."""
+    """Root of every error that pandas_genai raises on purpose. Its message is printable."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class UsageError(GenaiError, ValueError):
@@ -184,4 +222,4 @@ class Stopped(KeyboardInterrupt):
     """
 
     def _render_traceback_(self) -> list[str]:
-        return [str(self)]
+        return [printable(self)]

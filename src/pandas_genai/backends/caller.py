@@ -13,7 +13,7 @@ from pandas_genai.backends import anthropic_wire, openai_wire
 from pandas_genai.backends.classify import Problem, classify, problem_of
 from pandas_genai.backends.endpoints import Endpoint, Endpoints, Support
 from pandas_genai.backends.sdk_errors import problem_in, unreachable, without_key
-from pandas_genai.errors import CallError, StopRunError, WaitError
+from pandas_genai.errors import CallError, StopRunError, WaitError, printable
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Reply, check_reply
 from pandas_genai.task.task import Task
@@ -77,7 +77,7 @@ class Caller:
         self._endpoint = endpoint
         self._endpoints = endpoints
         self._wire = wire_of(task)
-        self._where = f"{endpoint.host} ({task.model})"
+        self._where = printable(f"{endpoint.host} ({task.model})")
 
     def __call__(self, chunk: Chunk) -> Reply:
         """Send the chunk and check what comes back.
@@ -139,7 +139,7 @@ class Caller:
         if chosen:
             _log.warning("%s does not take %s: left out.", self._where, ", ".join(sorted(chosen)))
         else:
-            _log.info("%s: %s, so %s is tried.", self._where, problem.message, lower)
+            _log.info("%s: %s, so %s is tried.", self._where, printable(problem.message), lower)
         return lower
 
     def _post(self, body: dict[str, Any]) -> Any:

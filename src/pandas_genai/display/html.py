@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pandas_genai.errors import printable
+
 __all__ = ["TAGS", "Shown", "card", "element", "fold", "pairs", "quiet", "section", "table"]
 __all__ += ["text", "wrapped"]
 
@@ -39,10 +41,8 @@ def text(value: object, most: int | None = None) -> str:
     most : int, optional
         Characters; what is longer ends in an ellipsis.
     """
-    said = str(value)
-    if most is not None and len(said) > most:
-        said = f"{said[: most - 1]}…"
-    return html.escape(said.encode("utf-8", "replace").decode(), quote=True)
+    # A half of a surrogate pair is data here, as in the texts of a preview: a question mark.
+    return html.escape(printable(str(value).encode("utf-8", "replace").decode(), most), quote=True)
 
 
 def element(name: str, content: str, style: str = "") -> str:
@@ -140,7 +140,7 @@ class Shown:
     plain: str
 
     def __repr__(self) -> str:
-        return self.plain
+        return printable(self.plain)
 
     def _repr_html_(self) -> str:
         return self.html

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from pandas_genai.batch import BatchJob, JobState
+from pandas_genai.errors import printable
 
 __all__ = ["say", "submitted_line"]
 
@@ -14,7 +15,7 @@ _COLAB = "/content"
 
 def say(line: str) -> None:
     """Print one line into the cell that runs."""
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 def submitted_line(job: BatchJob, source: str) -> str:

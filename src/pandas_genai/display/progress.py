@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from pandas_genai.display.html import text
+from pandas_genai.errors import printable
 from pandas_genai.report.observer import Observer, Progress, Silent
 
 __all__ = ["Bar", "observer_for"]
@@ -68,7 +69,7 @@ class Bar:
 
     def warn(self, message: str) -> None:
         """Write one line to the standard error."""
-        sys.stderr.write(f"{message}\n")
+        sys.stderr.write(f"{printable(message)}\n")
 
 
 def _drawn(**options: Any) -> _Line:
@@ -129,6 +130,7 @@ class _Widget(_Line):
         self._bar.container.close()
         self._handle.update(_NOTHING, raw=True)
         if line:
+            line = printable(line)
             _display({"text/plain": line, "text/html": f"<div>{text(line)}</div>"}, raw=True)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pandas_genai.backends.caller import request_body, wire_of
 from pandas_genai.backends.resolve import Question
+from pandas_genai.errors import printable
 from pandas_genai.extract.manner import Manner
 from pandas_genai.settings import whole_number
 from pandas_genai.task.chunks import plan_chunks
@@ -26,11 +27,12 @@ class Preview(list[dict[str, Any]]):
         return "" if self else "Nothing would be sent: no row has a text."
 
     def __repr__(self) -> str:
-        return self.nothing or "\n\n".join(
+        requests = (
             f"{request['method']} {request['url']}\n"
             f"{json.dumps(request['body'], ensure_ascii=False, indent=2)}"
             for request in self
         )
+        return self.nothing or printable("\n\n".join(requests))
 
 
 def preview_requests(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pandas_genai.errors import printable
 from pandas_genai.report.prices import dollars
 
 __all__ = ["LIVE_BELOW_S", "LIVE_BELOW_TEXTS", "Interval", "Plan"]
@@ -131,7 +132,7 @@ class Plan:
             f"overnight: {self.overnight_text}",
             f"suggested: {self.suggestion} ({self.reason})",
         ]
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     __repr__ = __str__
 

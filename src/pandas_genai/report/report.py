@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from pandas_genai.errors import UsageError
+from pandas_genai.errors import UsageError, printable
 from pandas_genai.store import SqliteCache
 
 __all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "remember", "runs"]
@@ -113,7 +113,7 @@ class Report:
         ]
         if len(self.errors):
             lines.append(f"without an answer: {self.reasons}")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 def _seconds(started: str | None, ended: str | None) -> float | None:
@@ -123,8 +123,12 @@ def _seconds(started: str | None, ended: str | None) -> float | None:
 
 
 def errors_frame(index: pd.Index, rows: Sequence[Sequence[object]]) -> pd.DataFrame:
-    """Build the frame of failures: reason, message, attempts, request id, by index label."""
-    frame = pd.DataFrame([tuple(row) for row in rows], columns=_COLUMNS, index=index)
+    """Build the frame of failures: reason, message, attempts, request id, by index label.
+
+    A message may quote what a provider sent: it is made printable, because a frame is printed.
+    """
+    rows = [[printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    frame = pd.DataFrame(rows, columns=_COLUMNS, index=index)
     kinds = {"reason": "str", "message": "str", "attempts": "Int64", "request_id": "object"}
     return frame.astype(kinds)
 
