@@ -79,7 +79,7 @@ def repository_files():
 
 def own_text(path):
     """The text of a file that we wrote; data of others may hold whatever they wrote."""
-    if path.suffix in {".csv", ".png", ".gguf"} or path.parent.name == "specs":
+    if path.suffix in {".csv", ".png", ".gguf", ".sqlite"} or path.parent.name == "specs":
         return ""
     return path.read_text(encoding="utf-8")
 

@@ -109,7 +109,7 @@ def test_the_file_is_marked_safe_and_plain(place, save):
             assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
         assert connection.execute("PRAGMA application_id").fetchone() == (0x70674149,)
         rows = connection.execute("select prompt_hash,row_id,json_result from results").fetchall()
     assert rows == [(TASK, None, "1")]

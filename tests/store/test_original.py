@@ -1,13 +1,22 @@
 """The original toolkit's file is upgraded in place."""
 
 import json
+import os
 import sqlite3
 import stat
 from contextlib import closing
 
+import pytest
+
+from pandas_genai.errors import CacheError
 from pandas_genai.store import SqliteCache
 
 TASK = "a" * 32
+
+
+def dumped(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
 
 
 def mode(path):
@@ -29,6 +38,37 @@ def test_the_originals_file_is_upgraded_in_place(original):
     with SqliteCache(original) as cache:
         assert (cache.get("1"), cache.get("1", "b" * 16)) == ("mine", {"tone": "good"})
         assert cache.all_ids() == {"1", "2", "3"}
+
+
+def test_a_copy_of_the_originals_file_is_kept_beside_it(original):
+    before = dumped(original)
+    copy = original.with_name(f"{original.name}.before-upgrade")
+    with SqliteCache(original), SqliteCache(original):
+        assert dumped(copy) == before
+        assert mode(copy) == 0o600
+    assert sorted(path.name for path in original.parent.iterdir()) == [original.name, copy.name]
+
+
+def test_a_copy_that_is_there_already_is_not_lost(original):
+    before = dumped(original)
+    copy = original.with_name(f"{original.name}.before-upgrade")
+    copy.write_bytes(b"of another file")
+    with SqliteCache(original):
+        assert copy.read_bytes() == b"of another file"
+        assert dumped(copy.with_name(f"{copy.name}-2")) == before
+
+
+def test_an_upgrade_that_cannot_keep_a_copy_is_not_begun(original):
+    before = original.read_bytes()
+    original.parent.chmod(0o500)
+    try:
+        if os.access(original.parent, os.W_OK):
+            pytest.skip("the superuser can write everywhere")
+        with pytest.raises(CacheError):
+            SqliteCache(original)
+    finally:
+        original.parent.chmod(0o700)
+    assert original.read_bytes() == before
 
 
 def test_the_originals_rows_without_an_id_are_left_behind(original):

@@ -9,6 +9,9 @@ from pandas_genai.errors import CacheError
 from pandas_genai.store import SqliteCache
 
 TASK = "a" * 32
+ORIGINAL = (
+    "CREATE TABLE results (row_id TEXT PRIMARY KEY, json_result TEXT NOT NULL, prompt_hash TEXT)"
+)
 
 
 def test_a_folder_is_no_cache(place):
@@ -82,6 +85,16 @@ def test_damage_that_shows_only_later_is_an_error_too(place, filled):
         "PRAGMA application_id = 7",
         "CREATE TABLE results (row_id TEXT, json_result TEXT, prompt_hash); CREATE TABLE runs (a)",
         "PRAGMA journal_mode = WAL; CREATE TABLE places (url TEXT)",
+        "CREATE VIEW people AS SELECT 1 AS name",
+        f"{ORIGINAL}; CREATE TABLE precious (a)",
+        f"{ORIGINAL}; CREATE VIEW tones AS SELECT json_result FROM results",
+        f"{ORIGINAL}; CREATE INDEX by_hash ON results (prompt_hash)",
+        f"{ORIGINAL}; CREATE TRIGGER noted AFTER INSERT ON results BEGIN SELECT 1; END",
+        f"{ORIGINAL}; PRAGMA user_version = 1",
+        ORIGINAL.replace("TEXT PRIMARY KEY", "INTEGER PRIMARY KEY"),
+        ORIGINAL.replace("prompt_hash TEXT)", "prompt_hash TEXT, score REAL)"),
+        ORIGINAL.replace("json_result TEXT NOT NULL", "json_result TEXT"),
+        ORIGINAL.replace("prompt_hash TEXT)", "prompt_hash TEXT) WITHOUT ROWID"),
     ],
 )
 def test_the_database_of_another_program_is_left_alone(place, script, refused):
@@ -95,14 +108,14 @@ def test_the_database_of_another_program_is_left_alone(place, script, refused):
 def test_a_newer_file_is_never_touched(place, extra, refused, filled):
     path = filled(place / "c.sqlite")
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(f"PRAGMA user_version = 2; {extra}")
+        connection.executescript(f"PRAGMA user_version = 3; {extra}")
     refused(path, "newer pandas-genai")
 
 
 def test_a_newer_file_in_use_is_never_touched(place, refused, filled):
     path = filled(place / "c.sqlite")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
         connection.execute("INSERT INTO ids (row_id) VALUES ('new')")
         refused(path, "newer pandas-genai")
         assert connection.execute("SELECT count(*) FROM ids").fetchone() == (502,)
@@ -112,7 +125,7 @@ def test_a_newer_file_in_use_is_never_touched(place, refused, filled):
 def test_a_newer_file_of_a_killed_process_is_never_touched(place, beside, refused, filled):
     path = filled(place / "live.sqlite")
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("INSERT INTO ids (row_id) VALUES ('new')")
         left = place / "left"
@@ -124,7 +137,7 @@ def test_a_newer_file_of_a_killed_process_is_never_touched(place, beside, refuse
 
 def test_an_interrupted_newer_file_is_never_touched(place, tmp_path, refused, filled, interrupted):
     path = filled(tmp_path / "whole.sqlite")
-    refused(interrupted(path, place, "PRAGMA user_version = 2"), "newer pandas-genai")
+    refused(interrupted(path, place, "PRAGMA user_version = 3"), "newer pandas-genai")
 
 
 def test_an_interrupted_database_of_another_program_stays_what_it_was(place, tmp_path, interrupted):

@@ -169,6 +169,13 @@ class RunRecord:
         The endpoint's host.
     message : str or None
         Why the run ended as it did.
+    params_sent, params_dropped : str or None
+        The parameters as they were sent after adaptation, and those that were left out, as JSON
+        text; None where that was not recorded.
+    unknown_calls : int
+        Calls of which the provider sent no usable counts of tokens.
+    answered_from, answered_to : str or None
+        When the first and the last of its answers were made, those from the cache included.
     """
 
     run_id: str
@@ -195,6 +202,11 @@ class RunRecord:
     models: str = "[]"
     host: str = ""
     message: str | None = None
+    params_sent: str | None = None
+    params_dropped: str | None = None
+    unknown_calls: int = 0
+    answered_from: str | None = None
+    answered_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

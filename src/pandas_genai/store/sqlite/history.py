@@ -40,6 +40,22 @@ UPDATE runs SET
 WHERE run_id = :run_id
 """
 
+# A table of its own: version 0.1 reads every column of runs, and would trip over more of them.
+_SAVE_DETAILS = """
+INSERT OR REPLACE INTO run_details (
+    run_id, params_sent, params_dropped, unknown_calls, answered_from, answered_to
+) VALUES (
+    :run_id, :params_sent, :params_dropped, :unknown_calls, :answered_from, :answered_to
+)
+"""
+_RUNS = """
+SELECT runs.*, params_sent, params_dropped, COALESCE(unknown_calls, 0) AS unknown_calls,
+answered_from, answered_to
+FROM runs LEFT JOIN run_details USING (run_id)
+WHERE ?1 IS NULL OR run_id = ?1
+ORDER BY started DESC, runs.rowid DESC
+"""
+
 _SAVE_FAILURE = """
 INSERT OR REPLACE INTO failures (
     run_id, position, label, text_hash, reason, message, attempts, request_id
@@ -69,7 +85,9 @@ class History:
 
     def start_run(self, run: RunRecord) -> None:
         """Record that a run has started."""
-        self._link.write(_START_RUN, [named(run)])
+        with self._link.transaction() as connection:
+            connection.execute(_START_RUN, named(run))
+            connection.execute(_SAVE_DETAILS, named(run))
 
     def end_run(self, run_id: str, **columns: Any) -> None:
         """Change the named columns of a run, usually at its end; an unknown run is left alone.
@@ -93,15 +111,16 @@ class History:
                     f"The table runs has no column {name!r}: it has {', '.join(known)}."
                 )
         with self._link.transaction() as connection:
-            cursor = connection.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,))
+            cursor = connection.execute(_RUNS, (run_id,))
             names = [column[0] for column in cursor.description]
             for row in cursor.fetchall():
-                run = RunRecord(**dict(zip(names, row, strict=True)))
-                connection.execute(_END_RUN, named(replace(run, **columns)))
+                run = replace(RunRecord(**dict(zip(names, row, strict=True))), **columns)
+                connection.execute(_END_RUN, named(run))
+                connection.execute(_SAVE_DETAILS, named(run))
 
     def runs(self) -> list[dict[str, Any]]:
         """Return all runs by column, the newest first."""
-        return self._link.records("SELECT * FROM runs ORDER BY started DESC, rowid DESC")
+        return self._link.records(_RUNS, (None,))
 
     def save_failures(self, run_id: str, failures: Iterable[FailureRecord]) -> None:
         """Keep the rows of a run that have no answer."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import stat
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from pandas_genai.errors import CacheError
+from pandas_genai.store.files import atomic_write
 from pandas_genai.store.sqlite.link import explained, is_lock
 from pandas_genai.store.sqlite.tables import (
     APPLICATION_ID,
@@ -22,10 +25,13 @@ from pandas_genai.store.sqlite.tables import (
     newer,
 )
 
-__all__ = ["PATIENCE_S", "connect", "open_file", "open_memory"]
+__all__ = ["COPY_ENDING", "PATIENCE_S", "connect", "open_file", "open_memory"]
 
 PATIENCE_S = 60.0
 """How long another process may hold the file before a call fails."""
+
+COPY_ENDING = ".before-upgrade"
+"""What the copy of the original toolkit's file is called, after the file's own name."""
 
 _MAGIC = b"SQLite format 3\x00"
 _HEADER = 100
@@ -72,7 +78,7 @@ def open_file(path: Path) -> sqlite3.Connection:
         try:
             connection = connect(path, PATIENCE_S)
             try:
-                _settle(connection, str(path))
+                _settle(connection, path)
             except BaseException:
                 connection.close()
                 raise
@@ -207,9 +213,12 @@ def _look_inside(path: Path, manner: str) -> None:
                 raise error
 
 
-def _settle(connection: sqlite3.Connection, name: str) -> None:
+def _settle(connection: sqlite3.Connection, path: Path) -> None:
     """Make or upgrade the tables; of several processes, one does it."""
+    name = str(path)
     kind = kind_of(connection, name)
+    if kind == "original":
+        _copy_beside(connection, path)
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     if mode != "wal":
         # Before the upgrade: from then on a commit is one append, and a crash leaves the
@@ -217,15 +226,54 @@ def _settle(connection: sqlite3.Connection, name: str) -> None:
         _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
     if kind == "ours":
         return
-    _patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
-    try:
+    with _alone(connection):
         kind = kind_of(connection, name)
         if kind != "ours":
             create_tables(connection, kind)
+
+
+@contextlib.contextmanager
+def _alone(connection: sqlite3.Connection) -> Iterator[None]:
+    """Keep other processes from writing, and commit what the block writes, or nothing of it."""
+    _patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+    try:
+        yield
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
             connection.rollback()
+
+
+def _copy_beside(connection: sqlite3.Connection, path: Path) -> None:
+    """Keep the original toolkit's file as it was; of several processes, one copy."""
+    with _alone(connection):
+        if kind_of(connection, str(path)) != "original":
+            return
+        descriptor, made = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(descriptor)
+        copy = Path(made)
+        try:
+            # Through another connection: one cannot copy what it has locked itself.
+            with (
+                contextlib.closing(connect(path, PATIENCE_S)) as source,
+                contextlib.closing(sqlite3.connect(copy)) as target,
+            ):
+                source.backup(target)
+            _name_copy(copy, path)
+        finally:
+            copy.unlink(missing_ok=True)
+
+
+def _name_copy(copy: Path, path: Path) -> None:
+    """Give a copy the first free name, where none of the names has the same bytes already."""
+    content = copy.read_bytes()
+    numbers = itertools.count(2)
+    target = _beside(path, COPY_ENDING)
+    while target.exists():
+        if target.is_file() and target.read_bytes() == content:
+            return
+        target = _beside(path, f"{COPY_ENDING}-{next(numbers)}")
+    atomic_write(target, content)
 
 
 def _patiently(action: Callable[[], _T]) -> _T:

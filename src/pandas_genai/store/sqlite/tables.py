@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,15 @@ __all__ = ["APPLICATION_ID", "VERSION", "Kind", "create_tables", "kind_of", "new
 APPLICATION_ID = 0x7067_4149
 """Marks the file as ours (``file genai_cache.sqlite`` shows it)."""
 
-VERSION = 1
-"""Of the tables, as ``PRAGMA user_version``."""
+VERSION = 2
+"""Of the tables, as ``PRAGMA user_version``.
 
-Kind: TypeAlias = Literal["new", "original", "ours"]
+Version 2 added to ``results`` the columns ``checksum`` and ``request``, to ``ids`` the column
+``checksum``, and the tables from ``run_details`` on. The table ``runs`` keeps its columns, so
+that a kernel of version 0.1 that has the file open goes on writing.
+"""
+
+Kind: TypeAlias = Literal["new", "original", "older", "ours"]
 
 _IDS = """CREATE TABLE IF NOT EXISTS ids (
     row_id TEXT NOT NULL,
@@ -25,6 +31,7 @@ _IDS = """CREATE TABLE IF NOT EXISTS ids (
     text_hash TEXT,
     json_result TEXT,
     created TEXT,
+    checksum BLOB,
     PRIMARY KEY (row_id, prompt_hash)
 )"""
 
@@ -44,6 +51,8 @@ _TABLES = (
     input_tokens INTEGER,
     cached_tokens INTEGER,
     output_tokens INTEGER,
+    checksum BLOB,
+    request INTEGER,
     PRIMARY KEY (prompt_hash, text_hash, repeat)
 ) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS tasks (
@@ -94,11 +103,75 @@ _TABLES = (
     request_id TEXT,
     PRIMARY KEY (run_id, position)
 )""",
+    """CREATE TABLE IF NOT EXISTS run_details (
+    run_id TEXT PRIMARY KEY NOT NULL,
+    params_sent TEXT,
+    params_dropped TEXT,
+    unknown_calls INTEGER,
+    answered_from TEXT,
+    answered_to TEXT
+)""",
+    """CREATE TABLE IF NOT EXISTS run_rows (
+    run_id TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (run_id, block)
+) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS row_blocks (
+    digest BLOB PRIMARY KEY NOT NULL,
+    keys BLOB NOT NULL
+)""",
+    """CREATE TABLE IF NOT EXISTS requests (
+    id INTEGER PRIMARY KEY,
+    run_id TEXT,
+    job TEXT,
+    prompt_hash TEXT,
+    request_id TEXT,
+    model TEXT,
+    model_answered TEXT,
+    params_sent TEXT,
+    created TEXT,
+    attempts INTEGER,
+    refused INTEGER,
+    reason TEXT,
+    input_tokens INTEGER,
+    cached_tokens INTEGER,
+    cache_write_tokens INTEGER,
+    output_tokens INTEGER,
+    cost REAL,
+    rows BLOB,
+    reply BLOB
+)""",
+    """CREATE TABLE IF NOT EXISTS owners (
+    owner TEXT PRIMARY KEY NOT NULL,
+    kind TEXT NOT NULL,
+    machine TEXT,
+    pid INTEGER,
+    beats INTEGER NOT NULL DEFAULT 0,
+    beaten TEXT
+) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS leases (
+    id INTEGER PRIMARY KEY,
+    prompt_hash TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    rows BLOB NOT NULL
+)""",
+    "CREATE INDEX IF NOT EXISTS leases_of_task ON leases (prompt_hash, owner)",
 )
 
-_OUR_NAMES = frozenset({"ids", "results", "tasks", "runs", "failures"})
+_ADDED = (
+    ("ids", "checksum", "BLOB"),
+    ("results", "checksum", "BLOB"),
+    ("results", "request", "INTEGER"),
+)
+"""Columns that version 1 does not have."""
+
+_OUR_NAMES = frozenset(
+    {"ids", "results", "tasks", "runs", "failures", "leases_of_task"}
+    | {"run_details", "run_rows", "row_blocks", "requests", "owners", "leases"}
+)
 _OUR_COLUMNS = frozenset({"prompt_hash", "text_hash", "repeat", "row_id", "json_result"})
-_ORIGINAL_COLUMNS = frozenset({"row_id", "json_result", "prompt_hash"})
+_ORIGINAL = "createtableresults(row_idtextprimarykey,json_resulttextnotnull,prompt_hashtext)"
 
 
 def kind_of(connection: sqlite3.Connection, name: str) -> Kind:
@@ -113,9 +186,9 @@ def kind_of(connection: sqlite3.Connection, name: str) -> Kind:
 
     Returns
     -------
-    {"new", "original", "ours"}
-        Without our marks (no tables, or ours restored from a dump); the original toolkit's
-        cache; a cache of this version.
+    {"new", "original", "older", "ours"}
+        Without our marks (empty, or ours restored from a dump); the original toolkit's cache,
+        to the letter; a cache of version 1; a cache of this version.
 
     Raises
     ------
@@ -125,22 +198,34 @@ def kind_of(connection: sqlite3.Connection, name: str) -> Kind:
     with _one_moment(connection):
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        tables = {table for (table,) in names if not table.startswith("sqlite_")}
+        names = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        )
+        made = {str(thing): str(sql) for thing, sql in names}
         names = connection.execute("SELECT name FROM pragma_table_info('results')")
         columns = {column for (column,) in names}
-    if version > VERSION and (application == APPLICATION_ID or not tables - _OUR_NAMES):
+    foreign = made.keys() - _OUR_NAMES
+    if version > VERSION and (application == APPLICATION_ID or not foreign):
         raise newer(name, version)
-    if application == APPLICATION_ID and version == VERSION:
-        return "ours"
-    if (application, version) == (0, 0):
-        if not tables or columns >= _OUR_COLUMNS:
+    if application == APPLICATION_ID and 1 <= version <= VERSION:
+        return "ours" if version == VERSION else "older"
+    if (application, version) == (0, 0) and not foreign:
+        if not made or columns >= _OUR_COLUMNS:
             return "new"
-        if columns == _ORIGINAL_COLUMNS and tables & _OUR_NAMES == {"results"}:
+        if made.keys() == {"results"} and _plain(made["results"]) == _ORIGINAL:
             return "original"
     raise CacheError(
         f"{name} is a database of another program and was left as it is: choose another file "
         "for the cache."
+    )
+
+
+def _plain(statement: str) -> str:
+    """Return a statement without what makes no difference: spaces, quotes, case."""
+    return (
+        re.sub(r"[\s\"'`\[\]]", "", statement)
+        .lower()
+        .replace("createtableifnotexists", "createtable")
     )
 
 
@@ -166,7 +251,7 @@ def newer(name: str, version: int) -> CacheError:
 
 
 def create_tables(connection: sqlite3.Connection, kind: Kind) -> None:
-    """Make the tables, within the caller's transaction; keep the original toolkit's rows."""
+    """Make or upgrade the tables, within the caller's transaction; every row is kept."""
     if kind == "original":
         connection.execute(_IDS)
         connection.execute(
@@ -177,5 +262,9 @@ def create_tables(connection: sqlite3.Connection, kind: Kind) -> None:
         connection.execute("DROP TABLE results")
     for statement in _TABLES:
         connection.execute(statement)
+    for table, column, of_type in _ADDED:
+        found = connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
+        if column not in {name for (name,) in found}:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {of_type}")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")

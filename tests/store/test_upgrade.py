@@ -1,0 +1,131 @@
+"""Cache files and job folders of version 0.1 open as they are, and answer without a call.
+
+``tests/data`` holds what version 0.1.0 wrote: a cache with one run of ``extract``, one of
+``extract_df``, one row put by hand and one collected job, and that job's directory.
+"""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import pandas_genai
+from pandas_genai import RowsFailedWarning, SqliteCache, extract_df
+
+DATA = Path(__file__).parents[1] / "data"
+TEXTS = [f"text {number}" for number in range(12)] + ["text 3", None, "é 🎻 “quoted”"]
+NOBODY = {"model": "gpt-6-luna", "base_url": "http://127.0.0.1:9/v1", "api_key": "sk-test"}
+SCHEMA = {
+    "type": "object",
+    "properties": {"answer": {"type": "string"}},
+    "required": ["answer"],
+}
+
+# What a kernel of version 0.1 runs on a file that another one has upgraded meanwhile.
+OLD_INSERT = """
+INSERT OR REPLACE INTO results (
+    prompt_hash, text_hash, repeat, row_id, json_result, model, model_answered, created, run_id,
+    request_id, input_tokens, cached_tokens, output_tokens
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+OLD_RUNS = (
+    "run_id, prompt_hash, kind, status, started, ended, version, rows, ok, failed, cached, empty, "
+    "twins, calls, retries, input_tokens, cached_tokens, cache_write_tokens, output_tokens, cost, "
+    "currency, models, host, message"
+)
+
+
+@pytest.fixture
+def old(tmp_path):
+    """Copies of what version 0.1.0 wrote."""
+    shutil.copy(DATA / "v1_cache.sqlite", tmp_path)
+    shutil.copytree(DATA / "v1_jobs", tmp_path / "v1_jobs")
+    return tmp_path / "v1_cache.sqlite"
+
+
+@pytest.fixture
+def frame():
+    return pd.DataFrame({"text": TEXTS})
+
+
+def version_of(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def test_a_cache_of_version_1_answers_without_a_call(old, frame):
+    assert version_of(old) == 1
+    with pytest.warns(RowsFailedWarning, match="empty text 1"):
+        out = frame.genai.extract("Echo.", {"answer": str}, cache=old, progress=False, **NOBODY)
+    assert out["answer"].fillna("").tolist() == [text or "" for text in TEXTS]
+    assert version_of(old) == 2
+    with pytest.warns(RowsFailedWarning, match="empty text 1"):
+        again = frame.genai.extract("Echo.", {"answer": str}, cache=old, progress=False, **NOBODY)
+    pd.testing.assert_frame_equal(again, out)
+    runs = pandas_genai.runs(old)
+    assert runs["calls"].tolist()[:2] == [0, 0]
+    assert len(runs) == 5
+
+
+def test_extract_df_and_ids_of_version_1_answer_without_a_call(old, frame):
+    ids = frame.assign(id=[f"id{number}" for number in range(len(frame))])
+    with pytest.warns(RowsFailedWarning, match="empty text 1"):
+        out = extract_df(ids, prompt="Echo it.", cache_path=old, schema=SCHEMA, **NOBODY)
+    assert out["answer"].fillna("").tolist() == [text or "" for text in TEXTS]
+    with SqliteCache(old) as cache:
+        assert cache.get("hand") == {"x": 1}
+        assert cache.get("id3") == {"answer": "text 3"}
+        assert len(cache.all_ids()) == 15
+
+
+def test_a_job_of_version_1_is_collected_without_a_call(old, frame):
+    job = pandas_genai.open_job("night", old.parent / "v1_jobs", api_key="sk-test")
+    with pytest.warns(RowsFailedWarning, match="empty text 1"):
+        out = job.collect()
+    assert out["answer"].fillna("").tolist() == [text or "" for text in TEXTS]
+
+
+def test_a_job_of_version_1_fills_a_new_cache_from_its_results(old):
+    old.unlink()
+    job = pandas_genai.open_job("night", old.parent / "v1_jobs", api_key="sk-test")
+    with pytest.warns(RowsFailedWarning, match="empty text 1"):
+        out = job.collect()
+    assert out["answer"].fillna("").tolist() == [text or "" for text in TEXTS]
+
+
+def test_a_kernel_of_version_1_goes_on_writing_meanwhile(old):
+    with closing(sqlite3.connect(old, isolation_level=None)) as kernel:
+        columns = [name for name, *_ in kernel.execute("SELECT * FROM runs").description]
+        with SqliteCache(old) as cache:
+            key = ("a" * 32, "b" * 32)
+            kernel.execute(OLD_INSERT, (*key, 0, None, '{"x": 1}', *[None] * 8))
+            assert cache.lookup(key[0], [key[1]]) == {key[1]: '{"x": 1}'}
+            # It reads every column of runs, and would trip over another.
+            found = [name for name, *_ in kernel.execute("SELECT * FROM runs").description]
+            assert found == columns == OLD_RUNS.split(", ")
+            values = ("r", *[None] * 23)
+            marks = ", ".join("?" * 24)
+            kernel.execute(f"INSERT OR REPLACE INTO runs ({OLD_RUNS}) VALUES ({marks})", values)
+            assert {"run_id": "r", "unknown_calls": 0}.items() <= cache.runs()[-1].items()
+        assert kernel.execute("PRAGMA quick_check").fetchone() == ("ok",)
+
+
+def test_an_upgrade_that_is_killed_leaves_version_1(old, child):
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pandas_genai.store.sqlite.opening import connect\n"
+        "from pandas_genai.store.sqlite.tables import create_tables\n"
+        "connection = connect(Path(sys.argv[1]), 60)\n"
+        "connection.execute('BEGIN IMMEDIATE')\n"
+        "create_tables(connection, 'older')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert child(code, old).wait(60) == -9
+    assert version_of(old) == 1
+    with SqliteCache(old) as cache:
+        assert cache.get("hand") == {"x": 1}
+    assert version_of(old) == 2
