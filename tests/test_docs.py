@@ -169,14 +169,14 @@ def test_every_reason_of_a_row_is_explained():
     from pandas_genai.report import failures
 
     package = ROOT / "src" / "pandas_genai"
-    rooms = ("providers", "task", "report", "live", "batch", "extract")
+    rooms = ("backends", "task", "report", "live", "batch", "extract")
     reasons = {
         reason
         for room in rooms
         for path in (package / room).rglob("*.py")
         for reason in reasons_in(path)
     }
-    reasons |= {reason for reason, _ in classify._STOPS.values()}
+    reasons |= {rule.reason for rule in classify.RULES}
     reasons |= {*openai_batches._UNFINISHED.values(), *anthropic_batches._UNFINISHED.values()}
     reasons |= failures.NOT_FAILED | {failures.NOT_SUBMITTED}
     assert {"missing in reply", "truncated", "expired", "in progress", "server error"} <= reasons

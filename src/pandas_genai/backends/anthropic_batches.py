@@ -19,18 +19,6 @@ LIMITS = Limits(requests=100_000, bytes=256_000_000)
 PATH = f"{MESSAGES}/batches"
 
 _UNFINISHED = {"expired": "expired", "canceled": "cancelled"}
-_STATUS = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-"""The status that a live call has for each type of error (Anthropic's list of errors)."""
 _SLACK_S = 86_400.0
 """How far the clocks of this machine and the provider may be apart: a day costs a page or two."""
 _BLOCK = 1 << 20
@@ -52,10 +40,8 @@ def outcome_of(line: Mapping[str, Any]) -> Outcome:
             return Outcome(custom_id, answer=message, request_id=message.get("id"))
     if isinstance(result, Mapping) and kind == "errored":
         said: Any = result.get("error") or {}
-        inner = said.get("error") if isinstance(said.get("error"), Mapping) else said
-        status = _STATUS.get(str(inner.get("type")), 500)
         request_id = said.get("request_id")
-        problem = problem_of(status, said, {"request-id": request_id or ""})
+        problem = problem_of(None, said, {"request-id": request_id or ""})
         return Outcome(custom_id, problem=problem, request_id=request_id)
     unfinished = _UNFINISHED.get(str(kind), "")
     said = unfinished or "the provider gave no reason"

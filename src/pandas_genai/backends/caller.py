@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from pandas_genai.backends import anthropic_wire, openai_wire
-from pandas_genai.backends.classify import Problem, classify, problem_of
+from pandas_genai.backends.classify import Problem, classify, problem_in_answer
 from pandas_genai.backends.endpoints import Endpoint, Endpoints, Support
 from pandas_genai.backends.sdk_errors import problem_in, unreachable, without_key
 from pandas_genai.errors import CallError, StopRunError, WaitError, printable
@@ -170,11 +170,8 @@ class Caller:
                 "is base_url right?",
                 reason="invalid reply",
             )
-        error = answer.get("error")
-        if error and not answer.get("choices") and not answer.get("content"):
-            code = error.get("code") if isinstance(error, Mapping) else None
-            status = code if isinstance(code, int) and 400 <= code < 600 else 500
-            problem = problem_of(status, answer, response.headers)
+        problem = problem_in_answer(answer, response.headers)
+        if problem is not None:
             raise classify(without_key(problem, self._endpoint), where=self._where)
         return answer
 

@@ -39,7 +39,7 @@ def outcome_of(line: Mapping[str, Any]) -> Outcome:
             return Outcome(custom_id, answer=body, request_id=request_id)
         problem = problem_of(status, body, {"x-request-id": request_id or ""})
         return Outcome(custom_id, problem=problem, request_id=request_id)
-    problem = problem_of(500, {"error": error or "the provider gave no reason"}, {})
+    problem = problem_of(None, {"error": error or "the provider gave no reason"}, {})
     return Outcome(custom_id, problem=problem, unfinished=_UNFINISHED.get(problem.code, ""))
 
 
