@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from pandas_genai.task.task import Backend
 
-__all__ = ["ENDPOINTS", "VENDOR_URLS", "Endpoint", "Endpoints", "Support", "host_of"]
+__all__ = ["ENDPOINTS", "VENDOR_URLS", "Endpoint", "Endpoints", "Support"]
+__all__ += ["host_of", "identity_of"]
 
 VENDOR_URLS = {
     "openai": "https://api.openai.com/v1",
@@ -19,8 +20,12 @@ VENDOR_URLS = {
 """What the SDKs call when no base URL is given (read in openai 3.54, anthropic 2.12)."""
 
 
+_USUAL_SEGMENTS = frozenset({"api", "openai", "v1", "v1beta"})
+"""Of paths that say nothing about who answers, only how to speak."""
+
+
 def host_of(base_url: str) -> str:
-    """Return the host by which a task knows an endpoint.
+    """Return the host of an address, lower case.
 
     Ports never count, and every address of this machine is ``"loopback"``: a local server
     gets another port each time it starts.
@@ -39,6 +44,25 @@ def host_of(base_url: str) -> str:
         return "loopback" if ipaddress.ip_address(host).is_loopback else host
     except ValueError:
         return host
+
+
+def identity_of(base_url: str) -> str:
+    """Return what a task's identity knows of an address: its host, and a path that tells more.
+
+    A path counts where it has a segment other than ``api``, ``openai``, ``v1`` and ``v1beta``:
+    two deployments on one host may answer under the same model name. User info, port, query and
+    fragment never count.
+
+    Examples
+    --------
+    >>> identity_of("https://my-resource.openai.azure.com/openai/v1/")
+    'my-resource.openai.azure.com'
+    >>> identity_of("http://localhost:8000/deployments/A/v1")
+    'loopback/deployments/A/v1'
+    """
+    segments = [part for part in urlsplit(base_url).path.split("/") if part]
+    host = host_of(base_url)
+    return host if set(segments) <= _USUAL_SEGMENTS else "/".join([host, *segments])
 
 
 @dataclass(frozen=True)
@@ -61,8 +85,13 @@ class Endpoint:
 
     @property
     def host(self) -> str:
-        """The host as the task's identity knows it."""
+        """The host alone."""
         return host_of(self.base_url)
+
+    @property
+    def identity(self) -> str:
+        """What a task's identity knows of the address."""
+        return identity_of(self.base_url)
 
     @property
     def shown(self) -> str:

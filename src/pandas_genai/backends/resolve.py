@@ -66,7 +66,7 @@ class Question:
             self.schema,
             model=model,
             backend=endpoint.backend,
-            host=endpoint.host,
+            host=endpoint.identity,
             params=self.params,
         )
         return Resolved(endpoint, task, self.client, is_local=self.is_local)

@@ -14,7 +14,14 @@ from typing import Any, Self
 
 from pandas_genai.backends.anthropic_batches import AnthropicBatches
 from pandas_genai.backends.batches import BatchApi
-from pandas_genai.backends.endpoints import ENDPOINTS, VENDOR_URLS, Endpoint, Endpoints, host_of
+from pandas_genai.backends.endpoints import (
+    ENDPOINTS,
+    VENDOR_URLS,
+    Endpoint,
+    Endpoints,
+    host_of,
+    identity_of,
+)
 from pandas_genai.backends.openai_batches import OpenAIBatches
 from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.batch.clock import WallClock
@@ -106,7 +113,13 @@ class Site:
     @property
     def task(self) -> Task:
         """What was asked."""
-        return self.journal.task(host_of(self.journal.base_url))
+        journal = self.journal
+        task = journal.task(identity_of(journal.base_url))
+        if task.prompt_hash == journal.prompt_hash:
+            return task
+        # Version 0.1 knew the host alone: its jobs go on under the hash that they have.
+        old = journal.task(host_of(journal.base_url))
+        return old if old.prompt_hash == journal.prompt_hash else task
 
     def save(self) -> None:
         """Write the journal."""

@@ -91,7 +91,8 @@ class Plan:
     @property
     def where(self) -> str:
         """The host, for people."""
-        return "on this machine" if self.host == "loopback" else f"at {self.host}"
+        here = self.host.partition("/")[0] == "loopback"
+        return "on this machine" if here else f"at {self.host}"
 
     @property
     def suggestion(self) -> Literal["live", "overnight"]:

@@ -56,7 +56,7 @@ def compute_prompt_hash(
         Any form that ``df.genai.extract`` takes.
     model, backend, host : str, optional
         The model's name, ``"openai"`` or ``"anthropic"``, and the endpoint's host (``"loopback"``
-        for every address of this machine).
+        for every address of this machine), with its path where that tells deployments apart.
     params : mapping, optional
         The parameters sent along.
 

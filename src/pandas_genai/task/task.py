@@ -51,7 +51,8 @@ class Task:
     backend : {"openai", "anthropic"}
         The wire format.
     host : str
-        The endpoint's host: loopback addresses count as one, ports never count.
+        The endpoint's host, and its path where that tells deployments apart: loopback addresses
+        count as one, ports never count.
     params : mapping
         What is sent beside the messages. ``structured`` and ``tool_name`` are ours: they choose
         how the schema is enforced and what the tool that does is called, and are not sent.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import string
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
-from pandas_genai.errors import UsageError
+from pandas_genai.errors import UsageError, printable
 
 __all__ = ["is_blank", "only_text_column", "rows_text", "series_text"]
+
+_SHOWN = 120
 
 
 def is_blank(value: Any) -> bool:
@@ -25,15 +27,37 @@ def series_text(series: pd.Series[Any]) -> list[str | None]:
     """Take the texts of a series as they are; None where there is none.
 
     Values that are no text (numbers, dates) are written as ``str`` writes them.
+
+    Raises
+    ------
+    UsageError
+        If a value cannot be written; the message names its row.
     """
-    return [
-        (value if value.strip() else None)
-        if isinstance(value, str)
-        else None
-        if is_blank(value)
-        else str(value)
-        for value in series.tolist()
-    ]
+    return _each(series.index, series.tolist(), _text_of)
+
+
+def _text_of(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value if value.strip() else None
+    return None if is_blank(value) else str(value)
+
+
+def _each(
+    index: pd.Index, rows: Iterable[Any], text_of: Callable[[Any], str | None]
+) -> list[str | None]:
+    """Write the text of each row; what a user's own object raises becomes a sentence."""
+    texts: list[str | None] = []
+    for row in rows:
+        try:
+            texts.append(text_of(row))
+        except Exception as error:
+            label = printable(repr(index[len(texts)]), _SHOWN)
+            said = printable(f"{type(error).__name__}: {error}", _SHOWN)
+            raise UsageError(
+                f"The text of row {label} (at position {len(texts):,}) cannot be written: {said}. "
+                "Correct or drop the value, or convert the column to text before."
+            ) from error
+    return texts
 
 
 def rows_text(frame: pd.DataFrame, text: Any = None) -> list[str | None]:
@@ -133,14 +157,27 @@ def _checked_columns(frame: pd.DataFrame, names: Sequence[Any]) -> list[list[Any
 
 def _from_columns(frame: pd.DataFrame, names: list[Any]) -> list[str | None]:
     columns = _checked_columns(frame, names)
-    texts: list[str | None] = []
-    for values in zip(*columns, strict=True):
+    keys = _keys_of(names)
+
+    def text_of(values: Sequence[Any]) -> str | None:
         if all(is_blank(value) for value in values):
-            texts.append(None)
-            continue
-        fields = {str(name): _plain(value) for name, value in zip(names, values, strict=True)}
-        texts.append(json.dumps(fields, ensure_ascii=False))
-    return texts
+            return None
+        fields = {key: _plain(value) for key, value in zip(keys, values, strict=True)}
+        return json.dumps(fields, ensure_ascii=False)
+
+    return _each(frame.index, zip(*columns, strict=True), text_of)
+
+
+def _keys_of(names: Sequence[Any]) -> list[str]:
+    """Name columns in JSON as ``str`` writes them; as ``repr`` does where 1 and "1" would meet."""
+    labels: dict[str, set[Any]] = {}
+    for name in names:
+        labels.setdefault(str(name), set()).add(name)
+    keys = [str(name) if len(labels[str(name)]) == 1 else repr(name) for name in names]
+    if len(set(keys)) < len(set(names)):
+        shown = ", ".join(map(repr, names))
+        raise UsageError(f"text=[{shown}]: columns are written alike; rename one of them.")
+    return keys
 
 
 def _plain(value: Any) -> object:
@@ -155,7 +192,9 @@ def _plain(value: Any) -> object:
 
 
 def _from_template(frame: pd.DataFrame, template: str) -> list[str | None]:
+    # Of labels that are written alike, such as 1 and "1", the text is meant.
     by_name = {str(name): name for name in frame.columns}
+    by_name |= {name: name for name in frame.columns if isinstance(name, str)}
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
@@ -170,7 +209,8 @@ def _from_template(frame: pd.DataFrame, template: str) -> list[str | None]:
     if not names:
         raise UsageError(f"text={template!r} names no column: write one as {{column}}.")
     columns = _checked_columns(frame, [by_name[name] for name in names])
-    return [_filled(parts, values) for values in zip(*columns, strict=True)]
+    rows = zip(*columns, strict=True)
+    return _each(frame.index, rows, lambda values: _filled(parts, values))
 
 
 def _filled(parts: Sequence[tuple[str, Any, Any, Any]], values: Sequence[object]) -> str | None:
