@@ -193,8 +193,9 @@ def _plain(value: Any) -> object:
 
 def _from_template(frame: pd.DataFrame, template: str) -> list[str | None]:
     # Of labels that are written alike, such as 1 and "1", the text is meant.
-    by_name = {str(name): name for name in frame.columns}
-    by_name |= {name: name for name in frame.columns if isinstance(name, str)}
+    labels: list[Any] = list(frame.columns)
+    by_name = {str(label): label for label in labels}
+    by_name |= {label: label for label in labels if isinstance(label, str)}
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
