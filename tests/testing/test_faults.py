@@ -30,6 +30,26 @@ def test_an_unknown_kind_is_refused():
 
 
 @pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("body", [{"detail": [{"msg": "no"}]}, [1], "<html>no</html>"])
+def test_an_error_of_any_body(wire, body):
+    with provider_with("error", status=418, body=body, times=1) as provider:
+        where = provider.openai_url if wire == "openai" else provider.anthropic_url
+        make = openai.OpenAI if wire == "openai" else anthropic.Anthropic
+        path = "/chat/completions" if wire == "openai" else "/v1/messages"
+        user = {"role": "user", "content": '[{"input_id": "a", "input_text": "b"}]'}
+        asked = {"model": "m", "max_tokens": 9, "messages": [user]}
+        with make(api_key="k", base_url=where, max_retries=0) as client:
+            with pytest.raises(SDKS[wire].APIStatusError) as caught:
+                client.post(path, body=asked, cast_to=object)
+    assert (caught.value.status_code, caught.value.body) == (418, body)
+
+
+def test_garbage_in_words_of_ones_own(sdk):
+    with provider_with("garbage", message="I would rather not.") as provider:
+        assert sdk.ask("openai", provider, "a").choices[0].message.content == "I would rather not."
+
+
+@pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize(
     ("kind", "error", "status"),
     [
@@ -43,6 +63,8 @@ def test_an_unknown_kind_is_refused():
         ("forbidden", "PermissionDeniedError", 403),
         ("bad_request", "BadRequestError", 400),
         ("context_length", "BadRequestError", 400),
+        ("too_large", "RateLimitError", 429),
+        ("moderation", "PermissionDeniedError", 403),
     ],
 )
 def test_errors(sdk, wire, kind, error, status):

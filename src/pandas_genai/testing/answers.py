@@ -108,7 +108,8 @@ def finish(written: Written, asked: Asked, struck: Struck | None, *, fenced: boo
     if kind in ("garbage", "truncated"):
         written.answered = []
     if kind == "garbage":
-        written.text, written.payload = _GARBAGE, {"text": _GARBAGE}
+        text = (struck.fault.message if struck else None) or _GARBAGE
+        written.text, written.payload = text, {"text": text}
     elif fenced and asked.form in ("json_object", "text"):
         written.text = _PROSE.format(text=written.text)
     most = asked.limit

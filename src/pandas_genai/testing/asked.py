@@ -41,6 +41,8 @@ class Problem(Exception):  # noqa: N818 - it becomes an HTTP error, not a Python
         Extra headers, such as ``retry-after``.
     late : bool, default False
         Whether it happened after the request was accepted: some servers then say 200.
+    body : object, optional
+        The whole body of the answer, instead of the wire's shape.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Problem(Exception):  # noqa: N818 - it becomes an HTTP error, not a Python
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
         late: bool = False,
+        body: object = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -62,6 +65,7 @@ class Problem(Exception):  # noqa: N818 - it becomes an HTTP error, not a Python
         self.code = code
         self.headers = dict(headers or {})
         self.late = late
+        self.body = body
 
 
 @dataclass(slots=True)

@@ -192,6 +192,8 @@ class ChatWire:
 
     def error(self, problem: Problem, number: int) -> tuple[int, Any]:  # noqa: ARG002 - the other wire repeats it
         """Return the status and body of an error."""
+        if problem.body is not None:
+            return problem.status, problem.body
         dialect = self._dialect
         if dialect.errors == "list":
             error = {"code": problem.status, "message": problem.message, "status": problem.kind}

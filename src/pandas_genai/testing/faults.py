@@ -21,6 +21,9 @@ ERROR_KINDS = frozenset(
         "forbidden",
         "bad_request",
         "context_length",
+        "too_large",
+        "moderation",
+        "error",
     }
 )
 """Answered with an HTTP error."""
@@ -59,12 +62,14 @@ class Fault:
         Errors: ``rate_limit`` (429), ``insufficient_quota`` (429 about money), ``server_error``
         (500), ``overloaded`` (503, Anthropic 529), ``timeout_408``, ``conflict`` (409),
         ``payment_required`` (402), ``forbidden`` (403), ``bad_request`` (400),
-        ``context_length`` (400), ``error_200`` (an error's body in a 200).
+        ``context_length`` (400), ``too_large`` (429 about one request's tokens), ``moderation``
+        (403 about one text), ``error`` (``status`` and ``body`` as given, also of a 200),
+        ``error_200`` (an error's body in a 200).
         Connections: ``reset`` (lost before the answer), ``reset_after`` (the answer is computed,
         counted and paid, then the connection is lost), ``hang`` (held until ``release()``).
-        Replies: ``garbage`` (content that is not JSON), ``html`` (a page), ``missing``,
-        ``doubled`` and ``invented`` ids, ``wrong_type`` (an object where a value belongs),
-        ``truncated``, ``refusal``, ``content_filter``.
+        Replies: ``garbage`` (content that is not JSON: ``message``, where given), ``html`` (a
+        page), ``missing``, ``doubled`` and ``invented`` ids, ``wrong_type`` (an object where a
+        value belongs), ``truncated``, ``refusal``, ``content_filter``.
         Each request in a batch is struck like a call, but not by those of connections, ``html``
         and ``error_200``; it has a number of its own, from 1 over all batches.
     rate : float, optional
@@ -85,6 +90,10 @@ class Fault:
         How long a ``hang`` holds, whoever releases it.
     message, code, param : str, optional
         In place of the error's own.
+    status : int, default 500
+        Of an ``error``.
+    body : object, optional
+        Of an ``error``: any JSON, or text that is none.
     path : str, optional
         Strikes requests to the batch endpoints whose "METHOD /path", or "/path", begins like
         this, and no calls: ``"POST /v1/batches"``, ``"/v1/files"``. ``calls`` then counts those.
@@ -110,6 +119,8 @@ class Fault:
     message: str | None = None
     code: str | None = None
     param: str | None = None
+    status: int = 500
+    body: object = None
     path: str | None = None
 
     def __post_init__(self) -> None:

@@ -199,6 +199,8 @@ class MessagesWire:
 
     def error(self, problem: Problem, number: int) -> tuple[int, Any]:
         """Return the status and body of an error."""
+        if problem.body is not None:
+            return problem.status, problem.body
         error: dict[str, Any] = {"type": problem.kind, "message": problem.message}
         if problem.code:
             error["details"] = {"error_code": problem.code}

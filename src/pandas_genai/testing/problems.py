@@ -7,6 +7,12 @@ from pandas_genai.testing.faults import Fault
 
 __all__ = ["problem_of"]
 
+_TPM = (
+    "Request too large for the model in organization org-loopback on tokens per min (TPM): Limit "
+    "30000, Requested 48123. The input or output tokens must be reduced in order to run "
+    "successfully."
+)
+
 _OPENAI = {
     "rate_limit": (429, "Rate limit reached for requests.", "requests", "rate_limit_exceeded"),
     "insufficient_quota": (
@@ -48,6 +54,8 @@ _OPENAI = {
         "invalid_request_error",
         "context_length_exceeded",
     ),
+    "too_large": (429, _TPM, "tokens", "rate_limit_exceeded"),
+    "moderation": (403, "Input flagged by moderation", "moderation", None),
 }
 
 _ANTHROPIC = {
@@ -81,6 +89,13 @@ _ANTHROPIC = {
         "invalid_request_error",
         None,
     ),
+    "too_large": (
+        429,
+        "Request too large: 48123 input tokens exceed your limit of 30000 a minute.",
+        "rate_limit_error",
+        None,
+    ),
+    "moderation": (403, "Input flagged by moderation", "permission_error", None),
 }
 
 _TABLES = {"openai": _OPENAI, "anthropic": _ANTHROPIC}
@@ -96,6 +111,9 @@ def problem_of(fault: Fault, wire: str) -> Problem:
     wire : str
         ``"openai"`` or ``"anthropic"``.
     """
+    if fault.kind == "error":
+        body = {} if fault.body is None else fault.body
+        return Problem(fault.status, fault.message or "", headers=fault.headers, body=body)
     status, message, kind, code = _TABLES[wire][fault.kind]
     headers = fault.headers
     param = fault.param

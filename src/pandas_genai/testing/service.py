@@ -200,7 +200,8 @@ class Service:
         status, body = wire.error(problem, entry.record.number)
         self._ledger.settle(entry, status)
         headers = wire.headers(entry.record.number, verdict) | problem.headers
-        return Response(status, json.dumps(body).encode(), headers)
+        data = body if isinstance(body, str) else json.dumps(body)
+        return Response(status, data.encode(), headers)
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:
