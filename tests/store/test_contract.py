@@ -215,3 +215,15 @@ def test_records_cannot_be_changed(answer):
         with pytest.raises(FrozenInstanceError):
             record.run_id = "other"
         assert not hasattr(record, "__dict__")
+
+
+def test_the_latest_reason_of_every_text_that_failed(cache):
+    for run_id, hour in [("second", 2), ("first", 1)]:
+        cache.start_run(run_record(run_id, f"2026-11-01T0{hour}:00:00.000+00:00"))
+    cache.save_failures("first", [FailureRecord("first", 0, "0", "a", "timeout", "Late.")])
+    again = [FailureRecord("second", 0, "0", "a", "refusal", "No.")]
+    again += [FailureRecord("second", 1, "1", None, "empty text", "Nothing to send.")]
+    cache.save_failures("second", again)
+    task = cache.runs()[0]["prompt_hash"]
+    assert cache.failed(task) == {"a": "refusal"}
+    assert cache.failed("another") == {}

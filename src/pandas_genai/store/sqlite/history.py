@@ -62,6 +62,11 @@ INSERT OR REPLACE INTO failures (
 ) VALUES (:run_id, :position, :label, :text_hash, :reason, :message, :attempts, :request_id)
 """
 
+_FAILED = """
+SELECT text_hash, reason FROM runs JOIN failures USING (run_id)
+WHERE prompt_hash = ? AND text_hash IS NOT NULL ORDER BY started, runs.rowid
+"""
+
 
 class History:
     """The log of a cache.
@@ -127,6 +132,13 @@ class History:
         rows = [named(failure) | {"run_id": run_id} for failure in failures]
         if rows:
             self._link.write(_SAVE_FAILURE, rows)
+
+    def failed(self, prompt_hash: str) -> dict[str, str]:
+        """Return the texts that ever failed under a task: the latest reason by row key.
+
+        A text may have been answered since; rows without a text are left out.
+        """
+        return dict(self._link.query(_FAILED, (prompt_hash,)))
 
     def failures(self, run_id: str) -> list[dict[str, Any]]:
         """Return the failures of a run by column, in the input's order."""
