@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Asked", "Problem", "Refuse", "Usage", "Written", "rows_of", "text_of", "tokens_of"]
+__all__ = ["Asked", "Problem", "Refuse", "Usage", "Written", "json_of", "reading", "rows_of"]
+__all__ += ["text_of", "tokens_of"]
 
 
 class Refuse(Exception):  # noqa: N818 - a rule says: raise Refuse("I would rather not")
@@ -119,6 +121,31 @@ class Usage:
     written: int = 0
 
 
+def json_of(raw: bytes | str) -> Any:
+    """Parse a body; None where it is no JSON, or nested too deep to be read."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+@contextlib.contextmanager
+def reading(what: str = "body") -> Iterator[None]:
+    """Refuse what is read meanwhile and has the wrong type anywhere, as a vendor's validation does.
+
+    Only reading belongs in the block: whatever else fails there would look like a bad request.
+
+    Raises
+    ------
+    Problem
+        A 400 that names what was read.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        raise Problem(400, f"{what}: Input has a value of a wrong type") from None
+
+
 def tokens_of(characters: int) -> int:
     """Estimate tokens as a quarter of the characters, rounded up."""
     return -(-characters // 4)
@@ -155,7 +182,7 @@ def rows_of(user: str) -> list[tuple[str, str]]:
     try:
         items = json.loads(user)
         return [(item["input_id"], item["input_text"]) for item in items]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise Problem(
             400,
             'The loopback provider reads the user message as a JSON list of {"input_id", '

@@ -148,7 +148,10 @@ class MessagesWire:
         asked.form, asked.schema = "json_schema", schema
 
     def _read_tools(self, asked: Asked) -> None:
-        tools, choice = asked.body.get("tools") or [], asked.body.get("tool_choice") or {}
+        tools, choice = asked.body.get("tools") or [], asked.body.get("tool_choice")
+        choice = {} if choice is None else choice
+        if not isinstance(choice, Mapping):
+            raise Problem(400, "tool_choice: Input should be a valid dictionary")
         if tools and not self._dialect.formats:
             raise Problem(400, "tools: Extra inputs are not permitted")
         if choice.get("type") not in ("tool", "any"):

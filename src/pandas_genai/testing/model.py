@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pandas_genai.testing.answers import dumped, finish, payload_of, spoil
-from pandas_genai.testing.asked import Asked, Refuse, Usage, Written, rows_of, tokens_of
+from pandas_genai.testing.asked import Asked, Refuse, Usage, Written, reading, rows_of, tokens_of
 from pandas_genai.testing.faults import Struck
 from pandas_genai.testing.script import Script
 from pandas_genai.testing.upstream import Upstream
@@ -52,11 +52,12 @@ class Model:
         Problem
             If this server does not take it.
         """
-        known, model = self._script.models, body.get("model")
-        if known is not None and isinstance(model, str) and model not in known:
-            raise wire.unknown_model(model)
-        asked = wire.read(body, headers)
-        asked.rows = rows_of(asked.user)
+        with reading():
+            known, model = self._script.models, body.get("model")
+            if known is not None and isinstance(model, str) and model not in known:
+                raise wire.unknown_model(model)
+            asked = wire.read(body, headers)
+            asked.rows = rows_of(asked.user)
         return asked
 
     def reply(self, wire: Wire, asked: Asked, struck: Struck | None, number: int) -> Reply:

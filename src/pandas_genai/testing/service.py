@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pandas_genai.testing.asked import Asked, Problem
+from pandas_genai.testing.asked import Asked, Problem, json_of, reading
 from pandas_genai.testing.batch.endpoints import BatchService
 from pandas_genai.testing.faults import ERROR_KINDS, Fault
 from pandas_genai.testing.ledger import Entry, Ledger
@@ -94,7 +94,11 @@ class Service:
         return Response(200, json.dumps(books).encode())
 
     def _advance(self, request: Request) -> Response:
-        self._batches.advance(float(json.loads(request.raw)["seconds"]))
+        try:
+            with reading("seconds"):
+                self._batches.advance(float(json.loads(request.raw)["seconds"]))
+        except Problem as problem:
+            return Response(problem.status, json.dumps({"error": problem.message}).encode())
         return Response(200, b"{}")
 
     def _wire_of(self, request: Request) -> Wire:
@@ -205,10 +209,7 @@ class Service:
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw)
-    except ValueError:
-        body = None
+    body = json_of(raw)
     if not isinstance(body, dict):
         raise Problem(400, "We could not parse the JSON body of your request.")
     return body

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from pandas_genai.testing.asked import Problem
+from pandas_genai.testing.asked import Problem, json_of
 from pandas_genai.testing.batch.books import Books
 from pandas_genai.testing.batch.engine import BatchEngine
 from pandas_genai.testing.batch.faults import BatchFault, BatchFaultPlan
@@ -217,7 +217,4 @@ def _json_of(request: Request) -> Any:
     """Read the body, if it says that it is JSON."""
     if "json" not in request.headers.get("content-type", ""):
         return None
-    try:
-        return json.loads(request.raw)
-    except ValueError:
-        return None
+    return json_of(request.raw)

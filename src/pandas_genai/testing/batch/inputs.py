@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pandas_genai.testing.asked import Problem, last_user_text, rows_of, text_of, tokens_of
+from pandas_genai.testing.asked import (
+    Problem,
+    json_of,
+    last_user_text,
+    rows_of,
+    text_of,
+    tokens_of,
+)
 from pandas_genai.testing.batch.records import Batch
 
 __all__ = ["BatchLimits", "Checked", "check_file", "check_requests", "requests_of", "texts_of"]
@@ -47,9 +54,9 @@ def requests_of(batch: Batch, raw: bytes) -> Iterator[Item]:
         if not line.strip():
             continue
         try:
-            request = json.loads(line)
+            request = json_of(line)
             item = str(request["custom_id"]), request["body"]
-        except (ValueError, TypeError, KeyError):
+        except (TypeError, KeyError):
             continue
         yield item
 
@@ -117,10 +124,7 @@ def check_file(
 def _check_line(
     found: Checked, number: int, line: bytes, endpoint: str, knows: Callable[[str], bool]
 ) -> None:
-    try:
-        request = json.loads(line)
-    except ValueError:
-        request = None
+    request = json_of(line)
     if not isinstance(request, dict):
         message = "This line is not parseable as valid JSON."
         found.complain("invalid_json_line", message, number)
