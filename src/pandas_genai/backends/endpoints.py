@@ -8,10 +8,24 @@ import threading
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
+from pandas_genai.redaction import public_url
 from pandas_genai.task.task import Backend
 
-__all__ = ["ENDPOINTS", "VENDOR_URLS", "Endpoint", "Endpoints", "Support"]
-__all__ += ["host_of", "identity_of"]
+__all__ = [
+    "ENDPOINTS",
+    "NO_KEY",
+    "VENDOR_URLS",
+    "Endpoint",
+    "Endpoints",
+    "Support",
+    "host_of",
+    "identity_of",
+    "is_loopback",
+    "origin_of",
+]
+
+NO_KEY = "no-key"
+"""What is sent as key to a server that was named without one."""
 
 VENDOR_URLS = {
     "openai": "https://api.openai.com/v1",
@@ -38,12 +52,34 @@ def host_of(base_url: str) -> str:
     'loopback'
     """
     host = (urlsplit(base_url).hostname or base_url).lower()
+    return "loopback" if is_loopback(host) else host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
-        return "loopback"
+        return True
     try:
-        return "loopback" if ipaddress.ip_address(host).is_loopback else host
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return host
+        return False
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port: who gets what is sent to an address.
+
+    Examples
+    --------
+    >>> origin_of("https://API.openai.com/v1")
+    'https://api.openai.com:443'
+    """
+    parts = urlsplit(url)
+    scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}:{parts.port or _PORTS.get(scheme, '')}"
 
 
 def identity_of(base_url: str) -> str:
@@ -74,14 +110,27 @@ class Endpoint:
     backend : {"openai", "anthropic"}
         The wire format.
     base_url : str
-        As the vendor's SDK understands it.
+        As the vendor's SDK understands it. A user name, a password and a query that it holds
+        go into ``full_url``: what is left may be stored and shown.
     api_key : str
         Not part of the representation.
+    full_url : str
+        What is called; not part of the representation either.
+    has_own_key : bool
+        Whether key and address were both given in the call.
     """
 
     backend: Backend
     base_url: str
     api_key: str = field(repr=False, default="")
+    full_url: str = field(repr=False, default="")
+    has_own_key: bool = False
+
+    def __post_init__(self) -> None:
+        shown = public_url(self.base_url)
+        if public_url(self.full_url) != shown:
+            object.__setattr__(self, "full_url", self.base_url)
+        object.__setattr__(self, "base_url", shown)
 
     @property
     def host(self) -> str:
@@ -95,14 +144,13 @@ class Endpoint:
 
     @property
     def shown(self) -> str:
-        """The address for a message, without a password that it may carry."""
-        parts = urlsplit(self.base_url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        """The address for a message."""
+        return self.base_url
 
     @property
     def is_vendor(self) -> bool:
         """Whether this is the vendor's own API, not a compatible server."""
-        return self.host == host_of(VENDOR_URLS[self.backend])
+        return origin_of(self.base_url) == origin_of(VENDOR_URLS[self.backend])
 
 
 @dataclass(frozen=True)

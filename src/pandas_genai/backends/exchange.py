@@ -1,0 +1,154 @@
+"""One request and its answer: bounded in time and size, without secrets."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pandas_genai.redaction import Redactor
+
+__all__ = ["Answer", "Exchange", "Halt"]
+
+_CARRY = 1 << 13
+"""Bytes held back at the end of a block without a line's end: a secret may go on in the next."""
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever its status, without the secrets that we know.
+
+    Parameters
+    ----------
+    status : int
+        Of HTTP.
+    headers : mapping
+        By their names in small letters.
+    content : bytes
+        The body, unpacked; empty where it was streamed into a file.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = b""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was granted."""
+        return 200 <= self.status < 300
+
+
+class Halt(Exception):  # noqa: N818 - a signal that no caller sees
+    """Ends an exchange: what happened, as a word and as the rest of a sentence."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.text = text
+
+
+class Exchange:
+    """One request on its way.
+
+    Parameters
+    ----------
+    redactor : Redactor
+        Knows the secrets.
+    seconds : float
+        For all of it, from connecting to the last byte.
+    most_bytes : int
+        Of the body, unpacked.
+    sink : Path, optional
+        Where the body of a granted request goes, instead of into memory.
+    clock : callable
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        redactor: Redactor,
+        seconds: float,
+        most_bytes: int,
+        sink: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._redactor = redactor
+        self.seconds = seconds
+        self._most_bytes = most_bytes
+        self._sink = sink
+        self._clock = clock
+        self._ends = clock() + seconds
+        self.answer: Answer | None = None
+        self.failure: Halt | None = None
+        self.begun = False
+
+    def seconds_left(self) -> float:
+        """Return how long the exchange may go on."""
+        return self._ends - self._clock()
+
+    def fail(self, kind: str, text: str) -> None:
+        """Note why there is no answer; the first reason counts."""
+        if self.failure is None:
+            self.failure = Halt(kind, self._redactor.text(text))
+
+    def receive(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], pieces: Iterable[bytes]
+    ) -> None:
+        """Read an answer whose head has come.
+
+        Raises
+        ------
+        Halt
+            If it takes too long or is too large.
+        """
+        self.begun = True
+        answer = Answer(status, self._redactor.headers(headers))
+        bounded = self._bounded(pieces)
+        if self._sink is not None and answer.ok:
+            self._store(bounded, self._sink)
+            self.answer = answer
+            return
+        content = self._redactor.data(b"".join(bounded))
+        self.answer = Answer(status, answer.headers, content)
+
+    def _bounded(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+            if size > self._most_bytes:
+                raise Halt("size", f"answered with more than {self._most_bytes:,} bytes")
+            if self._clock() > self._ends:
+                raise Halt("timeout", f"no whole answer within {self.seconds:g} seconds")
+            yield piece
+
+    def _store(self, pieces: Iterable[bytes], path: Path) -> None:
+        beside = path.with_name(f".{path.name}.part")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            for block in self._blocks(pieces):
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+
+    def _blocks(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield a body without secrets, in blocks that end where a line does, if one does."""
+        pending: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            pending.append(piece)
+            size += len(piece)
+            if size < _BLOCK:
+                continue
+            block = b"".join(pending)
+            end = block.rfind(b"\n") + 1
+            if not end:
+                block = self._redactor.data(block)
+                end = len(block) - _CARRY
+            yield self._redactor.data(block[:end])
+            pending = [block[end:]]
+            size = len(pending[0])
+        yield self._redactor.data(b"".join(pending))

@@ -1,0 +1,289 @@
+"""What the SDKs send through: bounded in time and size, bound to one origin.
+
+Imported when the first client is opened, as it imports httpx2.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore2
+import httpx2
+
+from pandas_genai.backends.endpoints import is_loopback, origin_of
+from pandas_genai.backends.exchange import Exchange, Halt
+
+__all__ = ["GuardedClient", "carried", "direct_client"]
+
+_ENCODINGS = "gzip, deflate"
+"""What is unpacked here, piece by piece."""
+_PIECE = 1 << 16
+_MOST_REDIRECTS = 5
+_KEEP_IDLE_S = 30.0
+_CONNECT_S = 10.0
+
+_TIMEOUTS = (httpx2.TimeoutException, httpcore2.TimeoutException)
+
+_here = threading.local()
+
+
+class carried:  # noqa: N801 - used like contextlib's functions
+    """Let the requests that this thread sends meanwhile belong to an exchange."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __enter__(self) -> Exchange:
+        _here.exchange = self._exchange
+        return self._exchange
+
+    def __exit__(self, *_: object) -> None:
+        _here.exchange = None
+
+
+class GuardedClient(httpx2.Client):
+    """An HTTP client that reads answers itself, for the exchange that its thread is in.
+
+    The SDK gets an answer without a body: the exchange has it, unpacked, bounded and redacted.
+
+    Parameters
+    ----------
+    inner : httpx2.Client
+        Builds and sends the requests.
+    owned : bool
+        Whether closing this closes that.
+    """
+
+    def __init__(self, inner: httpx2.Client, *, owned: bool) -> None:
+        super().__init__(transport=httpx2.MockTransport(_unused), timeout=inner.timeout)
+        self._inner = inner
+        self._owned = owned
+
+    def build_request(self, *args: Any, **options: Any) -> httpx2.Request:
+        """Build a request that asks only for encodings which are unpacked piece by piece."""
+        request = self._inner.build_request(*args, **options)
+        request.headers["accept-encoding"] = _ENCODINGS
+        return request
+
+    def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send a request and read the answer into the exchange."""
+        exchange: Exchange | None = getattr(_here, "exchange", None)
+        if exchange is None:
+            return self._inner.send(request, **options)
+        try:
+            return self._exchanged(request, exchange, options)
+        except Halt as halt:
+            exchange.fail(halt.kind, halt.text)
+            raise
+        except zlib.error as error:
+            exchange.fail("encoding", f"answered with a body that cannot be unpacked ({error})")
+            raise
+        except Exception as error:
+            kind = "timeout" if isinstance(error, _TIMEOUTS) else "connection"
+            detail = str(error).strip()
+            name = type(error).__name__
+            exchange.fail(kind, f"{name}: {detail}" if detail else name)
+            raise
+
+    def _exchanged(
+        self, request: httpx2.Request, exchange: Exchange, options: dict[str, Any]
+    ) -> httpx2.Response:
+        options |= {"stream": True, "follow_redirects": False}
+        for _ in range(_MOST_REDIRECTS):
+            response = self._inner.send(request, **options)
+            try:
+                onward = response.next_request
+                if onward is None:
+                    exchange.receive(
+                        response.status_code, response.headers.raw, _unpacked(response)
+                    )
+                    return httpx2.Response(response.status_code, request=request)
+                _check_origin(request.url, onward.url)
+            finally:
+                response.close()
+            request = onward
+        raise Halt("redirect", "answers with one redirect after the other")
+
+    def close(self) -> None:
+        """Close the connections, where they are ours."""
+        super().close()
+        if self._owned:
+            self._inner.close()
+
+
+def _unused(request: httpx2.Request) -> httpx2.Response:
+    raise AssertionError(request.method)
+
+
+def _check_origin(asked: httpx2.URL, onward: httpx2.URL) -> None:
+    origin = origin_of(str(onward))
+    if origin != origin_of(str(asked)):
+        raise Halt(
+            "redirect",
+            f"redirects to another address, {origin}, to which neither texts nor key are sent: if "
+            "that is where they should go, give it as base_url",
+        )
+
+
+def _unpacked(response: httpx2.Response) -> Iterator[bytes]:
+    """Yield the body in pieces that are small whatever was sent."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("identity", ""):
+        return response.iter_raw()
+    if encoding == "gzip":
+        return _inflated(response.iter_raw(), lambda: zlib.decompressobj(16 + zlib.MAX_WBITS))
+    if encoding == "deflate":
+        return _inflated(response.iter_raw(), zlib.decompressobj)
+    raise Halt("encoding", f"answered in an encoding that was not asked for, {encoding[:40]!r}")
+
+
+def _inflated(packed: Iterable[bytes], begin: Callable[[], Any]) -> Iterator[bytes]:
+    member = begin()
+    for piece in packed:
+        rest = piece
+        while rest:
+            yield member.decompress(rest, _PIECE)
+            rest = member.unconsumed_tail
+            if member.eof:
+                rest, member = member.unused_data, begin()
+    tail = member.flush(_PIECE)
+    if tail:
+        yield tail
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A connection whose reads and writes end with the exchange's time."""
+
+    def __init__(self, inner: httpcore2.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, _left(timeout, httpcore2.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _PIECE):
+            left = _left(timeout, httpcore2.WriteTimeout)
+            self._inner.write(buffer[start : start + _PIECE], left)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(self, *args: Any, **options: Any) -> httpcore2.NetworkStream:
+        return _Stream(self._inner.start_tls(*args, **options))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+class _Backend(httpcore2.NetworkBackend):
+    """Opens such connections."""
+
+    def __init__(self) -> None:
+        self._inner = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, **options: Any
+    ) -> httpcore2.NetworkStream:
+        left = _left(timeout, httpcore2.ConnectTimeout)
+        return _Stream(self._inner.connect_tcp(host, port, left, **options))
+
+
+def _left(timeout: float | None, error: type[Exception]) -> float | None:
+    """Return the seconds that one step may take."""
+    exchange: Exchange | None = getattr(_here, "exchange", None)
+    if exchange is None:
+        return timeout
+    left = exchange.seconds_left()
+    if left <= 0:
+        raise error(f"no whole answer within {exchange.seconds:g} seconds")
+    return left if timeout is None else min(timeout, left)
+
+
+class _Transport(httpx2.BaseTransport):
+    """httpx2's own transport, over connections that keep to the exchange's time."""
+
+    def __init__(self, base_url: str, limits: httpx2.Limits) -> None:
+        options: dict[str, Any] = {
+            "ssl_context": httpx2.create_ssl_context(),
+            "max_connections": limits.max_connections,
+            "max_keepalive_connections": limits.max_keepalive_connections,
+            "keepalive_expiry": limits.keepalive_expiry,
+            "network_backend": _Backend(),
+        }
+        proxy = _proxy_of(base_url)
+        self._pool = _pool(None if proxy is None else httpx2.Proxy(proxy), options)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        answered = self._pool.handle_request(
+            httpcore2.Request(
+                method=request.method,
+                url=_core_url(request.url),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx2.Response(
+            answered.status,
+            headers=answered.headers,
+            stream=_Body(answered.stream),
+            extensions=answered.extensions,
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Body(httpx2.SyncByteStream):
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._inner
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _core_url(url: httpx2.URL) -> httpcore2.URL:
+    return httpcore2.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
+
+
+def _pool(proxy: httpx2.Proxy | None, options: dict[str, Any]) -> httpcore2.ConnectionPool:
+    if proxy is None:
+        return httpcore2.ConnectionPool(**options)
+    options |= {"proxy_url": _core_url(proxy.url), "proxy_auth": proxy.raw_auth}
+    if proxy.url.scheme.startswith("socks"):
+        return httpcore2.SOCKSProxy(**options)
+    return httpcore2.HTTPProxy(
+        **options, proxy_headers=proxy.headers.raw, proxy_ssl_context=proxy.ssl_context
+    )
+
+
+def _proxy_of(base_url: str) -> str | None:
+    """Return the proxy that the environment names for an address; none for this machine."""
+    url = httpx2.URL(base_url)
+    if is_loopback(url.host) or proxy_bypass(url.host):
+        return None
+    proxies = getproxies()
+    found = proxies.get(url.scheme) or proxies.get("all")
+    if found and "://" not in found:
+        found = f"http://{found}"
+    return found or None
+
+
+def direct_client(base_url: str, workers: int, seconds: float) -> httpx2.Client:
+    """Return a client for one address, with one connection a worker kept alive."""
+    limits = httpx2.Limits(
+        max_connections=workers + 4,
+        max_keepalive_connections=workers,
+        keepalive_expiry=_KEEP_IDLE_S,
+    )
+    timeout = httpx2.Timeout(seconds, connect=_CONNECT_S)
+    return httpx2.Client(transport=_Transport(base_url, limits), timeout=timeout)
