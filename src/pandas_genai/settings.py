@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import os
+import re
+import stat
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from pandas_genai.errors import CredentialsError, UsageError
+from pandas_genai.redaction import public_url
 
 __all__ = [
     "CHUNK_SIZE",
@@ -16,8 +28,10 @@ __all__ = [
     "LOCAL_MODEL",
     "Default",
     "Settings",
+    "checked_key",
     "confirmed_base_url",
     "load_settings",
+    "read_dotenv",
     "whole_number",
 ]
 
@@ -54,6 +68,98 @@ def _named(name: str) -> AliasChoices:
     return AliasChoices(name, f"pandas_genai_{name}")
 
 
+_LONGEST_S = 7 * 86_400.0
+"""A longer time would not be a limit, and overflows the operating system's clocks."""
+
+_DOTENV = ".env"
+_MOST_DOTENV_BYTES = 1 << 20
+_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_UNFILLED = re.compile(r"\$\{[^}]*\}")
+
+
+def read_dotenv() -> dict[str, str]:
+    """Read the ``.env`` file of the working directory; no file is an empty one.
+
+    ``${NAME}`` in it stays as it is: filled in, it would carry keys of the environment to an
+    address that whoever wrote the file chose.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, is no plain file or no UTF-8 text.
+    """
+    place = f"The file .env in {Path.cwd()}"
+    try:
+        # Opening a pipe without a writer would wait for one for ever.
+        descriptor = os.open(_DOTENV, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        if Path(_DOTENV).is_dir():
+            return {}
+        raise UsageError(f"{place} cannot be read ({error.strerror}).") from None
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):  # a virtual environment is often called so
+            return {}
+        if not stat.S_ISREG(mode):
+            raise UsageError(f"{place} is no plain file: move it away.")
+        raw = file.read(_MOST_DOTENV_BYTES + 1)
+    if len(raw) > _MOST_DOTENV_BYTES:
+        raise UsageError(f"{place} is larger than a megabyte: it cannot be meant as settings.")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{place} is not UTF-8 text ({error.reason}): save it as UTF-8.") from None
+    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {name: value for name, value in values.items() if value}
+
+
+def checked_key(key: object, where: str) -> str:
+    r"""Return a key without the white space around it; empty where it is empty.
+
+    Parameters
+    ----------
+    key : object
+        As it was given.
+    where : str
+        Where it comes from, for the message, which never shows it.
+
+    Raises
+    ------
+    CredentialsError
+        If it cannot be sent as a key.
+
+    Examples
+    --------
+    >>> checked_key("sk-1\n", "api_key=")
+    'sk-1'
+    """
+    if isinstance(key, SecretStr):
+        key = key.get_secret_value()
+    if not isinstance(key, str):
+        raise CredentialsError(f"{where} must be a str, not {type(key).__name__}.")
+    found = key.strip()
+    if _UNFILLED.fullmatch(found):
+        raise CredentialsError(
+            f"{where} names a variable that is not filled in: write the key itself. (In .env, "
+            "${NAME} reads no variable of the environment.)"
+        )
+    if found and not _HEADER_VALUE.fullmatch(found):
+        raise CredentialsError(
+            f"{where} is no key: it holds characters that cannot be sent, such as line breaks, "
+            "curly quotes or letters with accents. Copy it again from the provider's page."
+        )
+    return found
+
+
+class _EnvFile(EnvSettingsSource):
+    """The ``.env`` file as a source of settings."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in read_dotenv().items()}
+
+
 class Settings(BaseSettings):
     """What the environment, or a ``.env`` file in the working directory, says.
 
@@ -69,11 +175,18 @@ class Settings(BaseSettings):
         ``DEFAULT_BACKEND``, ``"openai"`` unless set.
     max_workers, chunk_size : int
         ``MAX_WORKERS`` (20) and ``CHUNK_SIZE`` (5).
+    request_timeout, file_timeout : float
+        ``PANDAS_GENAI_REQUEST_TIMEOUT`` (600) and ``PANDAS_GENAI_FILE_TIMEOUT`` (7,200): seconds
+        that one request may take in all, and one that carries or fetches a batch's file.
+    max_reply_bytes, max_file_bytes : int
+        ``PANDAS_GENAI_MAX_REPLY_BYTES`` (32 MB) and ``PANDAS_GENAI_MAX_FILE_BYTES`` (16 GB): the
+        most that one reply may have, unpacked, and the file of a batch's results.
 
     Notes
     -----
-    The last four are also read with the prefix ``PANDAS_GENAI_``. The environment comes before
-    the ``.env`` file.
+    ``DEFAULT_MODEL``, ``DEFAULT_BACKEND``, ``MAX_WORKERS`` and ``CHUNK_SIZE`` are also read with
+    the prefix ``PANDAS_GENAI_``. The environment comes before the ``.env`` file, in which
+    ``${NAME}`` is not filled in.
 
     Examples
     --------
@@ -81,9 +194,7 @@ class Settings(BaseSettings):
     SecretStr('**********')
     """
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", populate_by_name=True)
 
     openai_api_key: SecretStr | None = None
     anthropic_api_key: SecretStr | None = None
@@ -93,6 +204,41 @@ class Settings(BaseSettings):
     default_backend: str = Field("openai", validation_alias=_named("default_backend"))
     max_workers: int = Field(20, ge=1, validation_alias=_named("max_workers"))
     chunk_size: int = Field(5, ge=1, validation_alias=_named("chunk_size"))
+    request_timeout: float = Field(
+        600.0, gt=0, le=_LONGEST_S, validation_alias="pandas_genai_request_timeout"
+    )
+    file_timeout: float = Field(
+        7_200.0, gt=0, le=_LONGEST_S, validation_alias="pandas_genai_file_timeout"
+    )
+    max_reply_bytes: int = Field(32_000_000, ge=1, validation_alias="pandas_genai_max_reply_bytes")
+    max_file_bytes: int = Field(
+        16_000_000_000, ge=1, validation_alias="pandas_genai_max_file_bytes"
+    )
+
+    @field_validator("openai_api_key", "anthropic_api_key", mode="before")
+    @classmethod
+    def _stripped_key(cls, value: Any) -> Any:
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        return (value.strip() or None) if isinstance(value, str) else value
+
+    @field_validator("openai_base_url", "anthropic_base_url")
+    @classmethod
+    def _stripped_url(cls, value: str | None) -> str | None:
+        return (value.strip() or None) if value else None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put ``.env``, as we read it, after the environment."""
+        own = _EnvFile(settings_cls)
+        return init_settings, env_settings, own, dotenv_settings, file_secret_settings
 
     def api_key(self, backend: str) -> str | None:
         """Return the key of a backend in clear, or None."""
@@ -120,10 +266,6 @@ def load_settings() -> Settings:
         raise UsageError(
             f"The setting {name} cannot be used: {problem['msg']}. Change it in the environment "
             "or in .env."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"The file .env in {Path.cwd()} is not UTF-8 text ({error.reason}): save it as UTF-8."
         ) from None
 
 
@@ -156,11 +298,12 @@ def confirmed_base_url(
     in_environment = {name.upper() for name, value in environ.items() if value}
     if url is None or variable in in_environment:
         return url
-    in_file = {name.upper(): value for name, value in dotenv_values(".env").items()}
+    in_file = {name.upper(): value.strip() for name, value in read_dotenv().items()}
     key = api_key or settings.api_key(backend)
     if key is None or key == in_file.get(key_variable):
         return url
     raise CredentialsError(
         f"{variable} comes from the .env file in this directory, the key does not: pass "
-        f"base_url={url!r} to confirm that the key may be sent there, or put both into .env."
+        f"base_url={public_url(url)!r} to confirm that the key may be sent there, or put "
+        "both into .env."
     )

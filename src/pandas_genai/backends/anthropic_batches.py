@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pandas_genai.backends.anthropic_wire import PATH as MESSAGES
-from pandas_genai.backends.batches import Batch, HttpApi, Limits, Outcome, Wanted
+from pandas_genai.backends.batches import Batch, HttpApi, Limits, Outcome, Wanted, segment
 from pandas_genai.backends.classify import problem_of
 
 __all__ = ["LIMITS", "AnthropicBatches", "envelope", "outcome_of"]
@@ -73,7 +73,7 @@ class AnthropicBatches(HttpApi):
         """Create a batch from a file with a JSON array of requests, read as it is sent."""
         length = path.stat().st_size + len(_HEAD) + len(_TAIL)
         sent = {"content-type": "application/json", "content-length": str(length), **headers}
-        return _batch(self.post_json(PATH, content=_body(path), options={"headers": sent}))
+        return _batch(self.post_json(PATH, content=_body(path), headers=sent))
 
     def find(self, wanted: Wanted) -> list[Batch]:
         """Return the batches of that size that nobody accounts for: they carry no tags.
@@ -92,18 +92,18 @@ class AnthropicBatches(HttpApi):
 
     def get(self, batch_id: str) -> Batch:
         """Return a batch as it is now."""
-        return _batch(self.get_json(f"{PATH}/{batch_id}"))
+        return _batch(self.get_json(f"{PATH}/{segment(batch_id)}"))
 
     def cancel(self, batch_id: str) -> Batch:
         """Ask for a batch to be ended early; what is finished is kept."""
-        return self.again(lambda: _batch(self.post_json(f"{PATH}/{batch_id}/cancel")))
+        return self.again(lambda: _batch(self.post_json(f"{PATH}/{segment(batch_id)}/cancel")))
 
     def fetch(self, batch: Batch, kind: str, path: Path) -> bool:
         """Store the results of a batch; False where there are none. Errors stand among them."""
         if kind != "output" or batch.output is None:
             return False
-        results = self.client.messages.batches.with_streaming_response
-        self.stored(lambda: results.results(batch.id), path)
+        # Not the address that the provider names: it may be anybody's.
+        self.stored(f"{PATH}/{segment(batch.id)}/results", path, "application/binary")
         return True
 
 

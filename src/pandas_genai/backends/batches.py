@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 from pydantic_core import from_json
 
-from pandas_genai.backends.classify import Problem
+from pandas_genai.backends.classify import Problem, classify, problem_of
 from pandas_genai.backends.endpoints import Endpoint
+from pandas_genai.backends.http import Answer, Transport
 from pandas_genai.backends.retry import retry_api_call
-from pandas_genai.backends.sdk_errors import call_error
 from pandas_genai.errors import WaitError
 
-__all__ = ["Batch", "BatchApi", "HttpApi", "Limits", "Outcome", "Wanted"]
+__all__ = ["Batch", "BatchApi", "HttpApi", "Limits", "Outcome", "Wanted", "segment"]
 
 T = TypeVar("T")
-
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -180,16 +178,35 @@ class HttpApi:
     """
 
     def __init__(self, client: Any, endpoint: Endpoint, sleep: Callable[[float], Any]) -> None:
-        import httpx2
-
-        self._response_type = httpx2.Response
-        self._lost = (httpx2.TransportError, httpx2.StreamError)
-        self.client = client
+        self.transport = Transport(client, endpoint)
         self._endpoint = endpoint
         self._sleep = sleep
 
-    def once(self, call: Callable[[], T]) -> T:
-        """Make one call.
+    def granted(self, answer: Answer) -> Answer:
+        """Return an answer that is no error.
+
+        Raises
+        ------
+        CallError
+            Classed.
+        """
+        if answer.ok:
+            return answer
+        problem = problem_of(answer.status, _json(answer), answer.headers)
+        raise classify(problem, where=self._endpoint.host)
+
+    def again(self, call: Callable[[], T]) -> T:
+        """Make a call that changes nothing, up to five times."""
+        return retry_api_call(sleep=self._sleep)(call)()
+
+    def get_json(self, path: str, **params: object) -> dict[str, Any]:
+        """Read a JSON object."""
+        return self.again(lambda: self.parsed(self.transport.get(path, params)))
+
+    def post_json(
+        self, path: str, body: Any = None, *, content: Any = None, headers: Any = None
+    ) -> dict[str, Any]:
+        """Send once and read the JSON object that is answered.
 
         Raises
         ------
@@ -197,43 +214,11 @@ class HttpApi:
             Classed; a ``WaitError`` where it is not known whether the call took effect, or it
             certainly did not and may be sent again (``rate_limited``).
         """
-        try:
-            return call()
-        except self._lost as error:
-            raise WaitError(
-                f"{self._endpoint.shown} broke off: {error}.", reason="connection"
-            ) from None
-        except Exception as error:  # both SDKs' trees; whatever is not theirs is raised again
-            classed = call_error(error, self._endpoint)
-            if classed is None:
-                raise
-            raise classed from None
+        return self.parsed(self.transport.post(path, body, content=content, headers=headers))
 
-    def again(self, call: Callable[[], T]) -> T:
-        """Make a call that changes nothing, up to five times."""
-        return retry_api_call(sleep=self._sleep)(self.once)(call)
-
-    def get_json(self, path: str, **params: object) -> dict[str, Any]:
-        """Read a JSON object."""
-        sent = {name: value for name, value in params.items() if value is not None}
-        return self.again(
-            lambda: self.parsed(
-                self.client.get(path, cast_to=self._response_type, options={"params": sent})
-            )
-        )
-
-    def post_json(self, path: str, **options: Any) -> dict[str, Any]:
-        """Send once and read the JSON object that is answered."""
-        return self.once(
-            lambda: self.parsed(self.client.post(path, cast_to=self._response_type, **options))
-        )
-
-    def parsed(self, response: Any) -> dict[str, Any]:
+    def parsed(self, response: Answer) -> dict[str, Any]:
         """Return an answer's body; pages and other surprises are no answer."""
-        try:
-            answer = from_json(response.content)
-        except ValueError:
-            answer = None
+        answer = _json(self.granted(response))
         if not isinstance(answer, dict) or not {"id", "data"} & answer.keys():
             raise WaitError(
                 f"{self._endpoint.shown} answered with something that is not the API's JSON.",
@@ -252,17 +237,29 @@ class HttpApi:
                 return
             after = page.get("last_id") or entries[-1]["id"]
 
-    def stored(self, opened: Callable[[], Any], path: Path) -> None:
+    def stored(self, source: str, path: Path, accept: str) -> None:
         """Stream an answer's body into a file that is there whole or not at all."""
-        self.again(lambda: _stream(opened, path))
+        self.again(lambda: self.granted(self.transport.fetch(source, path, accept)))
 
 
-def _stream(opened: Callable[[], Any], path: Path) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file, opened() as response:
-        for block in response.iter_bytes(_BLOCK):
-            file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+def _json(answer: Answer) -> object:
+    try:
+        found: object = from_json(answer.content)
+    except ValueError:
+        return None
+    return found
+
+
+def segment(name: str) -> str:
+    """Return a provider's id as one segment of a path.
+
+    Raises
+    ------
+    WaitError
+        If it would lead to another resource.
+    """
+    if name.strip(".") == "":
+        raise WaitError(
+            "The provider named a resource that cannot be read.", reason="invalid reply"
+        )
+    return quote(name, safe="")

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic_core import from_json
 
 from pandas_genai.backends import anthropic_wire, openai_wire
-from pandas_genai.backends.classify import Problem, classify, problem_in_answer
+from pandas_genai.backends.classify import Problem, classify, problem_in_answer, problem_of
 from pandas_genai.backends.endpoints import Endpoint, Endpoints, Support
-from pandas_genai.backends.sdk_errors import problem_in, unreachable, without_key
+from pandas_genai.backends.http import Answer, Transport
 from pandas_genai.errors import CallError, StopRunError, WaitError, printable
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Reply, check_reply
@@ -69,10 +69,7 @@ class Caller:
     """
 
     def __init__(self, client: Any, task: Task, endpoint: Endpoint, endpoints: Endpoints) -> None:
-        import httpx2
-
-        self._response_type = httpx2.Response
-        self._client = client
+        self._transport = Transport(client, endpoint)
         self._task = task
         self._endpoint = endpoint
         self._endpoints = endpoints
@@ -102,7 +99,7 @@ class Caller:
         accepted, refused = check_reply(payload, chunk, self._task.schema)
         return Reply(accepted, refused, usage, model, request_id)
 
-    def _send(self, chunk: Chunk) -> tuple[dict[str, Any], Support, Any]:
+    def _send(self, chunk: Chunk) -> tuple[dict[str, Any], Support, Answer]:
         """Post the chunk, stepping down wherever the endpoint refuses how it was asked."""
         known = support = support_of(self._task, self._endpoint, self._endpoints)
         for _ in range(_MOST_ADAPTATIONS):
@@ -142,28 +139,16 @@ class Caller:
             _log.info("%s: %s, so %s is tried.", self._where, printable(problem.message), lower)
         return lower
 
-    def _post(self, body: dict[str, Any]) -> Any:
-        path = self._wire.PATH
-        options = {}
-        if self._task.backend == "anthropic":
-            options = {"headers": anthropic_wire.headers_for(body)}
-        try:
-            return self._client.post(path, body=body, cast_to=self._response_type, options=options)
-        except Exception as error:  # both SDKs' trees; whatever is not theirs is raised again
-            problem = problem_in(error, self._endpoint)
-            if problem is not None:
-                raise _RefusedError(problem) from None
-            lost = unreachable(error, self._endpoint)
-            if lost is not None:
-                raise lost from None
-            raise
+    def _post(self, body: dict[str, Any]) -> Answer:
+        headers = anthropic_wire.headers_for(body) if self._task.backend == "anthropic" else None
+        answer = self._transport.post(self._wire.PATH, body, headers=headers)
+        if not answer.ok:
+            raise _RefusedError(problem_of(answer.status, _json(answer), answer.headers))
+        return answer
 
-    def _answer(self, response: Any) -> dict[str, Any]:
+    def _answer(self, response: Answer) -> dict[str, Any]:
         """Return the body of a 200 as a dict; some servers put errors and pages there."""
-        try:
-            answer = from_json(response.content)
-        except ValueError:
-            answer = None
+        answer = _json(response)
         if not isinstance(answer, dict):
             raise WaitError(
                 f"{self._endpoint.shown} answered with something that is not the API's JSON: "
@@ -172,7 +157,7 @@ class Caller:
             )
         problem = problem_in_answer(answer, response.headers)
         if problem is not None:
-            raise classify(without_key(problem, self._endpoint), where=self._where)
+            raise classify(problem, where=self._where)
         return answer
 
 
@@ -184,7 +169,15 @@ class _RefusedError(Exception):
         self.problem = problem
 
 
-def _request_id(response: Any, answer: Mapping[str, Any]) -> str | None:
+def _json(answer: Answer) -> object:
+    try:
+        found: object = from_json(answer.content)
+    except ValueError:
+        return None
+    return found
+
+
+def _request_id(response: Answer, answer: Mapping[str, Any]) -> str | None:
     headers = response.headers
     found = headers.get("x-request-id") or headers.get("request-id") or answer.get("id")
     return str(found) if found else None

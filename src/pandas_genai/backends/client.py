@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
+import os
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pandas_genai.backends.endpoints import Endpoint
-from pandas_genai.errors import UsageError
+from pandas_genai.errors import CredentialsError, UsageError
+from pandas_genai.settings import checked_key, load_settings
 from pandas_genai.task.task import Backend
 
-__all__ = ["TIMEOUT_S", "backend_of", "endpoint_of", "make_client", "without_retries"]
-
-TIMEOUT_S = 600.0
-"""Seconds that one read may take, as in both SDKs; connecting may take ten."""
-
-_KEEP_IDLE_S = 30.0
+__all__ = ["backend_of", "endpoint_of", "make_client", "without_retries"]
 
 
 def make_client(endpoint: Endpoint, workers: int) -> Any:
@@ -22,23 +21,42 @@ def make_client(endpoint: Endpoint, workers: int) -> Any:
 
     The SDK is imported here, when it is first needed: importing both takes seconds.
     """
-    import httpx2
+    from pandas_genai.backends.guarded import GuardedClient, direct_client
 
     sdk = importlib.import_module(endpoint.backend)
-    timeout = httpx2.Timeout(TIMEOUT_S, connect=10.0)
-    limits = httpx2.Limits(
-        max_connections=workers + 4,
-        max_keepalive_connections=workers,
-        keepalive_expiry=_KEEP_IDLE_S,
-    )
+    seconds = load_settings().request_timeout
+    inner = direct_client(endpoint.base_url, workers, seconds)
     factory = sdk.OpenAI if endpoint.backend == "openai" else sdk.Anthropic
+    address = urlsplit(endpoint.full_url)
     return factory(
         api_key=endpoint.api_key,
         base_url=endpoint.base_url,
         max_retries=0,
-        timeout=timeout,
-        http_client=sdk.DefaultHttpxClient(limits=limits, timeout=timeout),
+        timeout=inner.timeout,
+        default_headers=_own_headers(endpoint, sdk.Omit()),
+        default_query=dict(parse_qsl(address.query)) or None,
+        http_client=GuardedClient(inner, owned=True),
     )
+
+
+def _own_headers(endpoint: Endpoint, nothing: Any) -> dict[str, Any] | None:
+    """Return the headers that differ from what the SDK would send.
+
+    The SDKs add the organisation, the project and headers from the environment to whatever
+    address they call.
+    """
+    found: dict[str, Any] = {}
+    if endpoint.is_apart:
+        found = {"OpenAI-Organization": nothing, "OpenAI-Project": nothing}
+        given = os.environ.get(f"{endpoint.backend.upper()}_CUSTOM_HEADERS", "")
+        found |= {line.partition(":")[0].strip(): nothing for line in given.split("\n")}
+        found.pop("", None)
+    info = urlsplit(endpoint.full_url).netloc.rpartition("@")[0]
+    if info:
+        name, _, password = info.partition(":")
+        pair = f"{unquote(name)}:{unquote(password)}".encode()
+        found["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    return found or None
 
 
 def backend_of(client: Any) -> Backend:
@@ -61,11 +79,33 @@ def backend_of(client: Any) -> Backend:
 
 
 def endpoint_of(client: Any) -> Endpoint:
-    """Return the address and key of a client of the user."""
+    """Return the address and key of a client of the user.
+
+    Raises
+    ------
+    CredentialsError
+        If its key cannot be sent.
+    """
     key = getattr(client, "api_key", None) or getattr(client, "auth_token", None)
-    return Endpoint(backend_of(client), str(client.base_url), key if isinstance(key, str) else "")
+    key = key if isinstance(key, str) else ""
+    if checked_key(key, "The key of client=") != key:
+        raise CredentialsError(
+            "The key of client= has white space around it, such as the line's end of the file "
+            "that it was read from: make the client with key.strip()."
+        )
+    return Endpoint(backend_of(client), str(client.base_url), key)
 
 
 def without_retries(client: Any) -> Any:
-    """Return the client with its own retries off: waiting is the pool's."""
-    return client.with_options(max_retries=0)
+    """Return the client with its own retries off, as waiting is the pool's.
+
+    Its connections stay its own; what they bring passes through the guarded client.
+    """
+    import httpx2
+
+    from pandas_genai.backends.guarded import GuardedClient
+
+    inner = getattr(client, "_client", None)
+    if not isinstance(inner, httpx2.Client) or isinstance(inner, GuardedClient):
+        return client.with_options(max_retries=0)
+    return client.with_options(max_retries=0, http_client=GuardedClient(inner, owned=False))

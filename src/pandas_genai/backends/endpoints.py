@@ -116,15 +116,15 @@ class Endpoint:
         Not part of the representation.
     full_url : str
         What is called; not part of the representation either.
-    has_own_key : bool
-        Whether key and address were both given in the call.
+    is_apart : bool
+        Whether neither key nor address are the environment's, whose headers then stay away.
     """
 
     backend: Backend
     base_url: str
     api_key: str = field(repr=False, default="")
     full_url: str = field(repr=False, default="")
-    has_own_key: bool = False
+    is_apart: bool = False
 
     def __post_init__(self) -> None:
         shown = public_url(self.base_url)

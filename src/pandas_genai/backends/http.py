@@ -20,6 +20,18 @@ __all__ = ["Answer", "Bounds", "Transport", "secrets_of"]
 _SECRET_HEADERS = ("authorization", "api-key", "apikey", "token", "secret", "cookie")
 
 
+_FAILURES: dict[str, tuple[type[CallError], str, str]] = {
+    "timeout": (WaitError, "{where} did not answer in time ({text}).", "timeout"),
+    "connection": (WaitError, "{where} could not be reached ({text}).", "connection"),
+    "broken": (WaitError, "{where} broke off ({text}).", "connection"),
+    "encoding": (WaitError, "{where} {text}.", "invalid reply"),
+    "size": (SplitError, "{where} {text}.", "reply too large"),
+    "redirect": (StopRunError, "{where} {text}.", "redirect"),
+    "content": (RowError, "The request cannot be sent: {text}.", "bad request"),
+}
+_NOT_SENT = (StopRunError, "The request to {where} was not sent: {text}.", "client")
+
+
 @dataclass(frozen=True)
 class Bounds:
     """What one request may take.
@@ -182,24 +194,9 @@ class Transport:
         raise self._classed(exchange.failure, begun=exchange.begun)
 
     def _classed(self, failure: Halt, *, begun: bool) -> CallError:
-        shown, text = self._shown, failure.text
-        match failure.kind:
-            case "timeout":
-                return WaitError(f"{shown} did not answer in time ({text}).", reason="timeout")
-            case "connection" if begun:
-                return WaitError(f"{shown} broke off ({text}).", reason="connection")
-            case "connection":
-                return WaitError(f"{shown} could not be reached ({text}).", reason="connection")
-            case "encoding":
-                return WaitError(f"{shown} {text}.", reason="invalid reply")
-            case "size":
-                return SplitError(f"{shown} {text}.", reason="reply too large")
-            case "redirect":
-                return StopRunError(f"{shown} {text}.", reason="redirect")
-            case "content":
-                return RowError(f"The request cannot be sent: {text}.", reason="bad request")
-            case _:
-                return StopRunError(f"The request was not sent: {text}.", reason="client")
+        kind = "broken" if failure.kind == "connection" and begun else failure.kind
+        error, sentence, reason = _FAILURES.get(kind, _NOT_SENT)
+        return error(sentence.format(where=self._shown, text=failure.text), reason=reason)
 
 
 def _note(exchange: Exchange, error: Exception) -> None:
@@ -236,9 +233,10 @@ def secrets_of(client: Any, endpoint: Endpoint) -> frozenset[str]:
     """Return what the provider is told and nobody else may see."""
     found = {endpoint.api_key, *url_secrets(endpoint.full_url)}
     for name in ("api_key", "auth_token", "admin_api_key"):
-        found.add(getattr(client, name, None) or "")
-    headers = getattr(client, "default_headers", None)
-    for name, value in headers.items() if isinstance(headers, Mapping) else ():
+        value = getattr(client, name, None)
+        found.add(value if isinstance(value, str) else "")
+    headers: Mapping[str, object] = getattr(client, "default_headers", None) or {}
+    for name, value in headers.items():
         if isinstance(value, str) and any(part in name.lower() for part in _SECRET_HEADERS):
             found.add(value.rpartition(" ")[2])
-    return frozenset(one for one in found if isinstance(one, str) and one not in ("", NO_KEY))
+    return frozenset(found - {"", NO_KEY})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pandas_genai.backends.batches import Batch, HttpApi, Limits, Outcome, Wanted
+from pandas_genai.backends.batches import Batch, HttpApi, Limits, Outcome, Wanted, segment
 from pandas_genai.backends.classify import problem_of
 
 __all__ = ["LIMITS", "URL", "OpenAIBatches", "envelope", "outcome_of"]
@@ -52,10 +52,8 @@ class OpenAIBatches(HttpApi):
 
     def upload(self, path: Path, name: str) -> str:
         """Upload a file of requests and return its id."""
-        with path.open("rb") as file:
-            sent = (name, file, "application/jsonl")
-            found = self.once(lambda: self.client.files.create(file=sent, purpose="batch"))
-        return str(found.id)
+        answer = self.transport.upload("/files", path, name, {"purpose": "batch"})
+        return str(self.parsed(answer)["id"])
 
     def find_file(self, name: str, size: int) -> str | None:
         """Return the id of an uploaded file of that name and size."""
@@ -78,7 +76,7 @@ class OpenAIBatches(HttpApi):
             "completion_window": _WINDOW,
             "metadata": dict(tags),
         }
-        return _batch(self.post_json("/batches", body=body, options={"headers": dict(headers)}))
+        return _batch(self.post_json("/batches", body, headers=headers))
 
     def find(self, wanted: Wanted) -> list[Batch]:
         """Return the batch with the tags; or from the file, where a server keeps no tags."""
@@ -94,19 +92,18 @@ class OpenAIBatches(HttpApi):
 
     def get(self, batch_id: str) -> Batch:
         """Return a batch as it is now."""
-        return _batch(self.get_json(f"/batches/{batch_id}"))
+        return _batch(self.get_json(f"/batches/{segment(batch_id)}"))
 
     def cancel(self, batch_id: str) -> Batch:
         """Ask for a batch to be ended early; what is finished is kept."""
-        return self.again(lambda: _batch(self.post_json(f"/batches/{batch_id}/cancel")))
+        return self.again(lambda: _batch(self.post_json(f"/batches/{segment(batch_id)}/cancel")))
 
     def fetch(self, batch: Batch, kind: str, path: Path) -> bool:
         """Store the output or error file of a batch; False where it has none."""
         file_id = batch.output if kind == "output" else batch.error
         if file_id is None:
             return False
-        files = self.client.files.with_streaming_response
-        self.stored(lambda: files.content(file_id), path)
+        self.stored(f"/files/{segment(file_id)}/content", path, "application/binary")
         return True
 
 

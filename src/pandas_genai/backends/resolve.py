@@ -8,15 +8,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pandas_genai.backends.client import backend_of, endpoint_of, make_client, without_retries
-from pandas_genai.backends.endpoints import VENDOR_URLS, Endpoint, host_of
+from pandas_genai.backends.endpoints import NO_KEY, VENDOR_URLS, Endpoint, origin_of
 from pandas_genai.errors import CredentialsError, UsageError
-from pandas_genai.settings import DEFAULT_MODELS, LOCAL_MODEL, confirmed_base_url, load_settings
+from pandas_genai.redaction import public_url
+from pandas_genai.settings import (
+    DEFAULT_MODELS,
+    LOCAL_MODEL,
+    Settings,
+    checked_key,
+    confirmed_base_url,
+    load_settings,
+)
 from pandas_genai.task.task import Backend, Task
 
-__all__ = ["NO_KEY", "Question", "Resolved"]
-
-NO_KEY = "no-key"
-"""What is sent as key to a server that was named without one."""
+__all__ = ["Question", "Resolved"]
 
 _LOCAL_URL = "http://127.0.0.1/v1"
 """Stands for the embedded server until it has a port."""
@@ -88,15 +93,36 @@ class Question:
                     "client= brings its own address and key: leave base_url= and api_key= out."
                 )
             return endpoint_of(self.client), model
-        url = self.base_url
+        given = None if self.api_key is None else checked_key(self.api_key, "api_key=")
+        url = self.base_url.strip() if self.base_url is not None else None
         if url is not None and "://" not in url:
-            raise UsageError(f"base_url={url!r} is no address: it starts with https:// or http://.")
+            shown = public_url(url)
+            raise UsageError(
+                f"base_url={shown!r} is no address: it starts with https:// or http://."
+            )
         if url is None:
-            url = confirmed_base_url(settings, backend, self.api_key, dict(os.environ))
-        key = self.api_key or settings.api_key(backend)
-        if key is None and url is not None and host_of(url) != host_of(VENDOR_URLS[backend]):
+            url = confirmed_base_url(settings, backend, given, dict(os.environ))
+        url = url or VENDOR_URLS[backend]
+        key = self._key(settings, backend, given)
+        if not key and origin_of(url) != origin_of(VENDOR_URLS[backend]):
             key = NO_KEY
-        return Endpoint(backend, url or VENDOR_URLS[backend], key or ""), model
+        apart = _is_apart(backend, self.base_url, url, key)
+        return Endpoint(backend, url, key, is_apart=apart), model
+
+    def _key(self, settings: Settings, backend: Backend, given: str | None) -> str:
+        if given or (given is not None and self.base_url is not None):
+            # An empty key with an address is an unset variable: no other key is meant for there.
+            return given
+        return checked_key(settings.api_key(backend) or "", f"{backend.upper()}_API_KEY")
+
+
+def _is_apart(backend: Backend, given: str | None, url: str, key: str) -> bool:
+    """Whether neither the address nor the key is the environment's."""
+    prefix = backend.upper()
+    if key and key == os.environ.get(f"{prefix}_API_KEY", "").strip():
+        return False
+    known = {VENDOR_URLS[backend], os.environ.get(f"{prefix}_BASE_URL", "").strip()}
+    return given is not None or url not in known
 
 
 @dataclass(frozen=True)
