@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
-from pydantic_core import from_json
-
 from pandas_genai.backends.classify import Problem, classify, problem_of
 from pandas_genai.backends.endpoints import Endpoint
 from pandas_genai.backends.http import Answer, Transport
@@ -192,7 +190,7 @@ class HttpApi:
         """
         if answer.ok:
             return answer
-        problem = problem_of(answer.status, _json(answer), answer.headers)
+        problem = problem_of(answer.status, answer.parsed, answer.headers)
         raise classify(problem, where=self._endpoint.host)
 
     def again(self, call: Callable[[], T]) -> T:
@@ -218,7 +216,7 @@ class HttpApi:
 
     def parsed(self, response: Answer) -> dict[str, Any]:
         """Return an answer's body; pages and other surprises are no answer."""
-        answer = _json(self.granted(response))
+        answer = self.granted(response).parsed
         if not isinstance(answer, dict) or not {"id", "data"} & answer.keys():
             raise WaitError(
                 f"{self._endpoint.shown} answered with something that is not the API's JSON.",
@@ -240,14 +238,6 @@ class HttpApi:
     def stored(self, source: str, path: Path, accept: str) -> None:
         """Stream an answer's body into a file that is there whole or not at all."""
         self.again(lambda: self.granted(self.transport.fetch(source, path, accept)))
-
-
-def _json(answer: Answer) -> object:
-    try:
-        found: object = from_json(answer.content)
-    except ValueError:
-        return None
-    return found
 
 
 def segment(name: str) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from pydantic_core import from_json
-
 from pandas_genai.backends import anthropic_wire, openai_wire
 from pandas_genai.backends.classify import Problem, classify, problem_in_answer, problem_of
 from pandas_genai.backends.endpoints import Endpoint, Endpoints, Support
@@ -143,12 +141,12 @@ class Caller:
         headers = anthropic_wire.headers_for(body) if self._task.backend == "anthropic" else None
         answer = self._transport.post(self._wire.PATH, body, headers=headers)
         if not answer.ok:
-            raise _RefusedError(problem_of(answer.status, _json(answer), answer.headers))
+            raise _RefusedError(problem_of(answer.status, answer.parsed, answer.headers))
         return answer
 
     def _answer(self, response: Answer) -> dict[str, Any]:
         """Return the body of a 200 as a dict; some servers put errors and pages there."""
-        answer = _json(response)
+        answer = response.parsed
         if not isinstance(answer, dict):
             raise WaitError(
                 f"{self._endpoint.shown} answered with something that is not the API's JSON: "
@@ -167,14 +165,6 @@ class _RefusedError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
         self.problem = problem
-
-
-def _json(answer: Answer) -> object:
-    try:
-        found: object = from_json(answer.content)
-    except ValueError:
-        return None
-    return found
 
 
 def _request_id(response: Answer, answer: Mapping[str, Any]) -> str | None:

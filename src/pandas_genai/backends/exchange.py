@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic_core import from_json
+
 from pandas_genai.redaction import Redactor
 
 __all__ = ["Answer", "Exchange", "Halt"]
@@ -39,6 +41,15 @@ class Answer:
     def ok(self) -> bool:
         """Whether the request was granted."""
         return 200 <= self.status < 300
+
+    @property
+    def parsed(self) -> object:
+        """The body as JSON, or as text that is none."""
+        try:
+            found: object = from_json(self.content)
+        except ValueError:
+            return self.content.decode("utf-8", "replace")
+        return found
 
 
 class Halt(Exception):  # noqa: N818 - a signal that no caller sees
