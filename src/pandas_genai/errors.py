@@ -44,12 +44,33 @@ __all__ = [
     "Stopped",
     "UsageError",
     "WaitError",
+    "counted",
     "printable",
 ]
 
 # Steers a terminal (C0 but for tab and line feed, DEL, C1), turns the direction of what follows
 # (the bidirectional embeddings, overrides and isolates), or cannot be encoded (a lone surrogate).
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def counted(count: int, noun: str, many: str = "") -> str:
+    """Return a number with its noun, as a message says it.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    noun : str
+        What, where it is one.
+    many : str, optional
+        What, where it is another number; left out: with an s.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(2_000, "row"), counted(0, "batch", "batches")
+    ('1 row', '2,000 rows', '0 batches')
+    """
+    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def printable(text: object, most: int | None = None) -> str:

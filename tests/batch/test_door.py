@@ -129,7 +129,7 @@ def test_what_needs_no_request_is_not_submitted(submit, provider, backend, capsy
     submit(frame)
     said = capsys.readouterr().out
     assert "2 of 6 rows submitted" in said
-    assert "1 answered before, 1 twins of another row, 2 empty" in said
+    assert "1 answered before, 1 duplicate of another row, 2 empty" in said
     (batch,) = provider.batches
     assert sorted(batch.texts) == ["b", "c"]
     out = frame.genai.batch_collect()

@@ -16,7 +16,7 @@ import pandas_genai
 from pandas_genai import UsageError
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.display.cards import PreviewCard, ReportCard
-from pandas_genai.display.html import TAGS, Shown, element, text
+from pandas_genai.display.html import NO_MATH, TAGS, Shown, element, text
 from pandas_genai.report.report import errors_frame
 from pandas_genai.testing import LoopbackProvider
 
@@ -52,7 +52,8 @@ class Allowed(HTMLParser):
         self.text = ""
 
     def handle_starttag(self, tag, attrs):
-        if tag not in TAGS or any(name != "style" for name, _ in attrs):
+        outermost = tag == "div" and attrs == [("class", NO_MATH)] and not self.open
+        if not outermost and (tag not in TAGS or any(name != "style" for name, _ in attrs)):
             self.found.append((tag, attrs))
         self.found += [value for _, value in attrs if "url(" in value or "expression" in value]
         self.open.append(tag)
@@ -158,6 +159,7 @@ def labelled():
 
 def test_texts_beside_their_answers():
     shown = labelled().genai.show(3, text="review")
+    assert shown._repr_html_().startswith(f'<div class="{NO_MATH}">')
     matches("show.html", shown._repr_html_())
     matches("show.txt", repr(shown))
     html = shown._repr_html_()

@@ -69,7 +69,8 @@ def test_it_prints_what_a_person_asks_for(plan):
     assert repr(plan) == text
     counts, calls, tokens, *ways = text.splitlines()
     assert counts == (
-        "10,000 rows: 500 answered already, 10 empty, 490 twins of another row; 9,000 texts to ask"
+        "10,000 rows: 500 answered already, 10 empty, 490 duplicates of another row; "
+        "9,000 texts to ask"
     )
     assert calls == "calls: 1,800 of 5 rows to gpt-6-luna at api.openai.com"
     assert tokens.startswith("tokens: about 1,000,000 in, 200,000 out (from characters alone: ")

@@ -165,7 +165,7 @@ class FrameAccessor(Texts, Results):
         manner = Manner(
             chunk_size, max_workers, fresh, on_error, bar, max_cost=max_cost, prices=prices
         )
-        return self._extract(rows_text(self._data, text), question, cache, manner)
+        return self._extract(question, cache, manner, lambda rows: rows_text(rows, text))
 
     def estimate(
         self,
@@ -221,7 +221,7 @@ max_workers, params, prices
         >>> import pandas as pd, pandas_genai
         >>> df = pd.DataFrame({"review": ["Great people.", "Awful.", "Awful."]})
         >>> df.genai.estimate("Tone?", ["good", "bad"], model="gpt-6-luna")
-        3 rows: 0 answered already, 0 empty, 1 twins of another row; 2 texts to ask
+        3 rows: 0 answered already, 0 empty, 1 duplicate of another row; 2 texts to ask
         ...
         suggested: live (fewer than 2,000 texts)
         """
@@ -250,7 +250,7 @@ max_workers, params, prices
     ) -> BatchJob:
         """Hand the same question to the vendor's batch API: tomorrow's answers at half the price.
 
-        Rows that the cache has answers for, empty texts and twins of another row are not
+        Rows that the cache has answers for, empty texts and duplicates of another row are not
         submitted, nor what another job of the same task has under way. Running the cell again,
         in this kernel or another, goes on with the same job; nothing is submitted twice.
 

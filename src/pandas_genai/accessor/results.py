@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.accessor.origin import answer_columns, reading_of, run_of
 from pandas_genai.display.cards import ReportCard
 from pandas_genai.display.html import Shown
 from pandas_genai.display.plot import plot
 from pandas_genai.display.reading import show
 from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import UsageError
-from pandas_genai.report import ATTR, Report
+from pandas_genai.report import Report
 from pandas_genai.report.report import find_report
 
 __all__ = ["Results"]
@@ -33,24 +34,32 @@ class Results:
         UsageError
             If no run made it, or its report is in a cache file elsewhere.
         """
-        run_id = self._data.attrs.get(ATTR)
+        run_id = run_of(self._data)
         if run_id is None:
-            raise UsageError("This frame is not the result of a run: ask .genai of the result.")
+            raise UsageError(
+                "No run is known to have made this frame: ask .genai of the result, or put the "
+                "result beside your frame with labels.genai.join(df)."
+            )
         return ReportCard.of_report(find_report(run_id, default_cache_path()))
 
-    def show(self, n: int = 10, *, text: Hashable | pd.Series[Any] | None = None) -> Shown:
+    def show(
+        self, n: int = 10, *, start: int = 0, text: Hashable | pd.Series[Any] | None = None
+    ) -> Shown:
         """Show rows for reading: the text, and beside it what was answered.
 
-        Long texts are folded, lists and nested answers are spelt out, and what an answer quotes
-        of the text word for word is marked.
+        Long texts are folded, lists and nested answers are spelt out, and a passage of the text
+        that an answer quotes word for word is marked.
 
         Parameters
         ----------
         n : int, default 10
-            How many rows, from the top; ``df.sample(20).genai.show(20)`` for others.
+            How many rows, at most 200 at once; ``df.sample(20).genai.show(20)`` for others.
+        start : int, default 0
+            The position of the first: ``show(50, start=50)`` turns the page.
         text : column or Series, optional
             The texts: a column of this frame, or a Series with its index. Left out: the only
-            text column of the frame; a bare result has none, and shows its fields alone.
+            text column beside the answers; for a bare result the frame that was asked, as long
+            as it is in memory.
 
         Returns
         -------
@@ -70,12 +79,13 @@ class Results:
         [0] Great people.
           tone: good
         """
-        return show(self._data, n, text)
+        return show(reading_of(self._data, text), n, start)
 
     def plot(self) -> Any:
         """Draw how often each answer was given: bars for labels, histograms for numbers.
 
-        Needs matplotlib (``pip install 'pandas-genai[plot]'``).
+        Labels stand in the order of the schema, those that nobody was given with 0. Of a joined
+        frame the answers are drawn. Needs matplotlib (``pip install 'pandas-genai[plot]'``).
 
         Returns
         -------
@@ -94,7 +104,8 @@ class Results:
         >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
         ['bad', 'good']
         """
-        return plot(self._data)
+        answers = answer_columns(self._data)
+        return plot(self._data if answers is None else self._data[answers])
 
     @property
     def errors(self) -> pd.DataFrame:

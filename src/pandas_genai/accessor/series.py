@@ -69,7 +69,7 @@ class SeriesAccessor(Texts):
         manner = Manner(
             chunk_size, max_workers, fresh, on_error, bar, max_cost=max_cost, prices=prices
         )
-        return self._extract(series_text(self._data), question, cache, manner)
+        return self._extract(question, cache, manner, series_text)
 
     def estimate(
         self,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
+from pandas_genai.accessor.origin import remember_origin
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.folder import JobsFolder
@@ -33,6 +35,8 @@ from pandas_genai.store import Cache, open_cache
 __all__ = ["BackendName", "Texts", "bar"]
 
 BackendName = Literal["openai", "anthropic"]
+Render: TypeAlias = Callable[[Any], list[str | None]]
+"""Renders the texts of rows as they are sent."""
 
 
 def bar() -> Observer:
@@ -47,14 +51,19 @@ class Texts:
 
     def _extract(
         self,
-        texts: list[str | None],
         question: Question,
         cache: Cache | None,
         manner: Manner,
+        render: Render,
     ) -> pd.DataFrame:
         where = default_cache_path() if cache is None else cache
         jobs = JobsFolder(jobs_place(None)[0])
-        return Extraction(question, texts, self._data.index, manner, where, jobs=jobs).run()
+        extraction = Extraction(
+            question, render(self._data), self._data.index, manner, where, jobs=jobs
+        )
+        result = extraction.run()
+        remember_origin(result, self._data, render)
+        return result
 
     def _estimate(
         self, said: Said, question: Question, cache: Cache | None, manner: Manner, sample: int
@@ -143,4 +152,7 @@ class Texts:
         path, _ = jobs_place(folder)
         job, rows = fitting_job(JobsFolder(path), name, self._data)
         collected = BatchJob(job, Means(tell=say), bar)
-        return collected.gather(rows, self._data.index, patience, cache, on_error)
+        result = collected.gather(rows, self._data.index, patience, cache, on_error)
+        said = job.journal().text
+        remember_origin(result, self._data, lambda data: list(LazyTexts(data, said)))
+        return result

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pandas_genai.backends.endpoints import ENDPOINTS
 from pandas_genai.backends.resolve import Resolved
 from pandas_genai.batch.journal import Journal
-from pandas_genai.errors import UsageError
+from pandas_genai.errors import UsageError, counted
 from pandas_genai.report.forecast import Forecast
 from pandas_genai.report.prices import (
     Price,
@@ -94,9 +94,10 @@ class Allowance:
         cost = totals.cost(known_price(self._price(resolved), task.model)) or 0.0
         if cost > self.max_cost:
             raise UsageError(
-                f"The job {journal.name!r} would cost about {dollars(cost)} for {asked:,} rows at "
-                f"batch prices, more than max_cost={dollars(self.max_cost)}: nothing was "
-                "submitted. Raise max_cost= and run the cell again, or ask fewer rows."
+                f"The job {journal.name!r} would cost about {dollars(cost)} for "
+                f"{counted(asked, 'row')} at batch prices, more than "
+                f"max_cost={dollars(self.max_cost)}: nothing was submitted. "
+                "Raise max_cost= and run the cell again, or ask fewer rows."
             )
 
     def _price(self, resolved: Resolved) -> Price:

@@ -19,6 +19,7 @@ from pandas_genai.batch.rowfile import saved_rows
 from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.state import JobState
 from pandas_genai.batch.submit import Submission
+from pandas_genai.errors import counted
 from pandas_genai.report.book import OnError
 from pandas_genai.report.failures import IN_PROGRESS, as_frame, failed_rows
 from pandas_genai.report.observer import Observer, Silent
@@ -146,7 +147,7 @@ class BatchJob:
             count = write_again(site, cache)
             Submission(site).run()
         self.means.tell(
-            f"Submitted {count:,} failed rows of the job {self.name!r} again."
+            f"Submitted {counted(count, 'failed row')} of the job {self.name!r} again."
             if count
             else f"No row of the job {self.name!r} has failed: nothing was submitted."
         )

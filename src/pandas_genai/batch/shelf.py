@@ -13,7 +13,7 @@ from pandas_genai.batch.journal import Part
 from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.batch.state import JobState, moment
 from pandas_genai.batch.texts import LazyTexts
-from pandas_genai.errors import JobError, UsageError
+from pandas_genai.errors import JobError, UsageError, counted
 from pandas_genai.task.rows import Rows, distinct_rows, rows_of_keys
 
 __all__ = ["existing", "fitting_job", "jobs_frame"]
@@ -79,7 +79,7 @@ def _said(job: JobFolder) -> str:
     journal = job.journal()
     prompt = " ".join(journal.prompt.split())
     short = prompt if len(prompt) <= 60 else f"{prompt[:59]}…"
-    return f"{job.name!r}: {journal.rows:,} rows, {journal.model}, {short!r}"
+    return f"{job.name!r}: {counted(journal.rows, 'row')}, {journal.model}, {short!r}"
 
 
 def existing(jobs: JobsFolder, name: str) -> JobFolder:

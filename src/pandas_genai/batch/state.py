@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.errors import counted
 from pandas_genai.task.reply import Usage
 
 __all__ = ["JobState", "moment"]
@@ -93,13 +94,15 @@ class JobState:
         )
 
     def __str__(self) -> str:
-        said = f"Job {self.name!r}: {self.stage}; {self.answered:,} of {self.rows:,} rows collected"
+        rows = counted(self.rows, "row")
+        said = f"Job {self.name!r}: {self.stage}; {self.answered:,} of {rows} collected"
         if self.failed:
             said += f", {self.failed:,} failed"
         if self.stage != "collected":
-            said += f"; {self.ended} of {self.batches} batches have ended"
+            verb = "has" if self.batches == 1 else "have"
+            said += f"; {self.ended} of {counted(self.batches, 'batch', 'batches')} {verb} ended"
             if self.worked_on:
-                said += f", about {self.worked_on:,} more rows are done there"
+                said += f", about {counted(self.worked_on, 'more row')} done there"
             if self.waiting:
                 said += f", {self.waiting} wait for quota until others have"
         if self.strange:

@@ -21,6 +21,7 @@ from pandas_genai.display.html import (
     text,
     wrapped,
 )
+from pandas_genai.errors import counted
 from pandas_genai.extract import Preview
 from pandas_genai.report import Report
 from pandas_genai.report.plan import Plan
@@ -77,7 +78,7 @@ def _failures(errors: pd.DataFrame) -> Iterator[str]:
         )
         more = f" {quiet(f'and {count - len(some):,} more')}" if count > len(some) else ""
         rows.append([text(reason), f"{count:,}", element("ul", shown, "margin:0") + more])
-    yield fold(f"{len(errors):,} rows without an answer", _table_of_reasons(rows))
+    yield fold(f"{counted(len(errors), 'row')} without an answer", _table_of_reasons(rows))
 
 
 def _table_of_reasons(rows: list[list[str]]) -> str:
@@ -95,10 +96,12 @@ class PlanCard(Plan):
     def _repr_html_(self) -> str:
         cached = f" ({self.cached_tokens:,} of them cached)" if self.cached_tokens else ""
         tokens = f"about {self.input_tokens:,} in{cached}, {self.output_tokens:,} out"
-        counts = f"{self.cached:,} answered already, {self.empty:,} empty, {self.twins:,} twins"
+        counts = f"{self.cached:,} answered already, {self.empty:,} empty"
+        copies = counted(self.twins, "duplicate")
+        asked = counted(self.texts, "text")
         facts = {
-            "rows": f"{self.rows:,}: {counts} of another row; {self.texts:,} texts to ask",
-            "calls": f"{self.calls:,} of {self.chunk_size:,} rows each",
+            "rows": f"{self.rows:,}: {counts}, {copies} of another row; {asked} to ask",
+            "calls": f"{self.calls:,} of {counted(self.chunk_size, 'row')} each",
             "tokens": f"{tokens} {quiet(text(self.basis_text))}",
             "live": text(self.live_text),
             "overnight": text(self.overnight_text),
@@ -134,7 +137,7 @@ def _request(request: dict[str, Any]) -> str:
         f"{text(request['method'])} {text(request['url'])}",
         pairs({name: element("code", text(_json(value))) for name, value in body.items()}),
         section("instructions", wrapped(text(_said(system)))),
-        section(f"{len(rows):,} rows", table(["input_id", "input_text"], sent)),
+        section(counted(len(rows), "row"), table(["input_id", "input_text"], sent)),
         *([fold(quiet("schema"), element("pre", text(_json(format_, 2))))] if format_ else []),
     )
 

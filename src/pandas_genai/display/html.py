@@ -2,6 +2,7 @@
 
 All styles are inline, because notebooks that are not trusted lose style sheets; without any, a
 card is still a title, tables and folds. Colours are mixed from the colour of the text around.
+What is shown carries the classes that MathJax leaves alone: a price is no formula.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from typing import Literal
 
 from pandas_genai.errors import printable
 
-__all__ = ["TAGS", "Shown", "card", "element", "fold", "pairs", "quiet", "section", "table"]
-__all__ += ["text", "wrapped"]
+__all__ = ["NO_MATH", "TAGS", "Shown", "card", "element", "fold", "no_math", "pairs", "quiet"]
+__all__ += ["section", "table", "text", "wrapped"]
 
 TAGS = frozenset(
     {"b", "code", "details", "div", "em", "li", "mark", "pre", "span", "summary", "table"}
     | {"tbody", "td", "th", "thead", "tr", "ul"}
 )
-"""The only elements that a card is made of; ``style`` is their only attribute."""
+"""The only elements that a card is made of; ``style`` is their only attribute. Around them is one
+``div`` with the class ``NO_MATH``."""
+
+NO_MATH = "tex2jax_ignore mathjax_ignore"
+"""What MathJax 2 (nbconvert, nbviewer) and MathJax 3 and 4 (JupyterLab, Notebook 7, Sphinx) leave
+alone."""
 
 Align = Literal["left", "right"]
 
@@ -28,7 +34,7 @@ _LINE = "1px solid color-mix(in srgb, currentColor 18%, transparent)"
 _QUIET = "opacity:.7"
 _BARE = "padding:0 .9em .1em 0;border:none;vertical-align:top"
 _RULED = f"padding:.25em .9em .25em 0;border:none;border-bottom:{_LINE};vertical-align:top"
-_WRAPPED = "white-space:pre-wrap;overflow-wrap:break-word"
+_WRAPPED = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
 def text(value: object, most: int | None = None) -> str:
@@ -51,6 +57,11 @@ def element(name: str, content: str, style: str = "") -> str:
         raise ValueError(f"A card has no <{name}>.")
     attribute = f' style="{html.escape(style, quote=True)}"' if style else ""
     return f"<{name}{attribute}>{content}</{name}>"
+
+
+def no_math(content: str) -> str:
+    """Return content, HTML already, in which dollar signs stay dollar signs."""
+    return f'<div class="{NO_MATH}">{content}</div>'
 
 
 def quiet(content: str) -> str:
@@ -121,7 +132,7 @@ def card(title: str, *parts: str) -> str:
     """Return a card: a title, and below it parts that are HTML already."""
     head = element("div", element("b", title), "margin-bottom:.2em")
     style = f"border:{_LINE};border-radius:4px;padding:.7em 1em;max-width:60em;line-height:1.4"
-    return element("div", head + "".join(parts), style)
+    return no_math(element("div", head + "".join(parts), f"{style};overflow-x:auto"))
 
 
 @dataclass(frozen=True)

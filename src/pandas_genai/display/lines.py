@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from pandas_genai.batch import BatchJob, JobState
-from pandas_genai.errors import printable
+from pandas_genai.errors import counted, printable
 
 __all__ = ["say", "submitted_line"]
 
@@ -32,12 +32,12 @@ def submitted_line(job: BatchJob, source: str) -> str:
     state = JobState.of(journal)
     if state.answered or state.failed:
         return f"{state} Nothing new was submitted{_advice(state)}."
-    batches = "1 batch" if state.batches == 1 else f"{state.batches} batches"
-    what = f"{state.rows:,} of {journal.rows:,} rows submitted in {batches}"
+    batches = counted(state.batches, "batch", "batches")
+    what = f"{state.rows:,} of {counted(journal.rows, 'row')} submitted in {batches}"
     aside = {
         "answered before": journal.cached,
         "in other jobs": journal.elsewhere,
-        "twins of another row": journal.twins,
+        f"duplicate{'' if journal.twins == 1 else 's'} of another row": journal.twins,
         "empty": journal.empty,
     }
     left = ", ".join(f"{count:,} {why}" for why, count in aside.items() if count)

@@ -3,79 +3,109 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from pandas_genai.display.html import Shown, card, element, fold, quiet, table, text, wrapped
-from pandas_genai.errors import UsageError
-from pandas_genai.report import ATTR
+from pandas_genai.errors import counted
 from pandas_genai.settings import whole_number
-from pandas_genai.task.text import only_text_column
 
-__all__ = ["show"]
+__all__ = ["Reading", "show"]
 
 _OPEN = 400
+_MOST_ROWS = 200
 _LEAST_EVIDENCE = 4
 
 
-def show(frame: pd.DataFrame, n: int, source: Any) -> Shown:
-    """Show the first rows of a frame: the text, and every other column beside it.
+@dataclass(frozen=True)
+class Reading:
+    """What is read: rows of a frame, their texts, and which columns are answers.
 
     Parameters
     ----------
     frame : DataFrame
-        The rows.
+        The rows, answers and all.
+    texts : callable, optional
+        Returns the texts of the rows from one position up to another; None without texts.
+    answers : list of columns
+        What is shown beside the text.
+    """
+
+    frame: pd.DataFrame
+    texts: Callable[[int, int], Sequence[str | None]] | None
+    answers: Sequence[Hashable]
+
+
+def show(reading: Reading, n: int, start: int) -> Shown:
+    """Show some rows of a frame: the text, and the answers beside it.
+
+    Parameters
+    ----------
+    reading : Reading
+        What is read.
     n : int
-        How many.
-    source : column or Series, optional
-        The texts: a column of the frame, or a Series with the frame's index; a frame without
-        texts shows its fields alone.
+        How many rows; at most 200 are shown at once.
+    start : int
+        The position of the first.
 
     Raises
     ------
     UsageError
-        If there is no such column, or the Series has another index.
+        If n or start is no whole number.
     """
     whole_number("n", n)
-    texts, fields = _split(frame, source)
+    if start != 0:
+        whole_number("start", start)
+    frame, total = reading.frame, len(reading.frame)
+    stop = min(start + min(n, _MOST_ROWS), total)
+    part = frame.iloc[start:stop]
+    texts = None if reading.texts is None else reading.texts(start, stop)
+    columns = [frame.columns.get_loc(name) for name in reading.answers]
+    positions = [at for at in columns if isinstance(at, int)]
+    fields = part.iloc[:, positions]
+    evidence = _may_quote(frame.iloc[:, positions])
     rows = []
     plain = []
-    for position in range(min(n, len(frame))):
-        label = frame.index[position]
-        said = None if texts is None else _plain(texts.iloc[position])
+    for position in range(len(part)):
+        label = part.index[position]
+        said = None if texts is None else _plain(texts[position])
         answers = {str(name): fields.iloc[position, at] for at, name in enumerate(fields.columns)}
-        rows.append([element("code", text(label, 60)), *_cells(said, answers)])
+        rows.append([element("code", text(label, 60)), *_cells(said, answers, evidence)])
         plain.append(_lines(label, said, answers))
-    left = f" {quiet(f'of {len(frame):,}')}" if n < len(frame) else ""
     header = ["row", *([] if texts is None else ["text"]), "answer"]
-    title = f"{len(rows):,} rows{left}"
-    return Shown(card(title, table(header, rows)), "\n\n".join(plain) or "no rows")
+    title, more = _title(start, stop, total, n)
+    shown = card(title + (f" {quiet(text(more))}" if more else ""), table(header, rows))
+    lines = "\n\n".join(plain) or "no rows"
+    return Shown(shown, f"{lines}\n\n({more})" if more and plain else lines)
 
 
-def _split(frame: pd.DataFrame, source: Any) -> tuple[pd.Series[Any] | None, pd.DataFrame]:
-    """Return the texts and the frame of everything else."""
-    if isinstance(source, pd.Series):
-        if len(source) != len(frame) or not source.index.equals(frame.index):
-            raise UsageError("text= must be a Series with the index of this frame.")
-        return source, frame
-    if source is None:
-        if ATTR in frame.attrs:  # a bare result: its only text column is an answer
-            return None, frame
-        try:
-            source = only_text_column(frame)
-        except UsageError:
-            return None, frame
-    if source not in frame.columns:
-        known = ", ".join(map(repr, frame.columns[:20]))
-        raise UsageError(f"text={source!r} names no column: the frame has {known}.")
-    return frame[source], frame.drop(columns=[source])
+def _title(start: int, stop: int, total: int, n: int) -> tuple[str, str]:
+    """Say which rows these are, and how to see the next ones."""
+    if start == 0 and stop == total:
+        return counted(total, "row"), ""
+    title = f"rows {min(start + 1, stop):,} to {stop:,} of {total:,}"
+    if stop >= total:
+        return title, ""
+    limit = f", at most {_MOST_ROWS} at once" if n > _MOST_ROWS else ""
+    return title, f"show(start={stop}) shows the next{limit}"
 
 
-def _cells(said: str | None, answers: dict[str, Any]) -> Iterator[str]:
+def _may_quote(fields: pd.DataFrame) -> frozenset[str]:
+    """Return the names of the columns that may quote a text: a label is a choice, no quotation."""
+    return frozenset(
+        str(name)
+        for name, dtype in zip(fields.columns, fields.dtypes, strict=True)
+        if not isinstance(dtype, pd.CategoricalDtype)
+    )
+
+
+def _cells(said: str | None, answers: dict[str, Any], quoting: frozenset[str]) -> Iterator[str]:
     if said is not None:
-        evidence = [piece for value in answers.values() for piece in _strings(value)]
+        quotes = [value for name, value in answers.items() if name in quoting]
+        evidence = [piece for value in quotes for piece in _strings(value) if _is_passage(piece)]
         marked = _marked(said, evidence)
         short = f"{text(said, _OPEN)} {quiet(f'({len(said):,} characters)')}"
         yield fold(short, wrapped(marked)) if len(said) > _OPEN else wrapped(marked)
@@ -94,12 +124,17 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
 
 
+def _is_passage(piece: str) -> bool:
+    """Whether a text is more than one word: a word of the text may as well be a label."""
+    words = piece.split()
+    unspaced = any(letter >= "\u2e80" for letter in piece)  # Chinese, Japanese and their like
+    return len(piece) >= _LEAST_EVIDENCE and (len(words) > 1 or unspaced)
+
+
 def _marked(said: str, evidence: list[str]) -> str:
     """Mark every passage of a text that an answer quotes word for word."""
     marks = [False] * len(said)
     for piece in evidence:
-        if len(piece) < _LEAST_EVIDENCE:
-            continue
         start = said.find(piece)
         while start >= 0:
             marks[start : start + len(piece)] = [True] * len(piece)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from pandas_genai.errors import RowsFailedError
+from pandas_genai.errors import RowsFailedError, counted
 from pandas_genai.report.failures import (
     NOT_FAILED,
     FailedRow,
@@ -185,7 +185,7 @@ def _say(found: Sequence[FailedRow], total: int, frame: pd.DataFrame, on_error: 
     failed = [row for row in found if row.reason not in NOT_FAILED]
     if failed and on_error == "raise":
         raise RowsFailedError(
-            f"{len(failed):,} of {total:,} rows failed ({reasons_text(failed)}); "
+            f"{len(failed):,} of {counted(total, 'row')} failed ({reasons_text(failed)}); "
             "all other answers are kept, and this error's .result has them.",
             frame,
         )

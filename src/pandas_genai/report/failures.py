@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pandas_genai.errors import printable
+from pandas_genai.errors import counted, printable
 from pandas_genai.report.report import errors_frame, label_json
 from pandas_genai.store import FailureRecord
 from pandas_genai.task.reply import Failure
@@ -132,8 +132,9 @@ def warn_of(found: Sequence[FailedRow], total: int) -> None:
     """Say in one line how many rows have no answer, at the user's line of code."""
     found = [row for row in found if row.reason != IN_PROGRESS]
     if found:
+        have = "has" if len(found) == 1 else "have"
         warnings.warn(
-            f"{len(found):,} of {total:,} rows have no answer "
+            f"{len(found):,} of {counted(total, 'row')} {have} no answer "
             f"({printable(reasons_text(found))}); see .genai.errors of the result.",
             RowsFailedWarning,
             stacklevel=user_level(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pandas_genai.errors import printable
+from pandas_genai.errors import counted, printable
 from pandas_genai.report.prices import dollars
 
 __all__ = ["LIVE_BELOW_S", "LIVE_BELOW_TEXTS", "Interval", "Plan"]
@@ -121,12 +121,14 @@ class Plan:
         return f"{self.texts:,} texts take more than {LIVE_BELOW_S / 60:.0f} minutes live"
 
     def __str__(self) -> str:
-        each = "1 row" if self.chunk_size == 1 else f"{self.chunk_size:,} rows"
+        each = counted(self.chunk_size, "row")
         cached = f" ({self.cached_tokens:,} of them cached)" if self.cached_tokens else ""
-        counts = f"{self.cached:,} answered already, {self.empty:,} empty, {self.twins:,} twins"
+        counts = f"{self.cached:,} answered already, {self.empty:,} empty"
+        copies = counted(self.twins, "duplicate")
         tokens = f"{self.input_tokens:,} in{cached}, {self.output_tokens:,} out"
+        asked = counted(self.texts, "text")
         lines = [
-            f"{self.rows:,} rows: {counts} of another row; {self.texts:,} texts to ask",
+            f"{counted(self.rows, 'row')}: {counts}, {copies} of another row; {asked} to ask",
             f"calls: {self.calls:,} of {each} to {self.model} {self.where}",
             f"tokens: about {tokens} ({self.basis_text})",
             f"live: {self.live_text}",
@@ -143,9 +145,9 @@ class Plan:
         if self.basis != "sample":
             return _BASES[self.basis]
         cost = "at an unknown price" if self.sample_cost is None else dollars(self.sample_cost)
-        calls = "1 call" if self.sample_calls == 1 else f"{self.sample_calls:,} calls"
+        calls = counted(self.sample_calls, "call")
         failed = f"; without an answer: {self.sample_failures}" if self.sample_failures else ""
-        return f"from a sample of {self.sampled:,} texts in {calls}, {cost}{failed}"
+        return f"from a sample of {counted(self.sampled, 'text')} in {calls}, {cost}{failed}"
 
     @property
     def live_text(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from pandas_genai.errors import UsageError, printable
+from pandas_genai.errors import UsageError, counted, printable
 from pandas_genai.store import SqliteCache
 
 __all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "remember", "runs"]
@@ -104,7 +104,7 @@ class Report:
         )
         sent = f"{self.input_tokens:,} in ({self.cached_tokens:,} of them cached)"
         lines = [
-            f"run {self.run_id} ({self.status}{took}): {self.rows:,} rows, {answered}",
+            f"run {self.run_id} ({self.status}{took}): {counted(self.rows, 'row')}, {answered}",
             f"calls: {self.calls:,} ({self.retries:,} repeated)",
             f"tokens: {sent}, {self.output_tokens:,} out",
             f"cost: {self.cost_text}",

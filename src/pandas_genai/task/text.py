@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import pandas as pd
 
 from pandas_genai.errors import UsageError, printable
 
-__all__ = ["is_blank", "only_text_column", "rows_text", "series_text"]
+__all__ = ["is_blank", "no_column", "only_text_column", "rows_text", "series_text"]
 
 _SHOWN = 120
 
@@ -90,7 +91,7 @@ def rows_text(frame: pd.DataFrame, text: Any = None) -> list[str | None]:
         return _from_template(frame, text)
     if isinstance(text, (list, pd.Index)):
         return _from_columns(frame, list(text))
-    raise _no_column(frame, text)
+    raise no_column(frame, text)
 
 
 def only_text_column(frame: pd.DataFrame) -> Hashable:
@@ -137,8 +138,11 @@ def _column(frame: pd.DataFrame, name: Any) -> pd.Series[Any]:
     return only
 
 
-def _no_column(frame: pd.DataFrame, name: object) -> UsageError:
-    return UsageError(f"text={name!r} names no column: the frame has {_names(frame)}.")
+def no_column(frame: pd.DataFrame, name: object) -> UsageError:
+    """Return the error for a column that a frame does not have, with the nearest that it has."""
+    near = get_close_matches(str(name), list(map(str, frame.columns)), n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return UsageError(f"text={name!r} names no column: the frame has {_names(frame)}{hint}")
 
 
 def _names(frame: pd.DataFrame) -> str:
@@ -151,7 +155,7 @@ def _checked_columns(frame: pd.DataFrame, names: Sequence[Any]) -> list[list[Any
         raise UsageError("text=[] names no column: give at least one.")
     for name in names:
         if not _is_column(frame, name):
-            raise _no_column(frame, name)
+            raise no_column(frame, name)
     return [_column(frame, name).tolist() for name in names]
 
 
@@ -206,7 +210,7 @@ def _from_template(frame: pd.DataFrame, template: str) -> list[str | None]:
     names = [name for _, name, _, _ in parts if name is not None]
     for name in names:
         if name not in by_name:
-            raise _no_column(frame, name)
+            raise no_column(frame, name)
     if not names:
         raise UsageError(f"text={template!r} names no column: write one as {{column}}.")
     columns = _checked_columns(frame, [by_name[name] for name in names])

@@ -1,0 +1,217 @@
+"""Which run a frame's answers come from, and the frame that was asked, as this process knows."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pandas_genai.display.reading import Reading
+from pandas_genai.errors import UsageError
+from pandas_genai.report import ATTR
+from pandas_genai.task.text import no_column, only_text_column
+
+__all__ = ["ANSWERS", "Origin", "answer_columns", "origin_of", "reading_of", "remember_origin"]
+__all__ += ["run_of"]
+
+ANSWERS = "pandas_genai_answers"
+"""The key of ``DataFrame.attrs`` of a joined frame: the names of the answers' columns."""
+
+_MOST_REMEMBERED = 50
+_SAMPLED = 64
+
+_lock = threading.Lock()
+_remembered: OrderedDict[str, Origin] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What this process remembers of a result; neither it nor the frame asked is kept alive.
+
+    Parameters
+    ----------
+    run_id : str
+        The run.
+    columns : list
+        The result's columns.
+    length : int
+        Its rows.
+    sample : DataFrame
+        A few of its rows, by which a frame that it was joined to is known.
+    positions : ndarray of int
+        Where they stood.
+    result, asked : weak reference
+        The result; the frame or series that was asked.
+    render : callable
+        Returns the texts of such rows as they were sent.
+    """
+
+    run_id: str
+    columns: list[Hashable]
+    length: int
+    sample: pd.DataFrame = field(repr=False)
+    positions: Any = field(repr=False)
+    result: weakref.ref[pd.DataFrame] = field(repr=False)
+    asked: weakref.ref[Any] = field(repr=False)
+    render: Callable[[Any], list[str | None]] = field(repr=False)
+
+
+def remember_origin(
+    result: pd.DataFrame,
+    asked: pd.DataFrame | pd.Series[Any],
+    render: Callable[[Any], list[str | None]],
+) -> None:
+    """Remember a result of this process, and whom it was asked of."""
+    run_id = result.attrs.get(ATTR)
+    if run_id is None:
+        return
+    positions = _spread(len(result))
+    origin = Origin(
+        run_id,
+        list(result.columns),
+        len(result),
+        result.iloc[positions].copy(),
+        positions,
+        weakref.ref(result),
+        weakref.ref(asked),
+        render,
+    )
+    with _lock:
+        _remembered[run_id] = origin
+        while len(_remembered) > _MOST_REMEMBERED:
+            _remembered.popitem(last=False)
+
+
+def run_of(frame: pd.DataFrame) -> str | None:
+    """Return the run that a frame's answers come from: by its attrs, or by its values."""
+    run_id = frame.attrs.get(ATTR)
+    if run_id is not None:
+        return str(run_id)
+    origin = origin_of(frame)
+    return None if origin is None else origin.run_id
+
+
+def origin_of(frame: pd.DataFrame) -> Origin | None:
+    """Return what is remembered of the result that a frame is, or was joined to.
+
+    ``join`` and ``merge`` of pandas drop the attrs. Such a frame is known by its values: it has
+    all columns of a result, and the same values under the same labels.
+    """
+    run_id = frame.attrs.get(ATTR)
+    with _lock:
+        if run_id is not None:
+            return _remembered.get(run_id)
+        newest_first = list(reversed(_remembered.values()))
+    return next((origin for origin in newest_first if _holds(frame, origin)), None)
+
+
+def answer_columns(frame: pd.DataFrame) -> list[Hashable] | None:
+    """Return which columns of a frame are answers; None where nobody knows."""
+    named = frame.attrs.get(ANSWERS)
+    if named is None:
+        origin = origin_of(frame)
+        named = None if origin is None else origin.columns
+    if named is None:
+        return None
+    present: list[Hashable] = [name for name in frame.columns if name in named]
+    return present or None
+
+
+def reading_of(frame: pd.DataFrame, source: Any) -> Reading:
+    """Find what is read of a frame: its texts, and the columns that are answers.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A result, or a frame that it was joined to.
+    source : column or Series, optional
+        The texts, as ``show`` takes them.
+
+    Raises
+    ------
+    UsageError
+        If there is no such column, or the Series has another index.
+    """
+    answers = answer_columns(frame)
+    if isinstance(source, pd.Series):
+        if len(source) != len(frame) or not source.index.equals(frame.index):
+            raise UsageError("text= must be a Series with the index of this frame.")
+        return Reading(frame, _rows_of(source), answers or list(frame.columns))
+    if source is not None:
+        if source not in frame.columns:
+            raise no_column(frame, source)
+        others = [name for name in frame.columns if name != source]
+        return Reading(frame, _rows_of(frame[source]), answers or others)
+    beside = frame if answers is None else frame.drop(columns=answers)
+    if answers is None and ATTR in frame.attrs:  # a result of another kernel: all of it is answers
+        return Reading(frame, None, list(frame.columns))
+    try:
+        named = only_text_column(beside)
+    except UsageError:
+        return Reading(frame, _asked_texts(frame), answers or list(frame.columns))
+    others = [name for name in frame.columns if name != named]
+    return Reading(frame, _rows_of(frame[named]), answers or others)
+
+
+def _rows_of(texts: pd.Series[Any]) -> Callable[[int, int], list[Any]]:
+    return lambda start, stop: texts.iloc[start:stop].tolist()
+
+
+def _asked_texts(frame: pd.DataFrame) -> Callable[[int, int], list[str | None]] | None:
+    """Return the texts of the frame that was asked, if it is still there and has these rows."""
+    origin = origin_of(frame)
+    asked = None if origin is None else origin.asked()
+    if origin is None or asked is None:
+        return None
+    if asked.index.equals(frame.index):
+        return lambda start, stop: origin.render(asked.iloc[start:stop])
+    if not asked.index.is_unique or not frame.index.isin(asked.index).all():
+        return None
+    return lambda start, stop: origin.render(asked.loc[frame.index[start:stop]])
+
+
+def _holds(frame: pd.DataFrame, origin: Origin) -> bool:
+    if not origin.columns or not frame.columns.is_unique:
+        return False
+    if not all(name in frame.columns for name in origin.columns):
+        return False
+    if len(frame) == origin.length:
+        theirs = frame[origin.columns].iloc[origin.positions]
+        if theirs.index.equals(origin.sample.index):
+            return _same(theirs, origin.sample)
+    if not (frame.index.is_unique and origin.sample.index.is_unique):
+        return False
+    known = origin.result()
+    ours = origin.sample if known is None or not known.index.is_unique else known
+    labels = frame.index[_spread(len(frame))]
+    common = labels.intersection(ours.index)
+    if not len(common):
+        common = origin.sample.index.intersection(frame.index)
+    return bool(len(common)) and _same(
+        frame.loc[common, origin.columns], ours.loc[common, origin.columns]
+    )
+
+
+def _spread(length: int) -> npt.NDArray[np.int64]:
+    """Return a few positions from the first to the last."""
+    return np.unique(np.linspace(0, max(0, length - 1), _SAMPLED).astype(np.int64))[:length]
+
+
+def _same(theirs: pd.DataFrame, ours: pd.DataFrame) -> bool:
+    """Whether all values are equal, and not all of them missing."""
+    if not ours.notna().to_numpy().any():
+        return False
+    return all(
+        _plain(theirs[name].tolist()) == _plain(ours[name].tolist()) for name in ours.columns
+    )
+
+
+def _plain(values: list[Any]) -> list[Any]:
+    return [None if pd.api.types.is_scalar(value) and pd.isna(value) else value for value in values]
