@@ -155,10 +155,13 @@ class CallError(GenaiError):
         Tokens that the call cost although its answer is of no use.
     model : str
         The model that answered, if one did.
+    maybe_billed : bool
+        Whether the call may have been billed although no usable answer came.
     """
 
     usage: object = None
     model: str = ""
+    maybe_billed: bool = False
 
     def __init__(self, message: str, *, reason: str, request_id: str | None = None) -> None:
         super().__init__(message)

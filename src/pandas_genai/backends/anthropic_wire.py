@@ -15,7 +15,7 @@ from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Task
 
-__all__ = ["MAX_TOKENS", "PATH", "build", "first_support", "headers_for"]
+__all__ = ["MAX_TOKENS", "PATH", "bounded", "build", "first_support", "headers_for"]
 __all__ += ["next_support", "payload_of", "usage_of"]
 
 PATH = "/v1/messages"
@@ -63,6 +63,17 @@ def build(task: Task, chunk: Chunk, support: Support, *, vendor: bool = True) ->
         ]
         body["tool_choice"] = {"type": "tool", "name": task.tool_name}
     return body
+
+
+def bounded(
+    body: dict[str, Any],
+    limit: int,
+    support: Support,  # noqa: ARG001 - one shape for both wires
+    *,
+    vendor: bool,  # noqa: ARG001 - one shape for both wires
+) -> dict[str, Any]:
+    """Return a body with a token limit; see ``openai_wire.bounded``."""
+    return body | {"max_tokens": limit}
 
 
 def headers_for(body: Mapping[str, Any]) -> dict[str, str]:

@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from pandas_genai.backends import anthropic_wire, openai_wire
 from pandas_genai.backends.classify import Problem, classify, problem_in_answer, problem_of
 from pandas_genai.backends.endpoints import Endpoint, Endpoints, Support
 from pandas_genai.backends.http import Answer, Transport
-from pandas_genai.errors import CallError, StopRunError, WaitError, printable
+from pandas_genai.errors import CallError, SplitError, StopRunError, WaitError, printable
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Reply, check_reply
 from pandas_genai.task.task import Task
 
-__all__ = ["Caller", "request_body", "support_kind", "support_of", "wire_of"]
+__all__ = ["Caller", "TokenLimits", "request_body", "support_kind", "support_of", "wire_of"]
 
 _log = logging.getLogger("pandas_genai")
 
 _MOST_ADAPTATIONS = 10
 _ADAPTABLE = frozenset({400, 422})
+_GAVE_UP = frozenset({502, 504})
+"""Statuses of a gateway behind which the call may have been answered, and billed."""
+
+_LIMIT_NAMES = frozenset({"max_tokens", "max_completion_tokens"})
+_ABOUT_LIMIT = re.compile(
+    r"max_tokens|max_completion_tokens|maximum context|context length|completion tokens",
+    re.IGNORECASE,
+)
+_TOO_HIGH = re.compile(
+    r"too (large|high|many)|at most|less than|maximum|exceed|reduce", re.IGNORECASE
+)
+_LOWEST_LIMIT = 256
+"""A lower token limit than this is never the reason of a refusal."""
+
+
+class TokenLimits(Protocol):
+    """How long the answers of a run may be, so that it stays in its budget."""
+
+    def limit(self, chunk: Chunk, body: Mapping[str, Any]) -> int | None:
+        """Return the token limit to send with a request, 0 if it may not be sent, None for none."""
+
+    def too_high(self, chunk: Chunk) -> None:
+        """Note that the endpoint refused a limit: the next one for the chunk is lower."""
 
 
 def wire_of(task: Task) -> ModuleType:
@@ -59,6 +83,8 @@ class Caller:
         Where.
     endpoints : Endpoints
         What is known of endpoints; what this call learns goes there.
+    limits : TokenLimits, optional
+        How long answers may be, where the task leaves that open.
 
     Notes
     -----
@@ -66,11 +92,19 @@ class Caller:
     spends more time on transforming the request than on sending it.
     """
 
-    def __init__(self, client: Any, task: Task, endpoint: Endpoint, endpoints: Endpoints) -> None:
+    def __init__(
+        self,
+        client: Any,
+        task: Task,
+        endpoint: Endpoint,
+        endpoints: Endpoints,
+        limits: TokenLimits | None = None,
+    ) -> None:
         self._transport = Transport(client, endpoint)
         self._task = task
         self._endpoint = endpoint
         self._endpoints = endpoints
+        self._limits = limits
         self._wire = wire_of(task)
         self._where = printable(f"{endpoint.host} ({task.model})")
 
@@ -101,23 +135,57 @@ class Caller:
         """Post the chunk, stepping down wherever the endpoint refuses how it was asked."""
         known = support = support_of(self._task, self._endpoint, self._endpoints)
         for _ in range(_MOST_ADAPTATIONS):
-            body = self._wire.build(self._task, chunk, support, vendor=self._endpoint.is_vendor)
+            body, limit = self._bounded(chunk, support)
+            if limit == 0:
+                self._learn(support, known)
+                raise SplitError(
+                    "The endpoint needs another form of the request, for which max_cost= has no "
+                    "money left.",
+                    reason="max_cost",
+                )
             try:
                 response = self._post(body)
             except _RefusedError as refused:
+                if limit and _about_limit(refused.problem, limit):
+                    self._too_high(chunk, limit)
+                    continue
                 lower = self._adapted(support, body, refused.problem)
                 if lower is None:
-                    raise classify(refused.problem, where=self._where) from None
+                    raise self._classed(refused.problem) from None
                 support = lower
                 continue
-            if support != known:
-                self._endpoints.learn(
-                    self._endpoint.base_url, self._task.model, support_kind(self._task), support
-                )
+            self._learn(support, known)
             return body, support, response
         raise StopRunError(
             f"{self._where} refuses every form of the request.", reason="bad request"
         )
+
+    def _bounded(self, chunk: Chunk, support: Support) -> tuple[dict[str, Any], int | None]:
+        """Build a request, with the token limit that the run's budget wants, if it does."""
+        vendor = self._endpoint.is_vendor
+        body = self._wire.build(self._task, chunk, support, vendor=vendor)
+        limit = None if self._limits is None else self._limits.limit(chunk, body)
+        if limit:
+            body = self._wire.bounded(body, limit, support, vendor=vendor)
+        return body, limit
+
+    def _too_high(self, chunk: Chunk, limit: int) -> None:
+        _log.info(
+            "%s does not take a limit of %d tokens: a lower one is tried.", self._where, limit
+        )
+        if self._limits is not None:
+            self._limits.too_high(chunk)
+
+    def _learn(self, support: Support, known: Support) -> None:
+        if support != known:
+            self._endpoints.learn(
+                self._endpoint.base_url, self._task.model, support_kind(self._task), support
+            )
+
+    def _classed(self, problem: Problem) -> CallError:
+        error = classify(problem, where=self._where)
+        error.maybe_billed = problem.status in _GAVE_UP
+        return error
 
     def _adapted(
         self, support: Support, body: Mapping[str, Any], problem: Problem
@@ -148,15 +216,30 @@ class Caller:
         """Return the body of a 200 as a dict; some servers put errors and pages there."""
         answer = response.parsed
         if not isinstance(answer, dict):
-            raise WaitError(
+            unread = WaitError(
                 f"{self._endpoint.shown} answered with something that is not the API's JSON: "
                 "is base_url right?",
                 reason="invalid reply",
             )
+            unread.maybe_billed = True
+            raise unread
         problem = problem_in_answer(answer, response.headers)
         if problem is not None:
-            raise classify(problem, where=self._where)
+            error = classify(problem, where=self._where)
+            if answer.get("usage"):
+                error.usage, error.model = self._wire.usage_of(answer), self._task.model
+            raise error
         return answer
+
+
+def _about_limit(problem: Problem, limit: int) -> bool:
+    """Whether a request was refused because its token limit is too high for the model."""
+    if problem.status not in _ADAPTABLE or limit <= _LOWEST_LIMIT:
+        return False
+    if problem.code == "unsupported_parameter":
+        return False
+    about = (problem.param or "") in _LIMIT_NAMES or _ABOUT_LIMIT.search(problem.message)
+    return bool(about) and _TOO_HIGH.search(problem.message) is not None
 
 
 class _RefusedError(Exception):

@@ -29,6 +29,10 @@ _FAILURES: dict[str, tuple[type[CallError], str, str]] = {
     "redirect": (StopRunError, "{where} {text}.", "redirect"),
     "content": (RowError, "The request cannot be sent: {text}.", "bad request"),
 }
+_MAYBE_BILLED = frozenset({"timeout", "connection", "broken", "encoding", "size"})
+"""What may go wrong after a provider has begun to answer, and to bill, a request."""
+
+_NEVER_CONNECTED = ("ConnectError", "ConnectTimeout", "PoolTimeout")
 _NOT_SENT = (StopRunError, "The request to {where} was not sent: {text}.", "client")
 
 
@@ -196,7 +200,10 @@ class Transport:
     def _classed(self, failure: Halt, *, begun: bool) -> CallError:
         kind = "broken" if failure.kind == "connection" and begun else failure.kind
         error, sentence, reason = _FAILURES.get(kind, _NOT_SENT)
-        return error(sentence.format(where=self._shown, text=failure.text), reason=reason)
+        classed = error(sentence.format(where=self._shown, text=failure.text), reason=reason)
+        never_sent = failure.text.startswith(_NEVER_CONNECTED)
+        classed.maybe_billed = kind in _MAYBE_BILLED and not never_sent
+        return classed
 
 
 def _note(exchange: Exchange, error: Exception) -> None:

@@ -14,7 +14,15 @@ from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Task
 
-__all__ = ["PATH", "build", "first_support", "next_support", "payload_of", "temperature_for"]
+__all__ = [
+    "PATH",
+    "bounded",
+    "build",
+    "first_support",
+    "next_support",
+    "payload_of",
+    "temperature_for",
+]
 __all__ += ["usage_of"]
 
 PATH = "/chat/completions"
@@ -70,11 +78,7 @@ def build(task: Task, chunk: Chunk, support: Support, *, vendor: bool) -> dict[s
     body |= task.sent_params
     limit = body.pop("max_tokens", None) or body.pop("max_completion_tokens", None)
     if limit is not None:
-        old_name = not vendor or "max_completion_tokens" in support.dropped
-        name = "max_tokens" if old_name else "max_completion_tokens"
-        if old_name and "max_tokens" in support.dropped:
-            name = "max_completion_tokens"
-        body[name] = limit
+        body = bounded(body, limit, support, vendor=vendor)
     for name in support.dropped - {"max_tokens", "max_completion_tokens"}:
         body.pop(name, None)
     body["messages"] = [
@@ -86,6 +90,15 @@ def build(task: Task, chunk: Chunk, support: Support, *, vendor: bool) -> dict[s
     rows = None if vendor else len(chunk.rows)
     body |= _response_format(task, support.rung, rows)
     return body
+
+
+def bounded(body: dict[str, Any], limit: int, support: Support, *, vendor: bool) -> dict[str, Any]:
+    """Return a body with a token limit, under the name that the endpoint takes."""
+    old_name = not vendor or "max_completion_tokens" in support.dropped
+    name = "max_tokens" if old_name else "max_completion_tokens"
+    if old_name and "max_tokens" in support.dropped:
+        name = "max_completion_tokens"
+    return body | {name: limit}
 
 
 def _system(text: str, cached: bool) -> object:
@@ -107,14 +120,14 @@ def _response_format(task: Task, rung: str, rows: int | None) -> dict[str, Any]:
     strict = rung == "strict"
     schema: dict[str, Any] = {
         "name": _SCHEMA_NAME,
-        "schema": _bounded(task.schema.reply_schema("openai", strict=strict), rows),
+        "schema": _with_length(task.schema.reply_schema("openai", strict=strict), rows),
     }
     if strict:
         schema["strict"] = True
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
-def _bounded(schema: dict[str, Any] | None, rows: int | None) -> dict[str, Any] | None:
+def _with_length(schema: dict[str, Any] | None, rows: int | None) -> dict[str, Any] | None:
     if schema is None or rows is None:
         return schema
     entries = schema["properties"]["all_results"] | {"minItems": rows, "maxItems": rows}

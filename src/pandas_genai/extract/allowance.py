@@ -5,7 +5,7 @@ from __future__ import annotations
 from pandas_genai.backends.resolve import Resolved
 from pandas_genai.extract.manner import Manner
 from pandas_genai.live.budget import Budget, Spending, Unlimited
-from pandas_genai.report.forecast import Forecast
+from pandas_genai.report.ceiling import Ceiling
 from pandas_genai.report.prices import Price, known_price, pricer
 
 __all__ = ["allowance", "price_of"]
@@ -34,5 +34,6 @@ def allowance(resolved: Resolved, manner: Manner, price: Price) -> Spending:
     if manner.max_cost is None:
         return Unlimited()
     model_price = known_price(price, resolved.task.model)
-    forecast = Forecast.of(resolved.task, resolved.endpoint, manner.endpoints)
-    return Budget(manner.max_cost, forecast.usage, model_price)
+    ceiling = Ceiling.of(resolved.task, resolved.endpoint, manner.endpoints)
+    _, workers = manner.sizes(is_local=resolved.is_local)
+    return Budget(manner.max_cost, ceiling, model_price, workers)

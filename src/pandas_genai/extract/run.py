@@ -176,7 +176,7 @@ class Extraction:
         return Session(
             work=work,
             cache=cache,
-            ask=Caller(client, self.task, endpoint, endpoints),
+            ask=Caller(client, self.task, endpoint, endpoints, self._spending),
             price=self._price,
             workers=min(self.workers, len(work.wanted)),
             policy=Policy(ATTEMPTS, backoff),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import tenacity
@@ -177,14 +178,22 @@ class Pool:
         def once() -> Reply:
             nonlocal attempts
             self._pause()
+            if not self._spending.again(chunk):
+                raise _PutBackError
             attempts += 1
             self.tally.sent(again=attempts > 1)
-            return self._ask(chunk)
+            try:
+                return self._ask(chunk)
+            except CallError as error:
+                self._bill_error(chunk, error)
+                raise
 
         try:
             reply = self._retrying()(once)
         except CallError as error:
             return self._cope(chunk, error, attempts)
+        except _PutBackError:
+            return [replace(chunk, attempts=chunk.attempts + attempts)]
         except _AbandonedError:
             return []
         self._bill(chunk, reply.usage, reply.model)
@@ -229,6 +238,14 @@ class Pool:
         self.tally.billed(usage, model, cost)
         self._spending.billed(chunk, usage, cost)
 
+    def _bill_error(self, chunk: Chunk, error: CallError) -> None:
+        """Count what an attempt without an answer of use cost, or may have cost."""
+        if isinstance(error.usage, Usage):
+            self._bill(chunk, error.usage, error.model)
+        elif error.maybe_billed:
+            self.tally.billed(Usage(unknown_calls=1), "", 0.0)
+            self._spending.lost(chunk)
+
     def _note_answer(self, *, useful: bool) -> None:
         self._breaker.answered(useful=useful)
         if self.pacer.answered() and self._source is not None:
@@ -256,7 +273,9 @@ class Pool:
     def _cope(self, chunk: Chunk, error: CallError, attempts: int) -> list[Chunk]:
         """Do what the error's class says."""
         if isinstance(error.usage, Usage):
-            self._bill(chunk, error.usage, error.model)
+            if error.reason == "truncated" and self._spending.cut_off(chunk, error.usage):
+                self._note_answer(useful=True)  # the answer was good as far as we let it come
+                return [replace(chunk, attempts=chunk.attempts + attempts)]
             self._note_answer(useful=False)
         if isinstance(error, StopRunError):
             raise error
@@ -291,6 +310,10 @@ class Pool:
             [Failure(row, reply.refused[row.key], spent, reply.request_id) for row in rows]
         )
         return []
+
+
+class _PutBackError(Exception):
+    """Another attempt may not begin now: the chunk waits until it may."""
 
 
 class _AbandonedError(Exception):
