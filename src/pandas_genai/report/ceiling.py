@@ -37,7 +37,7 @@ _SPARE, _STEP = 32, 16
 _ENOUGH = 4
 """Counted calls after which the next are expected to be like them, whatever the schema says."""
 
-_MARGIN = 1.25
+_MARGIN = 1.1
 
 
 class Spread:
@@ -54,11 +54,11 @@ class Spread:
 
     @property
     def high(self) -> float:
-        """The mean and three standard deviations; 0 before anything was seen."""
+        """The mean and two and a half standard deviations; 0 before anything was seen."""
         if not self.count:
             return 0.0
         mean = self._sum / self.count
-        return mean + 3 * math.sqrt(max(0.0, self._squares / self.count - mean * mean))
+        return mean + 2.5 * math.sqrt(max(0.0, self._squares / self.count - mean * mean))
 
 
 @dataclass(frozen=True)
