@@ -21,6 +21,7 @@ from pandas_genai.live.budget import Spending
 from pandas_genai.live.pool import Policy
 from pandas_genai.live.session import Session, Work, columns_of
 from pandas_genai.live.tally import Tally
+from pandas_genai.report.answers import warn_of_damage
 from pandas_genai.report.book import RunBook
 from pandas_genai.report.observer import Progress
 from pandas_genai.report.report import label_text
@@ -132,6 +133,7 @@ class Extraction:
         )
         task = self.task
         known = set() if self._manner.fresh else cache.present(task.prompt_hash, rows.keys)
+        warn_of_damage(cache)
         wanted = [place for place, key in enumerate(rows.keys) if key not in known]
         if wanted and self._jobs is not None:
             warn_under_way(self._jobs, task.prompt_hash, (rows.keys[place] for place in wanted))

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
 
+from pandas_genai.report.failures import user_level
 from pandas_genai.store import Answer, SqliteCache
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Keys
 from pandas_genai.task.task import Task
 
-__all__ = ["answered", "answers_of"]
+__all__ = ["DamagedAnswersWarning", "answered", "answers_of", "warn_of_damage"]
 
 _BLOCK = 9_000
+
+
+class DamagedAnswersWarning(UserWarning):
+    """The cache file holds answers that are not what was written."""
+
+
+def warn_of_damage(cache: SqliteCache) -> None:
+    """Say in one line, at the user's line of code, that damaged answers count as none."""
+    count = cache.damaged()
+    if count:
+        warnings.warn(
+            f"{count:,} of the answers in the cache file {cache.path} are damaged and count as "
+            "not there: they are asked for again. Check the disk, or restore a copy of the file.",
+            DamagedAnswersWarning,
+            stacklevel=user_level(),
+        )
 
 
 def answered(cache: SqliteCache, prompt_hash: str, keys: Keys) -> npt.NDArray[np.bool_]:
@@ -26,6 +44,7 @@ def answered(cache: SqliteCache, prompt_hash: str, keys: Keys) -> npt.NDArray[np
         known = cache.present(prompt_hash, block)
         if known:
             found[start : start + len(block)] = [key in known for key in block]
+    warn_of_damage(cache)
     return found
 
 

@@ -2,7 +2,13 @@
 
 from pandas_genai.store.choice import Cache, open_cache
 from pandas_genai.store.files import atomic_write
-from pandas_genai.store.records import Answer, FailureRecord, RunRecord, TaskRecord
+from pandas_genai.store.records import (
+    Answer,
+    FailureRecord,
+    RequestRecord,
+    RunRecord,
+    TaskRecord,
+)
 from pandas_genai.store.sqlite.cache import SqliteCache
 from pandas_genai.store.sqlite.writer import Writer
 
@@ -10,6 +16,7 @@ __all__ = [
     "Answer",
     "Cache",
     "FailureRecord",
+    "RequestRecord",
     "RunRecord",
     "SqliteCache",
     "TaskRecord",

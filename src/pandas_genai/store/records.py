@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, ClassVar, Protocol
 
-__all__ = ["Answer", "FailureRecord", "RunRecord", "TaskRecord", "named", "now", "storable"]
+from pydantic_core import from_json
+
+__all__ = ["Answer", "FailureRecord", "RequestRecord", "RunRecord", "TaskRecord"]
+__all__ += ["checksum", "named", "now", "packed_keys", "storable", "unpacked_keys", "whole"]
+
+_KEY_DIGITS = 32
 
 
 class _Record(Protocol):
@@ -69,6 +76,8 @@ class Answer:
         This row's share of its call.
     repeat : int
         Which of several answers to the same text; 0 is the one that is looked up.
+    request : RequestRecord, optional
+        The call that brought it, written in the same transaction.
     """
 
     prompt_hash: str
@@ -83,9 +92,139 @@ class Answer:
     cached_tokens: int = 0
     output_tokens: int = 0
     repeat: int = 0
+    request: RequestRecord | None = None
 
 
-def answer_rows(answers: Iterable[Answer]) -> list[tuple[Any, ...]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestRecord:
+    """One billed call, whether or not its answers were accepted.
+
+    Parameters
+    ----------
+    run_id, prompt_hash : str
+        The run that brought it and its task.
+    rows : sequence of str
+        The row keys that were sent.
+    request_id : str or None
+        The provider's id of the request.
+    model, model_answered : str
+        The model that was asked, and the one that the provider says answered.
+    params_sent : str
+        The parameters as they were sent after adaptation, as JSON text.
+    attempts : int
+        HTTP requests until this reply came.
+    refused : int
+        Rows of it without an accepted answer.
+    reason : str or None
+        Why the first of them was refused.
+    input_tokens, cached_tokens, cache_write_tokens, output_tokens : int or None
+        As the provider counted them; None where it did not.
+    cost : float or None
+        In US dollars; None where usage or price is unknown.
+    job : str or None
+        The batch job.
+    reply : bytes or None
+        The body of the reply without secrets; None where it is not kept.
+    """
+
+    run_id: str
+    prompt_hash: str
+    rows: Sequence[str]
+    request_id: str | None = None
+    model: str = ""
+    model_answered: str = ""
+    params_sent: str = ""
+    attempts: int = 1
+    refused: int = 0
+    reason: str | None = None
+    input_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    job: str | None = None
+    reply: bytes | None = None
+
+
+def request_rows(numbered: Mapping[RequestRecord, int]) -> list[tuple[Any, ...]]:
+    """Return calls as rows of the table ``requests``, in the order of its columns."""
+    created = now()
+    return [
+        (
+            number,
+            request.run_id,
+            request.job,
+            request.prompt_hash,
+            storable(request.request_id),
+            request.model,
+            storable(request.model_answered),
+            request.params_sent,
+            created,
+            request.attempts,
+            request.refused,
+            storable(request.reason),
+            request.input_tokens,
+            request.cached_tokens,
+            request.cache_write_tokens,
+            request.output_tokens,
+            request.cost,
+            packed_keys(request.rows),
+            request.reply,
+        )
+        for request, number in numbered.items()
+    ]
+
+
+def packed_keys(keys: Sequence[str]) -> bytes | str:
+    """Return row keys as one value: sixteen bytes a key where all of them are hashes."""
+    if all(len(key) == _KEY_DIGITS for key in keys):
+        try:
+            return bytes.fromhex("".join(keys))
+        except ValueError:
+            pass
+    return json.dumps(list(keys))
+
+
+def unpacked_keys(packed: bytes | str) -> list[str]:
+    """Return the row keys in a value of ``packed_keys``."""
+    if isinstance(packed, str):
+        return [str(key) for key in json.loads(packed)]
+    text = packed.hex()
+    return [text[start : start + _KEY_DIGITS] for start in range(0, len(text), _KEY_DIGITS)]
+
+
+def checksum(prompt_hash: str, text_hash: str, result: bytes, repeat: int = 0) -> bytes:
+    """Return what tells whether an answer is still the one that was written, on its own row."""
+    digest = blake2b(result, digest_size=8)
+    digest.update(f"\0{prompt_hash}\0{text_hash}\0{repeat}".encode())
+    return digest.digest()
+
+
+def whole(result: bytes, mark: object, prompt_hash: str, text_hash: str) -> str | None:
+    """Return an answer's text as it was written; None where it is damaged.
+
+    Parameters
+    ----------
+    result : bytes
+        What the file holds.
+    mark : bytes or None
+        Its checksum; answers of version 1 have none and must at least be JSON that can be read.
+    prompt_hash, text_hash : str
+        Where it was found.
+    """
+    try:
+        if mark is None:
+            from_json(result)
+        elif mark != checksum(prompt_hash, text_hash, result):
+            return None
+        return result.decode()
+    except ValueError:
+        return None
+
+
+def answer_rows(
+    answers: Iterable[Answer], numbered: Mapping[RequestRecord, int]
+) -> list[tuple[Any, ...]]:
     """Return answers as rows of the table ``results``, in the order of its columns."""
     created = now()
     return [
@@ -94,7 +233,7 @@ def answer_rows(answers: Iterable[Answer]) -> list[tuple[Any, ...]]:
             answer.text_hash,
             answer.repeat,
             storable(answer.row_id),
-            storable(answer.result),
+            (result := storable(answer.result)),
             answer.model,
             storable(answer.model_answered),
             created,
@@ -103,6 +242,8 @@ def answer_rows(answers: Iterable[Answer]) -> list[tuple[Any, ...]]:
             answer.input_tokens,
             answer.cached_tokens,
             answer.output_tokens,
+            checksum(answer.prompt_hash, answer.text_hash, result.encode(), answer.repeat),
+            None if answer.request is None else numbered[answer.request],
         )
         for answer in answers
     ]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pandas_genai.errors import CacheError
-from pandas_genai.store.records import now, storable
+from pandas_genai.store.records import checksum, now, storable, whole
 from pandas_genai.store.sqlite.history import History
 from pandas_genai.store.sqlite.link import Link, explained
 from pandas_genai.store.sqlite.opening import connect, open_file, open_memory
@@ -26,18 +26,14 @@ _IDS_BLOCK = 10_000
 # The writer asks again and again instead of waiting long, so that it can be told to give up.
 _WRITER_PATIENCE_S = 0.5
 
+# As bytes: a damaged answer may be no text at all.
 _LOOKUP = """
-SELECT text_hash, json_result FROM results
+SELECT text_hash, CAST(json_result AS BLOB), checksum FROM results
 WHERE prompt_hash = ? AND text_hash IN (SELECT value FROM json_each(?)) AND repeat = 0
 """
 
 _ANY = "SELECT EXISTS (SELECT 1 FROM results WHERE prompt_hash = ?)"
 _MANY = 1_000
-_PRESENT = """
-SELECT text_hash FROM results
-WHERE prompt_hash = ? AND text_hash IN (SELECT value FROM json_each(?)) AND repeat = 0
-"""
-
 _ANSWER_TOKENS = """
 SELECT AVG(output_tokens) FROM (
     SELECT output_tokens FROM results
@@ -46,7 +42,10 @@ SELECT AVG(output_tokens) FROM (
 """
 
 _GET = """
-SELECT COALESCE(results.json_result, ids.json_result) AS result
+SELECT CAST(COALESCE(results.json_result, ids.json_result) AS BLOB) AS result,
+CASE WHEN results.json_result IS NULL THEN ids.checksum ELSE results.checksum END,
+ids.prompt_hash,
+CASE WHEN results.json_result IS NULL THEN ids.row_id ELSE ids.text_hash END
 FROM ids LEFT JOIN results
 ON results.prompt_hash = ids.prompt_hash AND results.text_hash = ids.text_hash AND repeat = 0
 WHERE ids.row_id = ?1 AND (?2 IS NULL OR ids.prompt_hash = ?2) AND result IS NOT NULL
@@ -63,13 +62,14 @@ AND COALESCE(results.json_result, ids.json_result) IS NOT NULL
 
 # A replaced row gets the highest rowid: the newest answer of an id is its last row.
 _PUT = """
-INSERT OR REPLACE INTO ids (row_id, prompt_hash, text_hash, json_result, created)
-VALUES (?, ?, NULL, ?, ?)
+INSERT OR REPLACE INTO ids (row_id, prompt_hash, text_hash, json_result, created, checksum)
+VALUES (?, ?, NULL, ?, ?, ?)
 """
 
 _REMEMBER = """
-INSERT OR REPLACE INTO ids (row_id, prompt_hash, text_hash, json_result, created)
-VALUES (?1, ?2, ?3, (SELECT json_result FROM ids WHERE row_id = ?1 AND prompt_hash = ?2), ?4)
+INSERT OR REPLACE INTO ids (row_id, prompt_hash, text_hash, created, json_result, checksum)
+SELECT ?1, ?2, ?3, ?4, max(json_result), max(checksum) FROM ids
+WHERE row_id = ?1 AND prompt_hash = ?2
 """
 
 
@@ -116,6 +116,8 @@ class SqliteCache(History):
         self._writers: weakref.WeakSet[Writer] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed = False
+        self._damaged: set[tuple[str, str]] = set()
+        self._new_damage = 0
 
     def __repr__(self) -> str:
         return f"SqliteCache({None if self.path is None else str(self.path)!r})"
@@ -141,16 +143,17 @@ class SqliteCache(History):
         object or None
             The answer read from JSON; None if there is none.
         """
-        found = self._link.query(_GET, (storable(str(row_id)), prompt_hash))
+        row_id = storable(str(row_id))
+        found = self._link.query(_GET, (row_id, prompt_hash))
         if not found:
             return None
-        try:
-            return json.loads(found[0][0])
-        except ValueError as error:
+        text = whole(*found[0])
+        if text is None:
             raise CacheError(
-                f"The answer of row {row_id!r} in {self._link.name} is no JSON: put it again, or "
-                "delete its row of the table ids."
-            ) from error
+                f"The answer of row {row_id!r} in {self._link.name} is damaged or no JSON: put it "
+                "again, or delete its row of the table ids."
+            )
+        return json.loads(text)
 
     def put(self, row_id: object, result: Any, prompt_hash: str | None = None) -> None:
         """Keep an answer under an id; an earlier one of the same id and task is replaced.
@@ -165,7 +168,9 @@ class SqliteCache(History):
             The task.
         """
         text = storable(json.dumps(result, ensure_ascii=False))
-        self._link.write(_PUT, [(storable(str(row_id)), prompt_hash or "", text, now())])
+        name, task = storable(str(row_id)), prompt_hash or ""
+        mark = checksum(task, name, text.encode())
+        self._link.write(_PUT, [(name, task, text, now(), mark)])
 
     def all_ids(self, prompt_hash: str | None = None) -> set[str]:
         """Return the ids that have an answer, of one task or of any."""
@@ -199,24 +204,42 @@ class SqliteCache(History):
         Returns
         -------
         dict
-            JSON text by row key; keys without an answer are absent.
+            JSON text by row key; keys without an answer are absent, as are those whose answer is
+            damaged.
         """
-        found: dict[str, str] = {}
-        for block in _blocks(text_hashes):
-            found.update(self._link.query(_LOOKUP, (prompt_hash, block)))
-        return found
+        return dict(self._whole(prompt_hash, text_hashes))
 
     def present(self, prompt_hash: str, text_hashes: Sequence[str]) -> set[str]:
-        """Return which of some row keys have an answer under a task."""
+        """Return which of some row keys have an answer under a task that is not damaged."""
         if len(text_hashes) > _MANY:  # most often a new task, of which there is nothing at all
             ((known,),) = self._link.query(_ANY, (prompt_hash,))
             if not known:
                 return set()
-        return {
-            key
-            for block in _blocks(text_hashes)
-            for (key,) in self._link.query(_PRESENT, (prompt_hash, block))
-        }
+        return {key for key, _ in self._whole(prompt_hash, text_hashes)}
+
+    def _whole(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[tuple[str, str]]:
+        damaged: list[str] = []
+        for block in _blocks(text_hashes):
+            for key, result, mark in self._link.query(_LOOKUP, (prompt_hash, block)):
+                text = whole(result, mark, prompt_hash, key)
+                if text is None:
+                    damaged.append(key)
+                else:
+                    yield key, text
+        if damaged:
+            self._note_damage(prompt_hash, damaged)
+
+    def damaged(self) -> int:
+        """Return how many damaged answers were met since this was asked last."""
+        with self._lock:
+            count, self._new_damage = self._new_damage, 0
+        return count
+
+    def _note_damage(self, prompt_hash: str, keys: Iterable[str]) -> None:
+        with self._lock:
+            new = {(prompt_hash, key) for key in keys} - self._damaged
+            self._damaged |= new
+            self._new_damage += len(new)
 
     def answer_tokens(self, prompt_hash: str) -> float | None:
         """Return how many tokens an answer took under a task, on average; None without any.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import logging
+import secrets
 import threading
 import time
 import weakref
@@ -12,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from pandas_genai.errors import CacheError
-from pandas_genai.store.records import Answer, answer_rows
+from pandas_genai.store.records import Answer, RequestRecord, answer_rows, request_rows
 from pandas_genai.store.sqlite.link import Link, is_lock
 
 __all__ = ["Writer"]
@@ -26,15 +28,28 @@ _EXIT_S = 5.0
 _INSERT = """
 INSERT OR REPLACE INTO results (
     prompt_hash, text_hash, repeat, row_id, json_result, model, model_answered, created, run_id,
-    request_id, input_tokens, cached_tokens, output_tokens
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    request_id, input_tokens, cached_tokens, output_tokens, checksum, request
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+
+_INSERT_REQUEST = """
+INSERT OR IGNORE INTO requests (
+    id, run_id, job, prompt_hash, request_id, model, model_answered, params_sent, created,
+    attempts, refused, reason, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+    cost, rows, reply
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+# A writer numbers its requests from a random start, so that several need not agree on one.
+_START_BITS = 38
+_NUMBER_BITS = 24
 
 _Done: TypeAlias = Callable[[Exception | None], None]
 
 
 class _Put(NamedTuple):
     rows: list[tuple[Any, ...]]
+    requests: list[tuple[Any, ...]]
     done: _Done | None
 
 
@@ -56,6 +71,7 @@ class Writer:
 
     def __init__(self, link: Link, *, owned: bool, warn_after: float = 10.0) -> None:
         self._link = link
+        self._numbers = itertools.count(secrets.randbits(_START_BITS) << _NUMBER_BITS)
         self._owned = owned
         self._warn_after = warn_after
         self._lock = threading.Lock()
@@ -70,7 +86,12 @@ class Writer:
         _open_writers.add(self)
         self._thread.start()
 
-    def put(self, answers: Sequence[Answer], done: _Done | None = None) -> None:
+    def put(
+        self,
+        answers: Sequence[Answer],
+        done: _Done | None = None,
+        requests: Sequence[RequestRecord] = (),
+    ) -> None:
         """Hand over answers, which replace earlier ones of the same key.
 
         Blocks while too many rows wait.
@@ -82,13 +103,18 @@ class Writer:
         done : callable, optional
             Called in the writer's thread: with None once the answers are on disk, or with the
             error that kept them from it.
+        requests : sequence of RequestRecord
+            Calls to record with them, besides those that the answers name.
 
         Raises
         ------
         CacheError
             If the writer is closed or an earlier write failed; ``done`` is not called then.
         """
-        rows = answer_rows(answers)
+        named = (answer.request for answer in answers if answer.request is not None)
+        calls = dict.fromkeys((*requests, *named))
+        numbered = {call: next(self._numbers) for call in calls}
+        rows, calls_rows = answer_rows(answers, numbered), request_rows(numbered)
         with self._lock:
             if not self._is_me():  # its own callbacks would wait for themselves
                 self._room.wait_for(self._takes)
@@ -98,7 +124,7 @@ class Writer:
                 raise CacheError(
                     f"The writer of the cache {self._link.name} is closed: open the cache again."
                 )
-            self._waiting.append(_Put(rows, done))
+            self._waiting.append(_Put(rows, calls_rows, done))
             self._waiting_rows += len(rows)
             self._made += 1
             self._news.notify()
@@ -171,11 +197,14 @@ class Writer:
 
     def _commit(self, batch: list[_Put]) -> CacheError | None:
         rows = [row for put in batch for row in put.rows]
+        requests = [row for put in batch for row in put.requests]
         since = time.monotonic()
         warned = False
         while self._error is None:
             try:
-                self._link.write(_INSERT, rows)
+                with self._link.transaction() as connection:
+                    connection.executemany(_INSERT, rows)
+                    connection.executemany(_INSERT_REQUEST, requests)
                 return None
             except CacheError as error:
                 if self._abandoned or not is_lock(error.__cause__):
