@@ -31,7 +31,7 @@ _IDS = """CREATE TABLE IF NOT EXISTS ids (
     text_hash TEXT,
     json_result TEXT,
     created TEXT,
-    checksum BLOB,
+    checksum INTEGER,
     PRIMARY KEY (row_id, prompt_hash)
 )"""
 
@@ -51,7 +51,7 @@ _TABLES = (
     input_tokens INTEGER,
     cached_tokens INTEGER,
     output_tokens INTEGER,
-    checksum BLOB,
+    checksum INTEGER,
     request INTEGER,
     PRIMARY KEY (prompt_hash, text_hash, repeat)
 ) WITHOUT ROWID""",
@@ -160,8 +160,8 @@ _TABLES = (
 )
 
 _ADDED = (
-    ("ids", "checksum", "BLOB"),
-    ("results", "checksum", "BLOB"),
+    ("ids", "checksum", "INTEGER"),
+    ("results", "checksum", "INTEGER"),
     ("results", "request", "INTEGER"),
 )
 """Columns that version 1 does not have."""
