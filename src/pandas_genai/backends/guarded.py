@@ -66,7 +66,8 @@ class GuardedClient(httpx2.Client):
     def build_request(self, *args: Any, **options: Any) -> httpx2.Request:
         """Build a request that asks only for encodings which are unpacked piece by piece."""
         request = self._inner.build_request(*args, **options)
-        request.headers["accept-encoding"] = _ENCODINGS
+        if not self._owned:
+            request.headers["accept-encoding"] = _ENCODINGS
         return request
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
@@ -98,10 +99,11 @@ class GuardedClient(httpx2.Client):
             try:
                 onward = response.next_request
                 if onward is None:
-                    exchange.receive(
-                        response.status_code, response.headers.raw, _unpacked(response)
-                    )
-                    return httpx2.Response(response.status_code, request=request)
+                    raw = response.headers.raw
+                    exchange.receive(response.status_code, raw, _unpacked(response, raw))
+                    # Of a refusal the SDK would read the body, which is gone.
+                    granted = response.status_code < 300
+                    return response if granted else httpx2.Response(response.status_code)
                 _check_origin(request.url, onward.url)
             finally:
                 response.close()
@@ -129,16 +131,18 @@ def _check_origin(asked: httpx2.URL, onward: httpx2.URL) -> None:
         )
 
 
-def _unpacked(response: httpx2.Response) -> Iterator[bytes]:
+def _unpacked(response: httpx2.Response, headers: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
     """Yield the body in pieces that are small whatever was sent."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("identity", ""):
+    found = [value for name, value in headers if name.lower() == b"content-encoding"]
+    encoding = b", ".join(found).strip().lower()
+    if encoding in (b"", b"identity"):
         return response.iter_raw()
-    if encoding == "gzip":
+    if encoding == b"gzip":
         return _inflated(response.iter_raw(), lambda: zlib.decompressobj(16 + zlib.MAX_WBITS))
-    if encoding == "deflate":
+    if encoding == b"deflate":
         return _inflated(response.iter_raw(), zlib.decompressobj)
-    raise Halt("encoding", f"answered in an encoding that was not asked for, {encoding[:40]!r}")
+    shown = encoding[:40].decode("latin-1")
+    raise Halt("encoding", f"answered in an encoding that was not asked for, {shown!r}")
 
 
 def _inflated(packed: Iterable[bytes], begin: Callable[[], Any]) -> Iterator[bytes]:
@@ -167,7 +171,8 @@ class _Stream(httpcore2.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
             left = _left(timeout, httpcore2.WriteTimeout)
-            self._inner.write(buffer[start : start + _PIECE], left)
+            piece = buffer if len(buffer) <= _PIECE else buffer[start : start + _PIECE]
+            self._inner.write(piece, left)
 
     def close(self) -> None:
         self._inner.close()
@@ -291,4 +296,5 @@ def direct_client(base_url: str, workers: int, seconds: float) -> httpx2.Client:
         keepalive_expiry=_KEEP_IDLE_S,
     )
     timeout = httpx2.Timeout(seconds, connect=_CONNECT_S)
-    return httpx2.Client(transport=_Transport(base_url, limits), timeout=timeout)
+    headers = {"accept-encoding": _ENCODINGS}
+    return httpx2.Client(transport=_Transport(base_url, limits), timeout=timeout, headers=headers)
