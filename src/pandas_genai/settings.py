@@ -299,7 +299,7 @@ def confirmed_base_url(
     if url is None or variable in in_environment:
         return url
     in_file = {name.upper(): value.strip() for name, value in read_dotenv().items()}
-    key = api_key or settings.api_key(backend)
+    key = (api_key or "").strip() or settings.api_key(backend)
     if key is None or key == in_file.get(key_variable):
         return url
     raise CredentialsError(

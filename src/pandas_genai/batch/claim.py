@@ -48,7 +48,7 @@ def claimed(
         backend=task.backend,
         base_url=endpoint.base_url,
         model=task.model,
-        key_check=key_check(endpoint.api_key, uid),
+        key_check=key_check(endpoint.api_key, uid, endpoint.base_url),
         prompt_hash=task.prompt_hash,
         prompt=task.prompt,
         schema=json.loads(task.schema.canonical),

@@ -16,11 +16,13 @@ from pandas_genai.backends.anthropic_batches import AnthropicBatches
 from pandas_genai.backends.batches import BatchApi
 from pandas_genai.backends.endpoints import (
     ENDPOINTS,
+    NO_KEY,
     VENDOR_URLS,
     Endpoint,
     Endpoints,
     host_of,
     identity_of,
+    origin_of,
 )
 from pandas_genai.backends.openai_batches import OpenAIBatches
 from pandas_genai.backends.resolve import Question, Resolved
@@ -29,6 +31,8 @@ from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.names import custom_prefix
 from pandas_genai.errors import CredentialsError
+from pandas_genai.redaction import public_url
+from pandas_genai.settings import confirmed_base_url, load_settings
 from pandas_genai.task.task import Backend, Task
 
 __all__ = ["Means", "Site", "custom_ids", "key_check", "limits_of"]
@@ -41,9 +45,13 @@ def limits_of(backend: Backend) -> Any:
     return OpenAIBatches.limits if backend == "openai" else AnthropicBatches.limits
 
 
-def key_check(key: str, uid: str) -> str:
-    """Return what tells a key from others without telling it: half of a keyed hash."""
-    return hmac.new(key.encode(), uid.encode(), hashlib.sha256).hexdigest()[:16]
+def key_check(key: str, uid: str, base_url: str) -> str:
+    """Return what shows that a key was used with an address, without telling the key.
+
+    Half of a keyed hash. A handle whose address was changed does not fit its own check.
+    """
+    known = f"{uid}\n{base_url}".encode()
+    return hmac.new(key.encode(), known, hashlib.sha256).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -145,7 +153,7 @@ class Site:
 
     def _resolved(self) -> Resolved:
         journal, means = self.journal, self.means
-        url = None if means.client is not None else journal.base_url
+        url = None if means.client is not None else self._named_url() or journal.base_url
         question = Question(
             journal.prompt,
             journal.schema,
@@ -159,18 +167,35 @@ class Site:
         return question.resolve()
 
     def _check_key(self, endpoint: Endpoint) -> None:
-        """Keep a key of the settings from an address that only the handle names."""
+        """Keep a key from an address that only the handle names, be it on this machine."""
         journal, means = self.journal, self.means
-        vendor = host_of(VENDOR_URLS[journal.backend])
-        confirmed = means.base_url == journal.base_url or means.client or means.api_key
-        if confirmed or host_of(journal.base_url) in (vendor, "loopback"):
+        has_key = endpoint.api_key not in ("", NO_KEY)
+        vendor = origin_of(VENDOR_URLS[journal.backend])
+        if means.client is not None or not has_key or origin_of(journal.base_url) == vendor:
             return
-        if not hmac.compare_digest(key_check(endpoint.api_key, journal.uid), journal.key_check):
+        if self._named_url() is not None:
+            return
+        check = key_check(endpoint.api_key, journal.uid, journal.base_url)
+        if not hmac.compare_digest(check.encode(), str(journal.key_check).encode()):
             raise CredentialsError(
                 f"The job {journal.name!r} was submitted to {endpoint.shown} with another key than "
-                f"the one that is set now: pass base_url={journal.base_url!r} to open_job() to "
-                "confirm the address, or api_key= with the key."
+                f"the one that is set now, or its handle was changed or is of an older version: "
+                f"pass base_url={endpoint.base_url!r} to open_job() to confirm that the key may be "
+                "sent there, or api_key= with the key that it was submitted with."
             )
+
+    def _named_url(self) -> str | None:
+        """Return the job's address as the call or the settings name it, secrets and all."""
+        given = self.means.base_url
+        known = public_url(self.journal.base_url)
+        if given is not None and public_url(given.strip()) == known:
+            return given
+        backend, settings = self.journal.backend, load_settings()
+        try:
+            url = confirmed_base_url(settings, backend, self.means.api_key, dict(os.environ))
+        except CredentialsError:
+            return None
+        return url if url is not None and public_url(url) == known else None
 
     def custom_id(self, part: int, request: int) -> str:
         """Return the id of a request; unique at the provider where ids are all that it keeps."""
