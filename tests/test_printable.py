@@ -7,7 +7,7 @@ import unicodedata
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pandas_genai  # noqa: F401 - registers df.genai
@@ -26,6 +26,7 @@ def steers(text):
     ]
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=())), st.none() | st.integers(2, 50))
 def test_no_text_steers_a_terminal(text, most):
     shown = printable(text, most)
@@ -34,6 +35,7 @@ def test_no_text_steers_a_terminal(text, most):
     assert printable(shown) == shown
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=())))
 def test_no_error_does_either(text):
     for error in (

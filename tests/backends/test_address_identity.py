@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pandas_genai.backends.endpoints import VENDOR_URLS, identity_of
@@ -48,12 +48,14 @@ NAMES = st.from_regex(r"[a-z0-9_-]{1,12}", fullmatch=True).filter(
 HOSTS = st.sampled_from(["gpu-server", "127.0.0.1", "localhost", "10.0.0.7", "models.example"])
 
 
+@settings(deadline=None)
 @given(HOSTS, USUAL, st.integers(1, 65535), st.sampled_from(["", "/", "?key=1", "#x", "/?a=/b"]))
 def test_a_usual_path_a_port_and_a_query_do_not_count(host, path, port, end):
     url = f"http://{host}:{port}/{'/'.join(path)}{end}"
     assert hash_at(url) == hash_at(f"http://{host}")
 
 
+@settings(deadline=None)
 @given(HOSTS, USUAL, NAMES, NAMES, USUAL, st.integers(1, 65535))
 def test_deployments_are_told_apart(host, before, one, other, after, port):
     def at(name, port=port, end=""):

