@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pandas_genai.backends.anthropic_wire import PATH as MESSAGES
-from pandas_genai.backends.batches import Batch, HttpApi, Limits, Outcome, Wanted, segment
-from pandas_genai.backends.classify import problem_of
+from pandas_genai.backends.anthropic_wire import read_completion
+from pandas_genai.backends.batches import Batch, HttpApi, Limits, Outcome, Wanted, id_of, segment
+from pandas_genai.backends.classify import problem_in_answer, problem_of
+from pandas_genai.backends.fields import as_count, as_moment, as_object, as_text, opened
 
 __all__ = ["LIMITS", "AnthropicBatches", "envelope", "outcome_of"]
 
@@ -31,21 +32,22 @@ def envelope(custom_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def outcome_of(line: Mapping[str, Any]) -> Outcome:
-    """Read one line of the results."""
-    custom_id, result = str(line.get("custom_id")), line.get("result")
-    kind = result.get("type") if isinstance(result, Mapping) else None
-    if isinstance(result, Mapping) and kind == "succeeded":
-        message = result.get("message")
-        if isinstance(message, Mapping):
-            return Outcome(custom_id, answer=message, request_id=message.get("id"))
-    if isinstance(result, Mapping) and kind == "errored":
-        said: Any = result.get("error") or {}
-        request_id = said.get("request_id")
-        problem = problem_of(None, said, {"request-id": request_id or ""})
+    """Read one line of the results; see ``openai_batches.outcome_of``."""
+    custom_id, result = as_text(line.get("custom_id")) or "", as_object(opened(line.get("result")))
+    kind, message = as_text(result.get("type")) or "", opened(result.get("message"))
+    if kind == "succeeded" or as_object(message).get("content"):
+        answer, problem = read_completion(message), problem_in_answer(as_object(message), {})
+        if problem is not None:
+            return Outcome(custom_id, problem=problem, request_id=answer.id)
+        return Outcome(custom_id, answer=answer, request_id=answer.id)
+    if kind == "errored":
+        error = opened(result.get("error"))
+        request_id = as_text(as_object(error).get("request_id"), 200)
+        problem = problem_of(None, error, {"request-id": request_id or ""})
         return Outcome(custom_id, problem=problem, request_id=request_id)
-    unfinished = _UNFINISHED.get(str(kind), "")
-    said = unfinished or "the provider gave no reason"
-    return Outcome(custom_id, problem=problem_of(500, {"error": said}, {}), unfinished=unfinished)
+    unfinished = _UNFINISHED.get(kind, "")
+    reason = unfinished or "the provider gave no reason"
+    return Outcome(custom_id, problem=problem_of(500, {"error": reason}, {}), unfinished=unfinished)
 
 
 class AnthropicBatches(HttpApi):
@@ -73,7 +75,7 @@ class AnthropicBatches(HttpApi):
         """Create a batch from a file with a JSON array of requests, read as it is sent."""
         length = path.stat().st_size + len(_HEAD) + len(_TAIL)
         sent = {"content-type": "application/json", "content-length": str(length), **headers}
-        return _batch(self.post_json(PATH, content=_body(path), headers=sent))
+        return self.post_json(PATH, _batch, content=_body(path), headers=sent)
 
     def find(self, wanted: Wanted) -> list[Batch]:
         """Return the batches of that size that nobody accounts for: they carry no tags.
@@ -82,7 +84,10 @@ class AnthropicBatches(HttpApi):
         """
         found = []
         for entry in self.pages(PATH, "after_id", limit=100):
-            batch = _batch(entry)
+            try:
+                batch = _batch(entry)
+            except ValueError:  # one that nobody can ask for is nobody's
+                continue
             if batch.created is not None and batch.created < wanted.since - _SLACK_S:
                 break
             fits = batch.total == wanted.requests or not (batch.total or batch.ended)
@@ -92,11 +97,11 @@ class AnthropicBatches(HttpApi):
 
     def get(self, batch_id: str) -> Batch:
         """Return a batch as it is now."""
-        return _batch(self.get_json(f"{PATH}/{segment(batch_id)}"))
+        return self.get_json(f"{PATH}/{segment(batch_id)}", _batch)
 
     def cancel(self, batch_id: str) -> Batch:
         """Ask for a batch to be ended early; what is finished is kept."""
-        return self.again(lambda: _batch(self.post_json(f"{PATH}/{segment(batch_id)}/cancel")))
+        return self.again(lambda: self.post_json(f"{PATH}/{segment(batch_id)}/cancel", _batch))
 
     def fetch(self, batch: Batch, kind: str, path: Path) -> bool:
         """Store the results of a batch; False where there are none. Errors stand among them."""
@@ -116,21 +121,19 @@ def _body(path: Path) -> Iterator[bytes]:
 
 
 def _batch(entry: Mapping[str, Any]) -> Batch:
-    counts = entry.get("request_counts") or {}
-    numbers = {name: count or 0 for name, count in counts.items()}
-    status = str(entry.get("processing_status"))
+    counts = as_object(entry.get("request_counts"))
+    numbers = {name: as_count(count) or 0 for name, count in counts.items()}
+    status = as_text(entry.get("processing_status")) or ""
+    batch_id = id_of(entry)
     return Batch(
-        id=str(entry["id"]),
+        id=batch_id,
         status=status,
         ended=status == "ended",
-        created=_seconds(entry.get("created_at")),
-        ends_by=_seconds(entry.get("expires_at")),
+        created=as_moment(entry.get("created_at")),
+        ends_by=as_moment(entry.get("expires_at")),
         total=sum(numbers.values()),
         done=numbers.get("succeeded", 0),
         failed=sum(numbers.get(name, 0) for name in ("errored", "expired", "canceled")),
-        output=entry.get("results_url"),
+        # Once it has ended there are results, whatever became of the field that says where.
+        output=f"{PATH}/{batch_id}/results" if status == "ended" else None,
     )
-
-
-def _seconds(moment: object) -> float | None:
-    return datetime.fromisoformat(moment).timestamp() if isinstance(moment, str) else None

@@ -1,4 +1,4 @@
-"""Anthropic's messages: build and parse plain dicts."""
+"""Anthropic's messages: build requests, read answers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pandas_genai.backends.completion import (
+    Completion,
+    invalid,
+    truncated,
+    usage_from,
+    written,
+)
 from pandas_genai.backends.endpoints import Support
-from pandas_genai.backends.openai_wire import truncated
-from pandas_genai.backends.tolerant import parsed_json
-from pandas_genai.errors import RowError, SplitError
+from pandas_genai.backends.fields import as_count, as_list, as_object, as_text, opened
+from pandas_genai.errors import CallError, RowError
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Task
 
 __all__ = ["MAX_TOKENS", "PATH", "bounded", "build", "first_support", "headers_for"]
-__all__ += ["next_support", "payload_of", "usage_of"]
+__all__ += ["next_support", "read_completion"]
 
 PATH = "/v1/messages"
 LADDER = ("native", "tool", "text")
@@ -99,32 +105,52 @@ def next_support(
     return None
 
 
-def payload_of(answer: Mapping[str, Any], support: Support) -> object:
-    """Return the JSON that the model wrote; see ``openai_wire.payload_of``."""
-    stop, request_id = answer.get("stop_reason"), answer.get("id")
+def read_completion(body: object) -> Completion:
+    """Read the body of an answer; see ``openai_wire.read_completion``."""
+    answer = as_object(body)
+    payload: object = None
+    fault: CallError | None = None
+    try:
+        payload = _payload(answer)
+    except CallError as found:
+        fault = found
+    return Completion(
+        payload,
+        fault,
+        _usage(as_object(answer.get("usage"))),
+        as_text(answer.get("model"), 200),
+        as_text(answer.get("id"), 200),
+    )
+
+
+def _payload(answer: Mapping[str, Any]) -> object:
+    """Return the JSON that the model wrote; see ``openai_wire``."""
+    stop = as_text(answer.get("stop_reason"))
     if stop == "refusal":
-        raise RowError("The model refused.", reason="refusal", request_id=request_id)
+        raise RowError("The model refused.", reason="refusal")
     if stop in ("max_tokens", "model_context_window_exceeded"):
-        raise truncated(request_id)
-    blocks = [block for block in answer.get("content") or [] if isinstance(block, Mapping)]
-    if support.rung == "tool":
-        for block in blocks:
-            if block.get("type") == "tool_use":  # there is only one tool
-                return block.get("input")
-    text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
+        raise truncated()
+    content = answer.get("content")
+    blocks = [as_object(block) for block in as_list(content)]
+    for block in blocks:
+        # There is only one tool, and where none was sent there is no such block.
+        if block.get("type") == "tool_use":
+            return opened(block.get("input"))
+    texts = [block.get("text") for block in blocks if block.get("type") == "text"]
+    text = "".join(text for text in [content, *texts] if isinstance(text, str))
     if not text:
-        raise SplitError("The answer has no text.", reason="invalid reply", request_id=request_id)
-    return parsed_json(text, tolerant=support.rung != "native")
+        raise invalid("The answer has no text.")
+    return written(text)
 
 
-def usage_of(answer: Mapping[str, Any]) -> Usage:
+def _usage(usage: Mapping[str, Any]) -> Usage:
     """Return the tokens of a call: ``input_tokens`` there excludes what the cache held."""
-    usage = answer.get("usage") or {}
-    cached = usage.get("cache_read_input_tokens") or 0
-    written = usage.get("cache_creation_input_tokens") or 0
-    return Usage(
-        input_tokens=(usage.get("input_tokens") or 0) + cached + written,
-        cached_tokens=cached,
-        cache_write_tokens=written,
-        output_tokens=usage.get("output_tokens") or 0,
+    sent = as_count(usage.get("input_tokens"))
+    cached = as_count(usage.get("cache_read_input_tokens")) or 0
+    cache_write = as_count(usage.get("cache_creation_input_tokens")) or 0
+    return usage_from(
+        None if sent is None else sent + cached + cache_write,
+        usage.get("output_tokens"),
+        cached=cached,
+        cache_write=cache_write,
     )

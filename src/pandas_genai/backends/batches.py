@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote
 
 from pandas_genai.backends.classify import Problem, classify, problem_of
+from pandas_genai.backends.completion import Completion
 from pandas_genai.backends.endpoints import Endpoint
+from pandas_genai.backends.fields import as_id
 from pandas_genai.backends.http import Answer, Transport
+from pandas_genai.backends.json_text import read_object
 from pandas_genai.backends.retry import retry_api_call
 from pandas_genai.errors import WaitError
 
-__all__ = ["Batch", "BatchApi", "HttpApi", "Limits", "Outcome", "Wanted", "segment"]
+__all__ = ["Batch", "BatchApi", "HttpApi", "Limits", "Outcome", "Page", "Wanted", "id_of"]
+__all__ += ["segment"]
 
 T = TypeVar("T")
+
+_MOST_PAGES = 10_000
+"""A million batches or files; a list that goes on for ever ends there."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +113,8 @@ class Outcome:
     ----------
     custom_id : str
         The id under which it was sent.
-    answer : mapping, optional
-        The body of its answer, as a live call would have had it.
+    answer : Completion, optional
+        Its answer, as a live call would have had it.
     problem : Problem, optional
         Why it has none.
     unfinished : str
@@ -117,10 +124,58 @@ class Outcome:
     """
 
     custom_id: str
-    answer: Mapping[str, Any] | None = None
+    answer: Completion | None = None
     problem: Problem | None = None
     unfinished: str = ""
     request_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a list.
+
+    Parameters
+    ----------
+    entries : sequence of mapping
+        What is on it; entries that are no objects are left out.
+    last : str, optional
+        After which entry the next page begins; None where there is none.
+    """
+
+    entries: Sequence[Mapping[str, Any]]
+    last: str | None
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Read the body of an answer.
+
+        Raises
+        ------
+        ValueError
+            If it is no list.
+        """
+        data = body.get("data")
+        if not isinstance(data, list):
+            raise ValueError("It has no list of data.")  # noqa: TRY004 - callers catch one kind
+        entries = [entry for entry in data if isinstance(entry, dict)]
+        last = None
+        if body.get("has_more") is True and entries:
+            last = as_id(body.get("last_id")) or as_id(entries[-1].get("id"))
+        return cls(entries, last)
+
+
+def id_of(entry: Mapping[str, Any]) -> str:
+    """Return the id of a file or batch.
+
+    Raises
+    ------
+    ValueError
+        If it has none that can be asked for.
+    """
+    found = as_id(entry.get("id"))
+    if found is None:
+        raise ValueError("It has no id.")
+    return found
 
 
 class BatchApi(Protocol):
@@ -197,13 +252,19 @@ class HttpApi:
         """Make a call that changes nothing, up to five times."""
         return retry_api_call(sleep=self._sleep)(call)()
 
-    def get_json(self, path: str, **params: object) -> dict[str, Any]:
-        """Read a JSON object."""
-        return self.again(lambda: self.parsed(self.transport.get(path, params)))
+    def get_json(self, path: str, read: Callable[[Mapping[str, Any]], T], **params: object) -> T:
+        """Read a JSON object; ``read`` makes of it what is typed, or raises a ValueError."""
+        return self.again(lambda: self.parsed(self.transport.get(path, params), read))
 
     def post_json(
-        self, path: str, body: Any = None, *, content: Any = None, headers: Any = None
-    ) -> dict[str, Any]:
+        self,
+        path: str,
+        read: Callable[[Mapping[str, Any]], T],
+        body: Any = None,
+        *,
+        content: Any = None,
+        headers: Any = None,
+    ) -> T:
         """Send once and read the JSON object that is answered.
 
         Raises
@@ -212,28 +273,28 @@ class HttpApi:
             Classed; a ``WaitError`` where it is not known whether the call took effect, or it
             certainly did not and may be sent again (``rate_limited``).
         """
-        return self.parsed(self.transport.post(path, body, content=content, headers=headers))
+        answer = self.transport.post(path, body, content=content, headers=headers)
+        return self.parsed(answer, read)
 
-    def parsed(self, response: Answer) -> dict[str, Any]:
-        """Return an answer's body; pages and other surprises are no answer."""
-        answer = self.granted(response).parsed
-        if not isinstance(answer, dict) or not {"id", "data"} & answer.keys():
+    def parsed(self, response: Answer, read: Callable[[Mapping[str, Any]], T]) -> T:
+        """Read an answer's body; pages and other surprises are no answer."""
+        try:
+            return read(read_object(self.granted(response).content))
+        except ValueError:
             raise WaitError(
                 f"{self._endpoint.shown} answered with something that is not the API's JSON.",
                 reason="invalid reply",
-            )
-        return answer
+            ) from None
 
-    def pages(self, path: str, cursor: str, **params: object) -> Iterator[dict[str, Any]]:
+    def pages(self, path: str, cursor: str, **params: object) -> Iterator[Mapping[str, Any]]:
         """Read a list to its end, a page at a time; ``cursor`` names the parameter."""
         after: str | None = None
-        while True:
-            page = self.get_json(path, **params, **{cursor: after})
-            entries = page.get("data") or []
-            yield from entries
-            if not page.get("has_more") or not entries:
+        for _ in range(_MOST_PAGES):
+            page = self.get_json(path, Page.of, **params, **{cursor: after})
+            yield from page.entries
+            if page.last in (None, after):
                 return
-            after = page.get("last_id") or entries[-1]["id"]
+            after = page.last
 
     def stored(self, source: str, path: Path, accept: str) -> None:
         """Stream an answer's body into a file that is there whole or not at all."""

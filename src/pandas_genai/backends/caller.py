@@ -10,8 +10,11 @@ from typing import Any, Protocol
 
 from pandas_genai.backends import anthropic_wire, openai_wire
 from pandas_genai.backends.classify import Problem, classify, problem_in_answer, problem_of
+from pandas_genai.backends.completion import Completion, invalid
 from pandas_genai.backends.endpoints import Endpoint, Endpoints, Support
+from pandas_genai.backends.fields import as_text
 from pandas_genai.backends.http import Answer, Transport
+from pandas_genai.backends.json_text import read_object
 from pandas_genai.errors import CallError, SplitError, StopRunError, WaitError, printable
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Reply, check_reply
@@ -116,19 +119,16 @@ class Caller:
         CallError
             Classed: wait, split, fail the row, or stop the run.
         """
-        body, support, response = self._send(chunk)
+        body, _, response = self._send(chunk)
         answer = self._answer(response)
         self._endpoints.note_answer(self._endpoint, self._task.model)
-        usage = self._wire.usage_of(answer)
-        model = str(answer.get("model") or body["model"])
-        request_id = _request_id(response, answer)
-        try:
-            payload = self._wire.payload_of(answer, support)
-        except CallError as error:
-            error.request_id = request_id
-            error.usage, error.model = usage, model
-            raise
-        accepted, refused = check_reply(payload, chunk, self._task.schema)
+        usage, model = answer.usage, answer.model or str(body["model"])
+        request_id = _request_id(response.headers) or answer.id
+        if answer.fault is not None:
+            answer.fault.request_id = request_id
+            answer.fault.usage, answer.fault.model = usage, model
+            raise answer.fault
+        accepted, refused = check_reply(answer.payload, chunk, self._task.schema)
         return Reply(accepted, refused, usage, model, request_id)
 
     def _send(self, chunk: Chunk) -> tuple[dict[str, Any], Support, Answer]:
@@ -212,24 +212,32 @@ class Caller:
             raise _RefusedError(problem_of(answer.status, answer.parsed, answer.headers))
         return answer
 
-    def _answer(self, response: Answer) -> dict[str, Any]:
-        """Return the body of a 200 as a dict; some servers put errors and pages there."""
-        answer = response.parsed
-        if not isinstance(answer, dict):
-            unread = WaitError(
+    def _answer(self, response: Answer) -> Completion:
+        """Read the body of a 200; some servers put errors and pages there."""
+        try:
+            body = read_object(response.content)
+        except ValueError as error:
+            unread = self._unreadable(response.content, error)
+            unread.maybe_billed = True
+            raise unread from None
+        answer: Completion = self._wire.read_completion(body)
+        problem = problem_in_answer(body, response.headers)
+        if problem is not None:
+            fault = classify(problem, where=self._where)
+            if answer.usage.known:
+                fault.usage, fault.model = answer.usage, self._task.model
+            raise fault
+        return answer
+
+    def _unreadable(self, content: bytes, error: ValueError) -> CallError:
+        """Say what to do about a body that cannot be read: a page, or an answer that is broken."""
+        if not content.lstrip().startswith(b"{"):
+            return WaitError(
                 f"{self._endpoint.shown} answered with something that is not the API's JSON: "
                 "is base_url right?",
                 reason="invalid reply",
             )
-            unread.maybe_billed = True
-            raise unread
-        problem = problem_in_answer(answer, response.headers)
-        if problem is not None:
-            error = classify(problem, where=self._where)
-            if answer.get("usage"):
-                error.usage, error.model = self._wire.usage_of(answer), self._task.model
-            raise error
-        return answer
+        return invalid(f"{self._where} sent an answer that cannot be read: {error}")
 
 
 def _about_limit(problem: Problem, limit: int) -> bool:
@@ -250,7 +258,5 @@ class _RefusedError(Exception):
         self.problem = problem
 
 
-def _request_id(response: Answer, answer: Mapping[str, Any]) -> str | None:
-    headers = response.headers
-    found = headers.get("x-request-id") or headers.get("request-id") or answer.get("id")
-    return str(found) if found else None
+def _request_id(headers: Mapping[str, str]) -> str | None:
+    return as_text(headers.get("x-request-id") or headers.get("request-id"), 200)

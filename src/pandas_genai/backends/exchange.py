@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic_core import from_json
-
+from pandas_genai.backends.json_text import read_json
 from pandas_genai.redaction import Redactor
 
 __all__ = ["Answer", "Exchange", "Halt"]
@@ -46,10 +45,9 @@ class Answer:
     def parsed(self) -> object:
         """The body as JSON, or as text that is none."""
         try:
-            found: object = from_json(self.content)
+            return read_json(self.content)
         except ValueError:
             return self.content.decode("utf-8", "replace")
-        return found
 
 
 class Halt(Exception):  # noqa: N818 - a signal that no caller sees

@@ -6,8 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pandas_genai.backends.batches import Batch, HttpApi, Limits, Outcome, Wanted, segment
-from pandas_genai.backends.classify import problem_of
+from pandas_genai.backends.batches import Batch, HttpApi, Limits, Outcome, Wanted, id_of, segment
+from pandas_genai.backends.classify import problem_in_answer, problem_of
+from pandas_genai.backends.fields import (
+    as_count,
+    as_id,
+    as_list,
+    as_moment,
+    as_object,
+    as_text,
+    opened,
+)
+from pandas_genai.backends.openai_wire import read_completion
 
 __all__ = ["LIMITS", "URL", "OpenAIBatches", "envelope", "outcome_of"]
 
@@ -29,17 +39,29 @@ def envelope(custom_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def outcome_of(line: Mapping[str, Any]) -> Outcome:
-    """Read one line of an output or error file."""
-    custom_id = str(line.get("custom_id"))
-    response, error = line.get("response"), line.get("error")
-    if isinstance(response, Mapping) and response.get("body") is not None:
-        status, body = int(response.get("status_code") or 200), response["body"]
-        request_id = response.get("request_id")
-        if status < 400 and isinstance(body, Mapping):
-            return Outcome(custom_id, answer=body, request_id=request_id)
-        problem = problem_of(status, body, {"x-request-id": request_id or ""})
+    """Read one line of an output or error file; nothing in it raises.
+
+    Some servers send the response, or its body, as JSON in a string. Whatever has choices is an
+    answer, and so is every 200: what cannot be read of it fails its rows with that reason, but is
+    never taken for a request that was not worked on.
+    """
+    custom_id = as_text(line.get("custom_id")) or ""
+    response = as_object(opened(line.get("response")))
+    body, request_id = opened(response.get("body")), as_text(response.get("request_id"), 200)
+    status = as_count(response.get("status_code"))
+    if status is None:
+        status = 200
+    headers = {"x-request-id": request_id or ""}
+    if body is not None and (status < 400 or as_object(body).get("choices")):
+        answer, problem = read_completion(body), problem_in_answer(as_object(body), headers)
+        if problem is not None:
+            return Outcome(custom_id, problem=problem, request_id=request_id)
+        return Outcome(custom_id, answer=answer, request_id=request_id or answer.id)
+    if body is not None:
+        problem = problem_of(status, body, headers)
         return Outcome(custom_id, problem=problem, request_id=request_id)
-    problem = problem_of(None, {"error": error or "the provider gave no reason"}, {})
+    error = opened(line.get("error")) or "the provider gave no reason"
+    problem = problem_of(None, {"error": error}, {})
     return Outcome(custom_id, problem=problem, unfinished=_UNFINISHED.get(problem.code, ""))
 
 
@@ -53,13 +75,14 @@ class OpenAIBatches(HttpApi):
     def upload(self, path: Path, name: str) -> str:
         """Upload a file of requests and return its id."""
         answer = self.transport.upload("/files", path, name, {"purpose": "batch"})
-        return str(self.parsed(answer)["id"])
+        return self.parsed(answer, id_of)
 
     def find_file(self, name: str, size: int) -> str | None:
         """Return the id of an uploaded file of that name and size."""
         for entry in self.pages("/files", "after", purpose="batch", limit=100):
-            if entry.get("filename") == name and entry.get("bytes") in (size, None):
-                return str(entry["id"])
+            same_size = as_count(entry.get("bytes")) in (size, None)
+            if entry.get("filename") == name and same_size and as_id(entry.get("id")):
+                return as_id(entry.get("id"))
         return None
 
     def create(
@@ -76,13 +99,16 @@ class OpenAIBatches(HttpApi):
             "completion_window": _WINDOW,
             "metadata": dict(tags),
         }
-        return _batch(self.post_json("/batches", body, headers=headers))
+        return self.post_json("/batches", _batch, body, headers=headers)
 
     def find(self, wanted: Wanted) -> list[Batch]:
         """Return the batch with the tags; or from the file, where a server keeps no tags."""
         found = []
         for entry in self.pages("/batches", "after", limit=100):
-            batch = _batch(entry)
+            try:
+                batch = _batch(entry)
+            except ValueError:  # one that nobody can ask for is nobody's
+                continue
             if batch.created is not None and batch.created < wanted.since - _SLACK_S:
                 break
             same = batch.tags == wanted.tags if batch.tags else batch.file_id == wanted.file_id
@@ -92,11 +118,11 @@ class OpenAIBatches(HttpApi):
 
     def get(self, batch_id: str) -> Batch:
         """Return a batch as it is now."""
-        return _batch(self.get_json(f"/batches/{segment(batch_id)}"))
+        return self.get_json(f"/batches/{segment(batch_id)}", _batch)
 
     def cancel(self, batch_id: str) -> Batch:
         """Ask for a batch to be ended early; what is finished is kept."""
-        return self.again(lambda: _batch(self.post_json(f"/batches/{segment(batch_id)}/cancel")))
+        return self.again(lambda: self.post_json(f"/batches/{segment(batch_id)}/cancel", _batch))
 
     def fetch(self, batch: Batch, kind: str, path: Path) -> bool:
         """Store the output or error file of a batch; False where it has none."""
@@ -108,26 +134,28 @@ class OpenAIBatches(HttpApi):
 
 
 def _batch(entry: Mapping[str, Any]) -> Batch:
-    counts = entry.get("request_counts") or {}
-    errors = [one for one in (entry.get("errors") or {}).get("data") or [] if one]
+    counts, status = as_object(entry.get("request_counts")), as_text(entry.get("status")) or ""
+    listed = as_object(entry.get("errors")).get("data")
+    errors = [as_object(one) for one in as_list(listed) if one]
+    tags = as_object(entry.get("metadata")).items()
     return Batch(
-        id=str(entry["id"]),
-        status=str(entry.get("status")),
-        ended=entry.get("status") in _ENDED,
-        created=entry.get("created_at"),
-        ends_by=entry.get("expires_at"),
-        total=counts.get("total") or 0,
-        done=counts.get("completed") or 0,
-        failed=counts.get("failed") or 0,
-        code=str(errors[0].get("code") or "") if errors else "",
+        id=id_of(entry),
+        status=status,
+        ended=status in _ENDED,
+        created=as_moment(entry.get("created_at")),
+        ends_by=as_moment(entry.get("expires_at")),
+        total=as_count(counts.get("total")) or 0,
+        done=as_count(counts.get("completed")) or 0,
+        failed=as_count(counts.get("failed")) or 0,
+        code=as_text(errors[0].get("code")) or "" if errors else "",
         message=" ".join(_said(one) for one in errors[:3]),
-        output=entry.get("output_file_id"),
-        error=entry.get("error_file_id"),
-        tags=entry.get("metadata") or {},
-        file_id=entry.get("input_file_id"),
+        output=as_id(entry.get("output_file_id")),
+        error=as_id(entry.get("error_file_id")),
+        tags={name: value for name, value in tags if isinstance(value, str)},
+        file_id=as_id(entry.get("input_file_id")),
     )
 
 
 def _said(error: Mapping[str, Any]) -> str:
-    line = error.get("line")
-    return f"{error.get('message')}" + (f" (line {line})" if line is not None else "")
+    line, message = as_count(error.get("line")), as_text(error.get("message"))
+    return f"{message}" + (f" (line {line})" if line is not None else "")

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions: build and parse plain dicts."""
+"""OpenAI's chat completions: build requests, read answers."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pandas_genai.backends.completion import (
+    Completion,
+    invalid,
+    truncated,
+    usage_from,
+    written,
+)
 from pandas_genai.backends.endpoints import Support
-from pandas_genai.backends.tolerant import parsed_json
-from pandas_genai.errors import CallError, RowError, SplitError
+from pandas_genai.backends.fields import as_list, as_object, as_text
+from pandas_genai.errors import CallError, RowError
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Task
 
-__all__ = [
-    "PATH",
-    "bounded",
-    "build",
-    "first_support",
-    "next_support",
-    "payload_of",
-    "temperature_for",
-]
-__all__ += ["usage_of"]
+__all__ = ["PATH", "bounded", "build", "first_support", "next_support", "read_completion"]
+__all__ += ["temperature_for"]
 
 PATH = "/chat/completions"
 LADDER = ("strict", "json_schema", "json_object", "text")
@@ -164,55 +163,64 @@ def next_support(
     return None
 
 
-def payload_of(answer: Mapping[str, Any], support: Support) -> object:
+def read_completion(body: object) -> Completion:
+    """Read the body of an answer, be it a live call's or a batch's; nothing in it raises."""
+    answer = as_object(body)
+    payload: object = None
+    fault: CallError | None = None
+    try:
+        payload = _payload(as_object(next(iter(as_list(answer.get("choices"))), None)))
+    except CallError as found:
+        fault = found
+    return Completion(
+        payload,
+        fault,
+        _usage(as_object(answer.get("usage"))),
+        as_text(answer.get("model"), 200),
+        as_text(answer.get("id"), 200),
+    )
+
+
+def _payload(choice: Mapping[str, Any]) -> object:
     """Return the JSON that the model wrote.
 
     Raises
     ------
     RowError
-        If the model refused, or a filter took the answer away.
+        If the model refused, or a filter took the answer away, or it was cut off.
     SplitError
-        If the answer was cut off or is not JSON.
+        If there is no JSON.
     """
-    request_id = answer.get("id")
-    try:
-        choice = answer["choices"][0]
-        message = choice["message"]
-    except (KeyError, IndexError, TypeError):
-        raise SplitError("The answer has no choices.", reason="invalid reply") from None
-    if message.get("refusal"):
-        raise RowError(
-            f"The model refused: {message['refusal']}", reason="refusal", request_id=request_id
-        )
-    finish = choice.get("finish_reason")
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise invalid("The answer has no choices.")
+    refusal = as_text(message.get("refusal"))
+    if refusal:
+        raise RowError(f"The model refused: {refusal}", reason="refusal")
+    finish = as_text(choice.get("finish_reason"))
     if finish == "content_filter":
         raise RowError(
-            "The provider's content filter took the answer away.",
-            reason="content filter",
-            request_id=request_id,
+            "The provider's content filter took the answer away.", reason="content filter"
         )
     if finish == "length":
-        raise truncated(request_id)
-    return parsed_json(message.get("content"), tolerant=support.rung in ("json_object", "text"))
+        raise truncated()
+    content = message.get("content")
+    if isinstance(content, list):  # parts, as some compatible servers answer
+        content = "".join(part for part in map(_part, content) if part)
+    return written(content)
 
 
-def truncated(request_id: str | None) -> CallError:
-    """Return the error of an answer that reached its token limit."""
-    return RowError(
-        "The answer was cut off at its token limit: give params={'max_tokens': ...} more, or the "
-        "schema fewer or shorter fields.",
-        reason="truncated",
-        request_id=request_id,
-    )
+def _part(part: object) -> str:
+    text = as_object(part).get("text")
+    return text if isinstance(text, str) else ""
 
 
-def usage_of(answer: Mapping[str, Any]) -> Usage:
+def _usage(usage: Mapping[str, Any]) -> Usage:
     """Return the tokens of a call; compatible servers may leave any of them out."""
-    usage = answer.get("usage") or {}
-    details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        input_tokens=usage.get("prompt_tokens") or 0,
-        cached_tokens=details.get("cached_tokens") or 0,
-        cache_write_tokens=details.get("cache_write_tokens") or 0,
-        output_tokens=usage.get("completion_tokens") or 0,
+    details = as_object(usage.get("prompt_tokens_details"))
+    return usage_from(
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
+        cached=details.get("cached_tokens"),
+        cache_write=details.get("cache_write_tokens"),
     )

@@ -17,7 +17,6 @@ from pandas_genai.batch.journal import Part
 from pandas_genai.batch.lines import Matched, ResultLines
 from pandas_genai.batch.requests import Template, compact
 from pandas_genai.batch.site import Site
-from pandas_genai.errors import CallError
 from pandas_genai.report.answers import answers_of
 from pandas_genai.report.prices import pricer
 from pandas_genai.store import Answer, SqliteCache, Writer
@@ -171,17 +170,15 @@ class Digestion:
 
     def _reply(self, chunk: Chunk, outcome: Outcome) -> Reply:
         """Check one answer as the live path does; what it cost counts in any case."""
-        answer: Any = outcome.answer
-        usage = self._wire.usage_of(answer)
-        model = str(answer.get("model") or self._task.model)
+        answer = outcome.answer
+        assert answer is not None
+        usage, model = answer.usage, answer.model or self._task.model
         self._bill(usage, model)
-        try:
-            payload = self._wire.payload_of(answer, self._support)
-        except CallError as error:
-            refusal = Refusal(error.reason, str(error))
+        if answer.fault is not None:
+            refusal = Refusal(answer.fault.reason, str(answer.fault))
             refused = {row.key: refusal for row in chunk.rows}
             return Reply({}, refused, usage, model, outcome.request_id)
-        accepted, refused = check_reply(payload, chunk, self._task.schema)
+        accepted, refused = check_reply(answer.payload, chunk, self._task.schema)
         return Reply(accepted, refused, usage, model, outcome.request_id)
 
     def _bill(self, usage: Usage, model: str) -> None:

@@ -144,22 +144,20 @@ class JobFolder:
     def submission(self, backend: Backend, part: Part) -> Path:
         """Return where it is noted that a batch was created."""
         if backend == "openai":
-            return self.path / "batch_output" / f"submission_{part.batch_id}.json"
+            return self.path / "batch_output" / f"submission_{_named(part)}.json"
         return self.path / "batch_input" / f"submission{_and(part.number)}.json"
 
     def results(self, backend: Backend, part: Part) -> Path:
         """Return where the results of a batch are, as the provider wrote them."""
         name = (
-            f"batch_result_{part.batch_id}"
-            if backend == "openai"
-            else f"results{_and(part.number)}"
+            f"batch_result_{_named(part)}" if backend == "openai" else f"results{_and(part.number)}"
         )
         return self.path / "batch_output" / f"{name}.jsonl"
 
     def errors(self, backend: Backend, part: Part) -> Path:
         """Return where the errors of a batch are, as the provider wrote them."""
         name = (
-            f"batch_error_{part.batch_id}" if backend == "openai" else f"errors{_and(part.number)}"
+            f"batch_error_{_named(part)}" if backend == "openai" else f"errors{_and(part.number)}"
         )
         return self.path / "batch_output" / f"{name}.txt"
 
@@ -185,6 +183,11 @@ def open_new(path: Path) -> Iterator[Any]:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+def _named(part: Part) -> str:
+    """Return a batch's id as a part of a file's name: some servers have slashes in it."""
+    return str(part.batch_id).replace("/", "_")
 
 
 def _and(number: int) -> str:

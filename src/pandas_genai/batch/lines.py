@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic_core import from_json
-
 from pandas_genai.backends import anthropic_batches, openai_batches
 from pandas_genai.backends.batches import Outcome
+from pandas_genai.backends.json_text import read_object
 from pandas_genai.task.task import Backend
 
 __all__ = ["Matched", "ResultLines", "first_id"]
@@ -65,21 +64,28 @@ class ResultLines:
         """Read line by line; requests with several lines come last, those without any never."""
         counts = Counter(_id_of(line) for line in self._lines())
         several: dict[str, Matched] = {}
+        alone: set[str] = set()
         odd: Counter[str] = Counter()
         for line in self._lines():
-            custom_id, outcome = _id_of(line), self._outcome(line)
+            outcome = self._outcome(line)
+            # What a search finds first in a line may stand in a part of it that is the model's.
+            custom_id = _id_of(line) if outcome is None else outcome.custom_id
             odd["unreadable"] += outcome is None
             if custom_id not in self.known:
                 odd["unknown"] += outcome is not None or bool(custom_id)
                 continue
             outcomes = [] if outcome is None else [outcome]
-            if counts[custom_id] == 1:
+            if custom_id in alone:
+                odd["doubled"] += 1
+            elif counts[custom_id] == 1:
+                alone.add(custom_id)
                 yield Matched(custom_id, outcomes)
             else:
                 odd["doubled"] += custom_id in several
                 several.setdefault(custom_id, Matched(custom_id, [])).outcomes += outcomes
         yield from several.values()
-        odd["missing"] = sum(custom_id not in counts for custom_id in self.known)
+        found = alone | several.keys()
+        odd["missing"] = sum(custom_id not in found for custom_id in self.known)
         self.strange = {kind: count for kind, count in odd.items() if count}
 
     def _lines(self) -> Iterator[bytes]:
@@ -89,12 +95,13 @@ class ResultLines:
                     yield from (line for line in file if line.strip())
 
     def _outcome(self, line: bytes) -> Outcome | None:
-        outcome_of = (openai_batches if self.backend == "openai" else anthropic_batches).outcome_of
         try:
-            parsed = from_json(line)
-            return outcome_of(parsed) if isinstance(parsed, Mapping) else None
-        except (ValueError, TypeError, AttributeError):
+            parsed = read_object(line)
+        except ValueError:
             return None
+        if self.backend == "openai":
+            return openai_batches.outcome_of(parsed)
+        return anthropic_batches.outcome_of(parsed)
 
 
 def first_id(path: Path) -> str:

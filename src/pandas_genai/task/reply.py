@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pandas_genai.task.chunks import Chunk, Row
+from pandas_genai.task.nesting import MAX_DEPTH, is_too_deep
 from pandas_genai.task.schema import Schema
 
 __all__ = ["Failure", "Refusal", "Reply", "Usage", "check_reply"]
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,8 @@ def check_reply(
     """Hold a parsed reply against the rows that were sent.
 
     Only an id that was sent, and was answered once (or twice with the same words), is accepted,
-    and only if its entry is valid under the schema. Everything else is refused by row.
+    and only if its entry is valid under the schema. Everything else is refused by row. An id in
+    capitals or between spaces is the same id, unless two rows of the chunk could then be meant.
 
     Parameters
     ----------
@@ -158,15 +160,20 @@ def check_reply(
     if entries is None:
         refusal = Refusal("invalid reply", 'The reply has no list "all_results".')
         return {}, {row.key: refusal for row in chunk.rows}
+    name_of = _folded if len({_folded(row.token) for row in chunk.rows}) == len(chunk.rows) else str
     by_token: dict[str, list[dict[str, object]]] = {}
     for entry in entries:
-        if isinstance(entry, Mapping) and "input_id" in entry:
+        if not isinstance(entry, Mapping):
+            continue
+        token = entry.get("input_id")
+        # A token of digits may come back as a number; nothing else than these two is an id.
+        if isinstance(token, (str, int)) and not isinstance(token, bool):
             fields = {name: value for name, value in entry.items() if name != "input_id"}
-            by_token.setdefault(str(entry["input_id"]), []).append(fields)
+            by_token.setdefault(name_of(str(token)), []).append(fields)
     accepted: dict[str, str] = {}
     refused: dict[str, Refusal] = {}
     for row in chunk.rows:
-        found = by_token.get(row.token, [])
+        found = by_token.get(name_of(row.token), [])
         try:
             accepted[row.key] = _result(found, schema)
         except _RefusedError as error:
@@ -188,9 +195,18 @@ def _result(found: list[dict[str, object]], schema: Schema) -> str:
             "doubled in reply", f"The model answered this row {len(found)} times, differently."
         )
     try:
-        return _encode(schema.validate(found[0]))
-    except ValueError as error:
+        result = schema.validate(found[0])
+        text = _encode(result)
+    except (ValueError, RecursionError) as error:
         raise _RefusedError("invalid answer", str(error)) from error
+    # A user's own model may unfold what was a text in the reply.
+    if text.count("[") + text.count("{") > MAX_DEPTH and is_too_deep(result):
+        raise _RefusedError("invalid answer", f"The answer is nested deeper than {MAX_DEPTH}.")
+    return text
+
+
+def _folded(token: str) -> str:
+    return token.strip().lower()
 
 
 def _entries(payload: object) -> list[object] | None:

@@ -1,0 +1,95 @@
+"""The answer of one call, whichever vendor gave it: read once, typed, with what is wrong in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pandas_genai.backends.fields import as_count
+from pandas_genai.backends.json_text import read_written
+from pandas_genai.errors import CallError, RowError, SplitError
+from pandas_genai.task.reply import Usage
+
+__all__ = ["Completion", "invalid", "truncated", "usage_from", "written"]
+
+_UNKNOWN = Usage(unknown_calls=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model answered.
+
+    Parameters
+    ----------
+    payload : object
+        The JSON that the model wrote; it means nothing where there is a ``fault``.
+    fault : CallError, optional
+        Why there is none: to be raised, or taken as the reason of the call's rows.
+    usage : Usage
+        What it cost in tokens.
+    model : str, optional
+        The model that answered, where it says so.
+    id : str, optional
+        The answer's id.
+    """
+
+    payload: object = None
+    fault: CallError | None = None
+    usage: Usage = field(default=_UNKNOWN)
+    model: str | None = None
+    id: str | None = None
+
+
+def written(text: object) -> object:
+    """Return the JSON in the text of an answer.
+
+    Raises
+    ------
+    SplitError
+        If there is none.
+    """
+    if isinstance(text, str):
+        try:
+            return read_written(text)
+        except ValueError:
+            pass
+    shown = repr(text[:80]) if isinstance(text, str) and text else "nothing"
+    raise invalid(f"The reply is not JSON: {shown}.")
+
+
+def invalid(message: str) -> SplitError:
+    """Return the error of an answer that cannot be read."""
+    return SplitError(message, reason="invalid reply")
+
+
+def truncated() -> RowError:
+    """Return the error of an answer that reached its token limit."""
+    return RowError(
+        "The answer was cut off at its token limit: give params={'max_tokens': ...} more, or the "
+        "schema fewer or shorter fields.",
+        reason="truncated",
+    )
+
+
+def usage_from(
+    sent: object, answered: object, *, cached: object = 0, cache_write: object = 0
+) -> Usage:
+    """Return the tokens of a call; unknown where what was sent or answered is not a count.
+
+    Parameters
+    ----------
+    sent, answered : object
+        All tokens of the request, and of the answer, as the body has them.
+    cached, cache_write : object
+        Those of the request that were read from the prompt cache, or written to it. Most servers
+        leave them out: then they are none.
+    """
+    input_tokens, output_tokens = as_count(sent), as_count(answered)
+    known = input_tokens is not None and output_tokens is not None
+    cached_tokens = min(as_count(cached) or 0, input_tokens or 0)
+    return Usage(
+        input_tokens=input_tokens or 0,
+        cached_tokens=cached_tokens,
+        cache_write_tokens=min(as_count(cache_write) or 0, (input_tokens or 0) - cached_tokens),
+        output_tokens=output_tokens or 0,
+        unknown_calls=0 if known else 1,
+    )
