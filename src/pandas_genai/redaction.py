@@ -68,7 +68,8 @@ def url_secrets(url: str) -> Iterator[str]:
         yield unquote(password if colon else name)
         yield f"{unquote(name)}:{unquote(password)}"
     for pair in parts.query.split("&"):
-        value = pair.partition("=")[2] or pair
+        name, equals, value = pair.partition("=")
+        value = value if equals else name
         if value:
             yield unquote(value)
 
@@ -258,7 +259,7 @@ def _base64(secret: str) -> Iterator[bytes]:
 
 def _short_patterns(spelled: str) -> tuple[re.Pattern[bytes], re.Pattern[str]]:
     """Return what finds short secrets in a text, and in the value of a header."""
-    ends = r"(?![A-Za-z0-9_.~%-])"
+    ends = r"(?![A-Za-z0-9_~%-]|\.[A-Za-z0-9])"
     before = (
         r"""://(?:[^\s/@:"']*:)?(?=[^\s/@]*@)"""  # user info
         r"|[?&][A-Za-z0-9_.-]+="

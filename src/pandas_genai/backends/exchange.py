@@ -85,7 +85,7 @@ class Exchange:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redactor = redactor
-        self.seconds = seconds
+        self.too_long = f"no whole answer within {seconds:g} seconds"
         self._most_bytes = most_bytes
         self._sink = sink
         self._clock = clock
@@ -130,7 +130,7 @@ class Exchange:
             if size > self._most_bytes:
                 raise Halt("size", f"answered with more than {self._most_bytes:,} bytes")
             if self._clock() > self._ends:
-                raise Halt("timeout", f"no whole answer within {self.seconds:g} seconds")
+                raise Halt("timeout", self.too_long)
             yield piece
 
     def _store(self, pieces: Iterable[bytes], path: Path) -> None:

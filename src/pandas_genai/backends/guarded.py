@@ -85,9 +85,9 @@ class GuardedClient(httpx2.Client):
             raise
         except Exception as error:
             kind = "timeout" if isinstance(error, _TIMEOUTS) else "connection"
-            detail = str(error).strip()
-            name = type(error).__name__
-            exchange.fail(kind, f"{name}: {detail}" if detail else name)
+            over = kind == "timeout" and exchange.seconds_left() <= 0
+            text = exchange.too_long if over else f"{type(error).__name__}: {error}"
+            exchange.fail(kind, text.strip(": "))
             raise
 
     def _exchanged(
@@ -209,7 +209,7 @@ def _left(timeout: float | None, error: type[Exception]) -> float | None:
         return timeout
     left = exchange.seconds_left()
     if left <= 0:
-        raise error(f"no whole answer within {exchange.seconds:g} seconds")
+        raise error(exchange.too_long)
     return left if timeout is None else min(timeout, left)
 
 

@@ -21,7 +21,7 @@ from pandas_genai.testing.messages import MessagesWire
 from pandas_genai.testing.model import Model
 from pandas_genai.testing.process import LoopbackProcess
 from pandas_genai.testing.script import Latency, Script
-from pandas_genai.testing.server import HttpServer
+from pandas_genai.testing.server import HttpServer, Request, Response
 from pandas_genai.testing.service import Service
 from pandas_genai.testing.upstream import Upstream
 
@@ -86,6 +86,9 @@ class LoopbackProvider(Controls):
     on_request : callable, optional
         Called with ``"arrived"`` and ``"handled"`` and with ``"POST /v1/batches"``, say, for each
         request to a batch endpoint, in its own thread, before its effects and after them.
+    on_response : callable, optional
+        Called with each ``Request`` and its ``Response``, of ``pandas_genai.testing.server``; what
+        it returns is sent. For answers that no provider in its right mind gives.
     folder : str or Path, optional
         Where files and batches are kept for a later provider that is given the same one.
 
@@ -140,6 +143,7 @@ class LoopbackProvider(Controls):
         enqueued_tokens: int | None = None,
         wall_clock: Callable[[], float] = time.time,
         on_request: RequestHook | None = None,
+        on_response: Callable[[Request, Response], Response] | None = None,
         folder: str | Path | None = None,
     ) -> None:
         plan = FaultPlan(faults, seed)
@@ -157,6 +161,7 @@ class LoopbackProvider(Controls):
         self.port = port or batches.port
         limits = Limits(requests_per_minute, tokens_per_minute, clock)
         self._service = Service(script, ledger, limits, chat, messages, model, batches)
+        self._on_response = on_response
         self._server: HttpServer | None = None
 
     @property
@@ -172,7 +177,7 @@ class LoopbackProvider(Controls):
     def start(self) -> Self:
         """Open the port and begin to answer; ``with`` does it."""
         try:
-            server = HttpServer(self._service, self.port)
+            server = HttpServer(self._answer, self.port)
         except OSError as error:
             raise OSError(
                 f"Port {self.port} cannot be opened ({error}): end what listens there, such as "
@@ -181,6 +186,10 @@ class LoopbackProvider(Controls):
         self._server = server.start()
         self.port = self._batches.port = server.port
         return self
+
+    def _answer(self, request: Request) -> Response:
+        response = self._service(request)
+        return self._on_response(request, response) if self._on_response else response
 
     def stop(self) -> None:
         """Close the port and all connections, held calls too; leaving ``with`` does it."""

@@ -10,7 +10,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Self
@@ -55,6 +55,8 @@ class Response:
         Of the body.
     cut : str
         ``"before"``: the connection is reset without an answer; ``"half"``: in the middle of it.
+    wire : iterable of bytes, optional
+        What is sent instead of all that, a piece at a time; then the connection ends.
     held : bool
         Whether the sender may have left meanwhile.
     on_lost : callable, optional
@@ -66,6 +68,7 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     cut: str = ""
+    wire: Iterable[bytes] | None = None
     held: bool = False
     on_lost: Callable[[], None] | None = None
 
@@ -177,6 +180,10 @@ class _Connection:
                 whole = response.as_bytes()
                 self._sock.sendall(whole[: len(whole) // 2])
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            raise _HangUpError
+        if response.wire is not None:
+            for piece in response.wire:
+                self._sock.sendall(piece)
             raise _HangUpError
         if response.held and self._left():
             raise ConnectionResetError
