@@ -64,11 +64,11 @@ def chunk(name):
 def test_what_must_be_asked_again_comes_first():
     source = Source(iter([chunk("a"), chunk("b")]), lambda: 1)
     assert source.take() == chunk("a")
-    source.finish([chunk("again")])
+    source.finish(chunk("a"), [chunk("again")])
     assert source.take() == chunk("again")
-    source.finish()
+    source.finish(chunk("a"))
     assert source.take() == chunk("b")
-    source.finish()
+    source.finish(chunk("a"))
     assert source.take() is None
 
 
@@ -85,6 +85,6 @@ def test_a_worker_waits_for_what_may_come_back():
     found = []
     waiting = threading.Thread(target=lambda: found.append(source.take()))
     waiting.start()
-    source.finish([chunk("again")])
+    source.finish(chunk("a"), [chunk("again")])
     waiting.join(10)
     assert found == [chunk("again")]

@@ -155,6 +155,8 @@ def _postfix(progress: Progress) -> dict[str, object]:
         shown["cost"] = _cost(progress)
     if progress.waiting_s > 1:
         shown["waiting"] = f"{progress.waiting_s:.0f} s: {progress.waiting_for}"
+    elif progress.elsewhere:
+        shown["asked by another kernel"] = progress.elsewhere
     return shown
 
 

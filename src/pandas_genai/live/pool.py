@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from pandas_genai.errors import CallError, RowError, SplitError, StopRunError, W
 from pandas_genai.live.breaker import Breaker
 from pandas_genai.live.budget import Spending
 from pandas_genai.live.pacing import Clock, Pacer
-from pandas_genai.live.source import Source
+from pandas_genai.live.source import Later, Source
 from pandas_genai.live.tally import Tally
 from pandas_genai.task.chunks import MAX_ROUNDS, Chunk, Row, copies_of
 from pandas_genai.task.reply import Failure, Refusal, Reply, Usage
@@ -105,9 +105,21 @@ class Pool:
         self._ended = threading.Event()
         self._source: Source | None = None
 
-    def start(self, chunks: Iterator[Chunk]) -> None:
-        """Start the threads. They end when no chunk is left, or after ``stop``."""
-        self._source = Source(chunks, lambda: self.pacer.limit, self._spending.admit)
+    def start(
+        self,
+        chunks: Iterator[Chunk | Later],
+        on_end: Callable[[Iterable[Row]], None] = lambda rows: None,
+    ) -> None:
+        """Start the threads. They end when no chunk is left, or after ``stop``.
+
+        Parameters
+        ----------
+        chunks : iterator of Chunk or Later
+            The run's work.
+        on_end : callable, optional
+            Called with the rows about which nothing more is asked.
+        """
+        self._source = Source(chunks, lambda: self.pacer.limit, self._spending.admit, on_end)
         self._left = self._workers
         for number in range(self._workers):
             threading.Thread(
@@ -146,7 +158,7 @@ class Pool:
                     again = self._answer(chunk)
                 finally:
                     self._spending.settle(chunk)
-                    source.finish(again)
+                    source.finish(chunk, again)
         except BaseException as error:  # noqa: BLE001 - a thread must not die alone: the main thread raises it
             self._fail(error)
         finally:

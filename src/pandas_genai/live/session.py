@@ -5,22 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from pandas_genai.errors import BudgetError, CacheError, Stopped
 from pandas_genai.live.budget import Spending
 from pandas_genai.live.pacing import Clock
 from pandas_genai.live.pool import Policy, Pool
+from pandas_genai.live.shared import Unanswered
 from pandas_genai.live.tally import Snapshot, Tally
 from pandas_genai.report.answers import answers_of
 from pandas_genai.report.observer import Observer, Progress
 from pandas_genai.report.prices import Price
 from pandas_genai.store import SqliteCache
 from pandas_genai.store.records import now
-from pandas_genai.task.chunks import Chunk, copies_of, plan_chunks
+from pandas_genai.task.chunks import Chunk, plan_chunks
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Rows
 from pandas_genai.task.task import Task
@@ -30,8 +29,6 @@ __all__ = ["Session", "Work", "columns_of"]
 _GLANCE_S = 0.05
 _SHOW_EVERY_S = 0.2
 _RECORD_S = 0.5
-_LOOK_AHEAD = 8
-_LOOKED_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -157,11 +154,10 @@ class Session:
             on_idle=self._on_idle,
         )
         self._writer = self.cache.writer()
-        work = self.work
+        self._leases = self.cache.leases(self.work.task.prompt_hash)
+        self._unanswered = self._left_to_ask()
         try:
-            first = int(work.run_id, 16)
-            chunks = plan_chunks(work.rows, work.wanted, work.texts, work.chunk_size, first=first)
-            self._pool.start(chunks if work.fresh else self._unanswered(chunks))
+            self._pool.start(self._unanswered, self._unanswered.end)
             self._watch(observer)
         except KeyboardInterrupt:
             self._leave("stopped", None)
@@ -187,6 +183,8 @@ class Session:
     def progress(self) -> Progress:
         """Return where the run is now."""
         now, settled = self._pool.tally.snapshot(), self.work.settled
+        waiting_s = self._pool.pacer.pause_left()
+        elsewhere = 0 if waiting_s else self._unanswered.elsewhere
         return Progress(
             total=settled.total,
             done=settled.done + now.done + now.failed,
@@ -195,7 +193,8 @@ class Session:
             input_tokens=now.usage.input_tokens,
             output_tokens=now.usage.output_tokens,
             cost=now.cost,
-            waiting_s=self._pool.pacer.pause_left(),
+            waiting_s=waiting_s,
+            elsewhere=elsewhere,
         )
 
     def _answered(self) -> int:
@@ -211,6 +210,7 @@ class Session:
     def _leave(self, status: str, message: str | None) -> None:
         """Give control back now; the threads end by themselves, and the last one tidies up."""
         self._pool.stop()
+        self._unanswered.stop()
         self._end = {"status": status, "message": message}
         # Another program may hold the file for long; the user does not wait for that.
         recording = threading.Thread(target=self._record, name="genai-record", daemon=True)
@@ -230,6 +230,7 @@ class Session:
 
     def _on_idle(self) -> None:
         self._writer.close()
+        self._leases.close()  # after the answers: whoever waits for a lease finds them
         self.close()
         with self._lock:
             self._idle = True
@@ -239,31 +240,19 @@ class Session:
             self._record()
             self.let_go()
 
-    def _unanswered(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Leave out what another kernel, or an earlier run, has answered meanwhile.
-
-        The cache is asked for several chunks at once, and again for those that were not handed
-        out soon after.
-        """
-        ahead: deque[Chunk] = deque()
-        while True:
-            ahead.extend(islice(chunks, _LOOK_AHEAD - len(ahead)))
-            if not ahead:
-                return
-            looked = self.clock.now()
-            known = self._known(ahead)
-            while ahead and self.clock.now() - looked < _LOOKED_S:
-                chunk = ahead.popleft()
-                rows = tuple(row for row in chunk.rows if row.key not in known)
-                if len(rows) < len(chunk.rows):
-                    gone = (row for row in chunk.rows if row.key in known)
-                    self._pool.tally.saved(copies_of(gone))
-                if rows:
-                    yield replace(chunk, rows=rows)
-
-    def _known(self, chunks: Iterable[Chunk]) -> set[str]:
-        keys = [row.key for chunk in chunks for row in chunk.rows]
-        return self.cache.present(self.work.task.prompt_hash, keys)
+    def _left_to_ask(self) -> Unanswered:
+        work = self.work
+        first = int(work.run_id, 16)
+        return Unanswered(
+            plan_chunks(work.rows, work.wanted, work.texts, work.chunk_size, first=first),
+            self.cache,
+            work.task.prompt_hash,
+            self._leases,
+            clock=self.clock,
+            answered=self._pool.tally.saved,
+            ahead=self.workers,
+            fresh=work.fresh,
+        )
 
     def _save(self, chunk: Chunk, reply: Reply, done: Callable[[Exception | None], None]) -> None:
         work = self.work

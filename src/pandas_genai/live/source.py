@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from pandas_genai.task.chunks import Chunk
+from pandas_genai.task.chunks import Chunk, Row
 
-__all__ = ["Source"]
+__all__ = ["Later", "Source"]
+
+
+class Later(NamedTuple):
+    """In the place of a chunk: there is none now; look again after so many seconds."""
+
+    seconds: float
 
 
 class Source:
@@ -19,7 +27,7 @@ class Source:
 
     Parameters
     ----------
-    chunks : iterator of Chunk
+    chunks : iterator of Chunk or Later
         The run's work, made as it is taken.
     limit : callable
         How many chunks may be in flight now.
@@ -35,12 +43,15 @@ class Source:
 
     def __init__(
         self,
-        chunks: Iterator[Chunk],
+        chunks: Iterator[Chunk | Later],
         limit: Callable[[], int],
         admit: Callable[[Chunk], bool] = lambda chunk: True,
+        on_end: Callable[[Iterable[Row]], None] = lambda rows: None,
     ) -> None:
         self.refused = False
         self._chunks = chunks
+        self._on_end = on_end
+        self._waits: float | None = None
         self._limit = limit
         self._admit = admit
         self._again: deque[Chunk] = deque()
@@ -60,10 +71,10 @@ class Source:
                         return chunk
                     if chunk is not None:
                         self._again.appendleft(chunk)
-                    if self._in_flight == 0:
+                    if self._in_flight == 0 and (chunk is not None or self._dry):
                         self.refused = chunk is not None
                         break
-                self._changed.wait()
+                self._changed.wait(self._left())
             self._changed.notify_all()
             return None
 
@@ -71,15 +82,26 @@ class Source:
         """What must be asked again comes first: if nothing works, the run knows early."""
         if self._again:
             return self._again.popleft()
-        chunk = None if self._dry else next(self._chunks, None)
-        self._dry = chunk is None
+        if self._dry or self._left():
+            return None
+        chunk = next(self._chunks, None)
+        self._dry, self._waits = chunk is None, None
+        if isinstance(chunk, Later):
+            self._waits = time.monotonic() + chunk.seconds
+            return None
         return chunk
 
-    def finish(self, again: Iterable[Chunk] = ()) -> None:
+    def _left(self) -> float | None:
+        """Return the seconds until the work is worth a look; None if it is not waited for."""
+        return None if self._waits is None else max(0.0, self._waits - time.monotonic())
+
+    def finish(self, chunk: Chunk, again: Sequence[Chunk] = ()) -> None:
         """Say that a taken chunk came to its end, and what of it must be asked again."""
+        left = {row.key for other in again for row in other.rows}
         with self._changed:
             self._in_flight -= 1
             self._again.extend(again)
+            self._on_end(row for row in chunk.rows if row.key not in left)
             self._changed.notify_all()
 
     def wake(self) -> None:

@@ -28,6 +28,8 @@ class Progress:
         Seconds until a pause is over; 0 without one.
     waiting_for : str
         Why there is a pause.
+    elsewhere : int
+        Rows whose answers another kernel is asking for; this run waits for them.
     """
 
     total: int
@@ -39,6 +41,7 @@ class Progress:
     cost: float | None = 0.0
     waiting_s: float = 0.0
     waiting_for: str = "rate limit"
+    elsewhere: int = 0
 
 
 class Observer(Protocol):

@@ -10,12 +10,14 @@ from pandas_genai.store.records import (
     TaskRecord,
 )
 from pandas_genai.store.sqlite.cache import SqliteCache
+from pandas_genai.store.sqlite.leases import Leases
 from pandas_genai.store.sqlite.writer import Writer
 
 __all__ = [
     "Answer",
     "Cache",
     "FailureRecord",
+    "Leases",
     "RequestRecord",
     "RunRecord",
     "SqliteCache",

@@ -15,6 +15,7 @@ from typing import Any, Self
 from pandas_genai.errors import CacheError
 from pandas_genai.store.records import checksum, now, storable, whole
 from pandas_genai.store.sqlite.history import History
+from pandas_genai.store.sqlite.leases import Leases
 from pandas_genai.store.sqlite.link import Link, explained
 from pandas_genai.store.sqlite.opening import connect, open_file, open_memory
 from pandas_genai.store.sqlite.writer import Writer
@@ -25,6 +26,8 @@ _BLOCK = 900
 _IDS_BLOCK = 10_000
 # The writer asks again and again instead of waiting long, so that it can be told to give up.
 _WRITER_PATIENCE_S = 0.5
+# No worker waits for a lease while another program holds the file: it looks again later.
+_LEASES_PATIENCE_S = 0.2
 
 # As bytes: a damaged answer may be no text at all.
 _LOOKUP = """
@@ -263,9 +266,28 @@ class SqliteCache(History):
             if self.path is None:
                 writer = Writer(self._link, owned=False)
             else:
-                writer = Writer(_second_link(self.path), owned=True)
+                writer = Writer(_second_link(self.path, _WRITER_PATIENCE_S), owned=True)
             self._writers.add(writer)
         return writer
+
+    def leases(self, prompt_hash: str) -> Leases:
+        """Return what keeps other kernels from asking rows of a task that a run has under way.
+
+        Parameters
+        ----------
+        prompt_hash : str
+            The task.
+
+        Raises
+        ------
+        CacheError
+            If the cache's file cannot be opened.
+        """
+        if self.path is None:
+            return Leases(self._link, owned=False, path=None, prompt_hash=prompt_hash)
+        link = _second_link(self.path, _LEASES_PATIENCE_S)
+        link.query("PRAGMA synchronous = NORMAL")
+        return Leases(link, owned=True, path=self.path, prompt_hash=prompt_hash)
 
     def close(self) -> None:
         """Write what its writers hold and release the file; closing again does nothing."""
@@ -277,9 +299,9 @@ class SqliteCache(History):
         self._link.close()
 
 
-def _second_link(path: Path) -> Link:
+def _second_link(path: Path, patience_s: float) -> Link:
     try:
-        return Link(connect(path, _WRITER_PATIENCE_S), str(path))
+        return Link(connect(path, patience_s), str(path))
     except sqlite3.Error as error:
         raise explained(error, str(path)) from error
 

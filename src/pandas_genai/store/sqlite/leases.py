@@ -1,0 +1,210 @@
+"""Leases: which rows a kernel has under way, so that another one does not pay for them too."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pandas_genai.errors import CacheError
+from pandas_genai.store.records import now, packed_keys, unpacked_keys
+from pandas_genai.store.sqlite.link import Link, is_lock
+from pandas_genai.store.sqlite.owner import Liveness, OwnerLock, machine
+
+__all__ = ["BEAT_S", "EXPIRY_S", "Granted", "Leases"]
+
+BEAT_S = 5.0
+"""How often an owner renews its leases."""
+
+EXPIRY_S = 30.0
+"""After how long without a heartbeat its leases are taken over."""
+
+_OTHERS = """
+SELECT leases.owner, leases.rows FROM leases JOIN owners USING (owner)
+WHERE prompt_hash = ? AND leases.owner <> ? AND kind = 'live'
+"""
+_OWNERS = "SELECT owner, beats, machine FROM owners WHERE owner <> ? AND kind = 'live'"
+_ENROL = """
+INSERT OR IGNORE INTO owners (owner, kind, machine, pid, beats, beaten)
+VALUES (?, 'live', ?, ?, 0, ?)
+"""
+_BEAT = "UPDATE owners SET beats = beats + 1, beaten = ? WHERE owner = ?"
+_LEASE = "INSERT INTO leases (prompt_hash, owner, rows) VALUES (?, ?, ?)"
+_END_LEASE = "DELETE FROM leases WHERE id = ? AND owner = ?"
+_END_LEASES = "DELETE FROM leases WHERE owner = ?"
+_END_OWNER = "DELETE FROM owners WHERE owner = ?"
+
+
+class Granted(NamedTuple):
+    """What came of asking for rows: those that are ours now, and those of other kernels."""
+
+    ours: set[str]
+    others: set[str]
+
+
+class _Block:
+    """Rows that were leased together, and how many of them have not ended."""
+
+    def __init__(self, number: int, left: int) -> None:
+        self.number = number
+        self.left = left
+
+
+class Leases:
+    """The rows of one task that one run has under way.
+
+    Rows are leased in blocks, one entry and one transaction each, and an entry is removed once
+    all its rows have ended: what a lease costs does not grow with the rows of the run. Nothing
+    here waits for the disk: a power cut that loses a lease has ended its owner as well.
+
+    A heartbeat is a number that its owner counts up. Whoever waits watches with its own monotonic
+    clock whether the number still grows, so that no wall clock is compared with another. An owner
+    that died on the same machine is recognised at once, by the lock that the operating system
+    held for it on a file beside the cache.
+
+    Parameters
+    ----------
+    link : Link
+        To the cache; closed with the leases, if owned.
+    owned : bool
+        Whether it is.
+    path : Path or None
+        The cache file; None in memory.
+    prompt_hash : str
+        The task.
+    clock : callable
+        Seconds on a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        owned: bool,
+        path: Path | None,
+        prompt_hash: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.owner = secrets.token_hex(8)
+        self._link = link
+        self._owned = owned
+        self._path = path
+        self._prompt_hash = prompt_hash
+        self._liveness = Liveness(path, clock, EXPIRY_S)
+        self._lock = threading.Lock()
+        self._blocks: dict[str, _Block] = {}
+        self._ended: deque[int] = deque()
+        self._closing = threading.Event()
+        self._beating: threading.Thread | None = None
+        self._os_lock = OwnerLock(path, self.owner)
+
+    def acquire(self, keys: Sequence[str]) -> Granted | None:
+        """Lease those of some rows that no living kernel has leased.
+
+        Parameters
+        ----------
+        keys : sequence of str
+            Row keys; answers that are there already are looked up afterwards, because the kernel
+            that had the lease before has written them before it ended the lease.
+
+        Returns
+        -------
+        Granted or None
+            None while another program holds the file: ask again.
+
+        Raises
+        ------
+        CacheError
+            If the file cannot be used.
+        """
+        self._start()
+        try:
+            self._bury(self._dead())
+            with self._link.transaction() as connection:
+                found = connection.execute(_OTHERS, (self._prompt_hash, self.owner))
+                busy = {key for _, rows in found for key in unpacked_keys(rows)}
+                others = busy.intersection(keys)
+                ours = [key for key in keys if key not in others]
+                connection.execute(_ENROL, (self.owner, machine(), os.getpid(), now()))
+                if ours:
+                    values = (self._prompt_hash, self.owner, packed_keys(ours))
+                    block = _Block(connection.execute(_LEASE, values).lastrowid or 0, len(ours))
+                ended = self._take_ended()
+                connection.executemany(_END_LEASE, ((number, self.owner) for number in ended))
+        except CacheError as error:
+            if is_lock(error.__cause__):
+                return None
+            raise
+        with self._lock:
+            self._blocks.update((key, block) for key in ours)
+        return Granted(set(ours), others)
+
+    def free(self, keys: Sequence[str]) -> bool:
+        """Whether one of some rows may be leased now; reads only."""
+        dead = self._dead()
+        found = self._link.query(_OTHERS, (self._prompt_hash, self.owner))
+        busy = {key for owner, rows in found if owner not in dead for key in unpacked_keys(rows)}
+        return not busy.issuperset(keys)
+
+    def end(self, keys: Iterable[str]) -> None:
+        """Note that rows need no lease any more; it is ended with the next transaction."""
+        with self._lock:
+            for key in keys:
+                block = self._blocks.pop(key, None)
+                if block is not None:
+                    block.left -= 1
+                    if block.left == 0:
+                        self._ended.append(block.number)
+
+    def close(self) -> None:
+        """End all leases; closing again does nothing."""
+        self._closing.set()
+        # Where that fails they are taken over, because their owner's lock is let go.
+        with contextlib.suppress(CacheError), self._link.transaction() as connection:
+            connection.execute(_END_LEASES, (self.owner,))
+            connection.execute(_END_OWNER, (self.owner,))
+        self._os_lock.release()
+        if self._owned:
+            self._link.close()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._beating is not None or self._closing.is_set():
+                return
+            self._os_lock.acquire()
+            self._beating = threading.Thread(target=self._beat, name="genai-beat", daemon=True)
+            self._beating.start()
+
+    def _beat(self) -> None:
+        """Renew the leases, and end those that are over, until they are closed."""
+        while not self._closing.wait(BEAT_S):
+            ended = self._take_ended()
+            try:
+                with self._link.transaction() as connection:
+                    connection.execute(_BEAT, (now(), self.owner))
+                    connection.executemany(_END_LEASE, ((one, self.owner) for one in ended))
+            except CacheError:  # held by another program, or closed meanwhile
+                self._ended.extend(ended)
+
+    def _take_ended(self) -> list[int]:
+        with self._lock:
+            ended = list(self._ended)
+            self._ended.clear()
+        return ended
+
+    def _dead(self) -> set[str]:
+        """Return the owners whose leases may be taken over."""
+        return set(self._liveness.dead(self._link.query(_OWNERS, (self.owner,))))
+
+    def _bury(self, dead: set[str]) -> None:
+        if not dead:
+            return
+        with self._link.transaction() as connection:
+            connection.executemany(_END_LEASES, ((owner,) for owner in dead))
+            connection.executemany(_END_OWNER, ((owner,) for owner in dead))
