@@ -155,12 +155,15 @@ class CallError(GenaiError):
         Tokens that the call cost although its answer is of no use.
     model : str
         The model that answered, if one did.
+    content : bytes or None
+        The body of the reply, where it is kept.
     maybe_billed : bool
         Whether the call may have been billed although no usable answer came.
     """
 
     usage: object = None
     model: str = ""
+    content: bytes | None = None
     maybe_billed: bool = False
 
     def __init__(self, message: str, *, reason: str, request_id: str | None = None) -> None:

@@ -64,6 +64,7 @@ class FrameAccessor(Texts, Results):
         progress: bool | Observer | None = None,
         max_cost: float | None = None,
         prices: Prices | None = None,
+        keep_replies: bool = False,
     ) -> pd.DataFrame:
         r"""Ask a language model the same question of every row.
 
@@ -116,6 +117,8 @@ class FrameAccessor(Texts, Results):
             0.5}``; ``"cached"`` is that of input read from the vendor's prompt cache (as input
             unless told), ``"batch"`` the factor of all at the batch API (0.5 unless told). Left
             out: the list prices of the vendor.
+        keep_replies : bool, default False
+            Keep the body of each reply in the cache's table ``requests``, secrets taken out.
 
         Returns
         -------
@@ -163,7 +166,14 @@ class FrameAccessor(Texts, Results):
         question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
         bar = observer_for(progress)
         manner = Manner(
-            chunk_size, max_workers, fresh, on_error, bar, max_cost=max_cost, prices=prices
+            chunk_size,
+            max_workers,
+            fresh,
+            on_error,
+            bar,
+            max_cost=max_cost,
+            prices=prices,
+            keep_replies=keep_replies,
         )
         return self._extract(question, cache, manner, lambda rows: rows_text(rows, text))
 

@@ -62,12 +62,20 @@ class SeriesAccessor(Texts):
         progress: bool | Observer | None = None,
         max_cost: float | None = None,
         prices: Prices | None = None,
+        keep_replies: bool = False,
     ) -> pd.DataFrame:
         """Ask a language model the same question of every text; see ``df.genai.extract``."""
         question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
         bar = observer_for(progress)
         manner = Manner(
-            chunk_size, max_workers, fresh, on_error, bar, max_cost=max_cost, prices=prices
+            chunk_size,
+            max_workers,
+            fresh,
+            on_error,
+            bar,
+            max_cost=max_cost,
+            prices=prices,
+            keep_replies=keep_replies,
         )
         return self._extract(question, cache, manner, series_text)
 

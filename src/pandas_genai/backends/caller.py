@@ -88,6 +88,8 @@ class Caller:
         What is known of endpoints; what this call learns goes there.
     limits : TokenLimits, optional
         How long answers may be, where the task leaves that open.
+    keep_replies : bool, default False
+        Whether the body of each reply goes along, secrets taken out.
 
     Notes
     -----
@@ -102,7 +104,10 @@ class Caller:
         endpoint: Endpoint,
         endpoints: Endpoints,
         limits: TokenLimits | None = None,
+        *,
+        keep_replies: bool = False,
     ) -> None:
+        self._keep_replies = keep_replies
         self._transport = Transport(client, endpoint)
         self._task = task
         self._endpoint = endpoint
@@ -124,12 +129,14 @@ class Caller:
         self._endpoints.note_answer(self._endpoint, self._task.model)
         usage, model = answer.usage, answer.model or str(body["model"])
         request_id = _request_id(response.headers) or answer.id
+        content = response.content if self._keep_replies else None
         if answer.fault is not None:
+            answer.fault.content = content
             answer.fault.request_id = request_id
             answer.fault.usage, answer.fault.model = usage, model
             raise answer.fault
         accepted, refused = check_reply(answer.payload, chunk, self._task.schema)
-        return Reply(accepted, refused, usage, model, request_id)
+        return Reply(accepted, refused, usage, model, request_id, content=content)
 
     def _send(self, chunk: Chunk) -> tuple[dict[str, Any], Support, Answer]:
         """Post the chunk, stepping down wherever the endpoint refuses how it was asked."""

@@ -39,6 +39,8 @@ class Manner:
         US dollars that one run may cost.
     prices : mapping, optional
         The user's own prices.
+    keep_replies : bool, default False
+        Whether the body of each reply is kept in the cache, secrets taken out.
     """
 
     chunk_size: int = CHUNK_SIZE
@@ -50,6 +52,7 @@ class Manner:
     endpoints: Endpoints = ENDPOINTS
     max_cost: float | None = None
     prices: Prices | None = None
+    keep_replies: bool = False
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "max_workers"):

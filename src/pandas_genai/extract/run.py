@@ -200,7 +200,15 @@ class Extraction:
         )
 
     def _caller(self, client: Any, endpoint: Endpoint) -> Caller:
-        return Caller(client, self.task, endpoint, self._manner.endpoints, self._spending)
+        manner = self._manner
+        return Caller(
+            client,
+            self.task,
+            endpoint,
+            manner.endpoints,
+            self._spending,
+            keep_replies=manner.keep_replies,
+        )
 
     def _fetching(self, download: local.Download) -> None:
         self._manner.observer.fetching(download.done, download.total, str(download.target))

@@ -12,9 +12,9 @@ from pandas_genai.errors import BudgetError, CacheError, Stopped
 from pandas_genai.live.budget import Spending
 from pandas_genai.live.pacing import Clock
 from pandas_genai.live.pool import Policy, Pool
+from pandas_genai.live.recorder import Recorder
 from pandas_genai.live.shared import Unanswered
 from pandas_genai.live.tally import Snapshot, Tally
-from pandas_genai.report.answers import answers_of
 from pandas_genai.report.observer import Observer, Progress
 from pandas_genai.report.prices import Price
 from pandas_genai.store import SqliteCache
@@ -142,9 +142,12 @@ class Session:
         StopRunError
             If no request can succeed, or none may begin.
         """
+        self._writer = self.cache.writer()
+        work = self.work
+        recorder = Recorder(self.ask, self._writer, work.task, work.run_id, work.labels, self.price)
         self._pool = Pool(
-            self.ask,
-            self._save,
+            recorder.ask,
+            recorder.save,
             price=self.price,
             workers=self.workers,
             policy=self.policy,
@@ -153,8 +156,7 @@ class Session:
             spending=self.spending,
             on_idle=self._on_idle,
         )
-        self._writer = self.cache.writer()
-        self._leases = self.cache.leases(self.work.task.prompt_hash)
+        self._leases = self.cache.leases(work.task.prompt_hash)
         self._unanswered = self._left_to_ask()
         try:
             self._pool.start(self._unanswered, self._unanswered.end)
@@ -253,8 +255,3 @@ class Session:
             ahead=self.workers,
             fresh=work.fresh,
         )
-
-    def _save(self, chunk: Chunk, reply: Reply, done: Callable[[Exception | None], None]) -> None:
-        work = self.work
-        answers = answers_of(work.task, chunk.rows, reply, work.run_id, work.labels)
-        self._writer.put(answers, done)

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pandas_genai.report.failures import user_level
-from pandas_genai.store import Answer, SqliteCache
-from pandas_genai.task.chunks import Row
+from pandas_genai.store import Answer, RequestRecord, SqliteCache
+from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Keys
 from pandas_genai.task.task import Task
 
-__all__ = ["DamagedAnswersWarning", "answered", "answers_of", "warn_of_damage"]
+__all__ = ["DamagedAnswersWarning", "answered", "answers_of", "request_of", "warn_of_damage"]
 
 _BLOCK = 9_000
 
@@ -54,6 +54,7 @@ def answers_of(
     reply: Reply,
     run_id: str,
     label: Callable[[int], str | None],
+    request: RequestRecord | None = None,
 ) -> list[Answer]:
     """Return the accepted rows of a reply, each with its share of the tokens.
 
@@ -69,6 +70,8 @@ def answers_of(
         The run, or the job, that asked.
     label : callable
         From a row's position to what names it for a person.
+    request : RequestRecord, optional
+        The call, to be written with them.
     """
     answered = [row for row in rows if row.key in reply.accepted]
     shares = reply.usage.shares(len(answered))
@@ -85,6 +88,59 @@ def answers_of(
             input_tokens=share.input_tokens,
             cached_tokens=share.cached_tokens,
             output_tokens=share.output_tokens,
+            request=request,
         )
         for row, share in zip(answered, shares, strict=True)
     ]
+
+
+def request_of(
+    task: Task,
+    chunk: Chunk,
+    reply: Reply,
+    run_id: str,
+    *,
+    cost: float | None,
+    attempts: int = 1,
+    job: str | None = None,
+) -> RequestRecord:
+    """Return the record of one billed call.
+
+    Parameters
+    ----------
+    task : Task
+        What was asked.
+    chunk : Chunk
+        What was sent.
+    reply : Reply
+        What came back, accepted or not.
+    run_id : str
+        The run that brings it.
+    cost : float or None
+        In US dollars; None where it is unknown.
+    attempts : int, default 1
+        HTTP requests until it came.
+    job : str, optional
+        The batch job.
+    """
+    usage = reply.usage if reply.usage.known else None
+    first = next(iter(reply.refused.values()), None)
+    return RequestRecord(
+        run_id=run_id,
+        prompt_hash=task.prompt_hash,
+        rows=[row.key for row in chunk.rows],
+        request_id=reply.request_id,
+        model=task.model,
+        model_answered=reply.model,
+        params_sent=reply.params_sent,
+        attempts=attempts,
+        refused=len(reply.refused),
+        reason=None if first is None else first.reason,
+        input_tokens=None if usage is None else usage.input_tokens,
+        cached_tokens=None if usage is None else usage.cached_tokens,
+        cache_write_tokens=None if usage is None else usage.cache_write_tokens,
+        output_tokens=None if usage is None else usage.output_tokens,
+        cost=None if usage is None else cost,
+        job=job,
+        reply=reply.content,
+    )

@@ -102,6 +102,7 @@ class RunBook:
                 host=task.host,
             )
         )
+        cache.save_run_rows(self._run_id, rows.key_blocks())
         if ids is not None:
             pairs = zip(ids, rows.codes.tolist(), strict=True)
             cache.remember_ids(

@@ -16,6 +16,7 @@ __all__ = ["Keys", "Rows", "distinct_rows", "rows_of_keys"]
 _NEVER_SENT = -1
 _WIDTH = 16
 _BLOCK = 10_000
+_KEY_BLOCK = 8_192
 
 Positions = npt.NDArray[np.int64]
 
@@ -82,6 +83,14 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def key_blocks(self) -> Iterator[bytes]:
+        """Return the keys of all rows in the input's order, a block at a time; zeros for none."""
+        for start in range(0, len(self.codes), _KEY_BLOCK):
+            codes = self.codes[start : start + _KEY_BLOCK]
+            block = np.zeros((len(codes), _WIDTH), dtype=np.uint8)
+            block[codes >= 0] = self.keys.table[codes[codes >= 0]]
+            yield block.tobytes()
 
 
 def distinct_rows(texts: Iterable[str | None]) -> Rows:

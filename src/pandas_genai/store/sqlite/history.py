@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any
 
-from pandas_genai.store.records import FailureRecord, RunRecord, TaskRecord, named, now
+from pandas_genai.store.records import (
+    FailureRecord,
+    RunRecord,
+    TaskRecord,
+    named,
+    now,
+    unpacked_keys,
+)
 from pandas_genai.store.sqlite.link import Link
 
 __all__ = ["History"]
@@ -54,6 +62,12 @@ answered_from, answered_to
 FROM runs LEFT JOIN run_details USING (run_id)
 WHERE ?1 IS NULL OR run_id = ?1
 ORDER BY started DESC, runs.rowid DESC
+"""
+
+_SAVE_BLOCK = "INSERT OR IGNORE INTO row_blocks (digest, keys) VALUES (?, ?)"
+_SAVE_ROWS = "INSERT OR REPLACE INTO run_rows (run_id, block, digest) VALUES (?, ?, ?)"
+_RUN_ROWS = """
+SELECT keys FROM run_rows JOIN row_blocks USING (digest) WHERE run_id = ? ORDER BY block
 """
 
 _SAVE_FAILURE = """
@@ -126,6 +140,39 @@ class History:
     def runs(self) -> list[dict[str, Any]]:
         """Return all runs by column, the newest first."""
         return self._link.records(_RUNS, (None,))
+
+    def save_run_rows(self, run_id: str, blocks: Iterable[bytes]) -> None:
+        """Keep the row keys of a run in the order of its input.
+
+        Blocks of keys are kept once, whichever runs have them: a run of a million rows takes 16
+        megabytes the first time, and a few kilobytes when it is repeated.
+
+        Parameters
+        ----------
+        run_id : str
+            The run.
+        blocks : iterable of bytes
+            The keys of some rows after another, sixteen bytes each; zeros where nothing was sent.
+        """
+        with self._link.transaction() as connection:
+            for number, keys in enumerate(blocks):
+                digest = blake2b(keys, digest_size=16).digest()
+                connection.execute(_SAVE_BLOCK, (digest, keys))
+                connection.execute(_SAVE_ROWS, (run_id, number, digest))
+
+    def run_rows(self, run_id: str) -> list[str | None]:
+        """Return the row keys of a run in the order of its input; None where nothing was sent."""
+        keys = (
+            key for (keys,) in self._link.query(_RUN_ROWS, (run_id,)) for key in unpacked_keys(keys)
+        )
+        return [key if key.strip("0") else None for key in keys]
+
+    def requests(self, run_id: str | None = None) -> list[dict[str, Any]]:
+        """Return the billed calls by column, of one run or of all, in the order of their ids."""
+        found = self._link.records(
+            "SELECT * FROM requests WHERE ?1 IS NULL OR run_id = ?1 ORDER BY id", (run_id,)
+        )
+        return [{**request, "rows": unpacked_keys(request["rows"])} for request in found]
 
     def save_failures(self, run_id: str, failures: Iterable[FailureRecord]) -> None:
         """Keep the rows of a run that have no answer."""
