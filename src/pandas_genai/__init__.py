@@ -29,6 +29,7 @@ from pandas_genai.errors import (
 )
 from pandas_genai.extract import extract_df
 from pandas_genai.report.failures import RowsFailedWarning
+from pandas_genai.report.sent import ParameterLeftOutWarning
 from pandas_genai.settings import Settings
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.chunks import DataFrameIterator
@@ -47,6 +48,7 @@ __all__ = [
     "JobState",
     "LocalModelError",
     "OpenAIBatchExtractor",
+    "ParameterLeftOutWarning",
     "RowError",
     "RowsFailedError",
     "RowsFailedWarning",

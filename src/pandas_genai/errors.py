@@ -18,6 +18,9 @@
     └── RowsFailedError                ``on_error="raise"``: some rows failed; the rest is kept
     KeyboardInterrupt
     └── Stopped                        the user pressed Stop; what was answered is kept
+
+``StopRunError``, ``BudgetError``, ``Stopped`` and ``CredentialsError`` have the frame so far as
+``.result``.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
 __all__ = [
@@ -109,6 +114,29 @@ class GenaiError(Exception):
         super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
 
 
+class PartialResult:
+    """What an error carries that ended a run after rows were answered or found in the cache."""
+
+    _build: Callable[[], pd.DataFrame | None] | None = None
+    _result: pd.DataFrame | None = None
+
+    @property
+    def result(self) -> pd.DataFrame | None:
+        """The frame so far, aligned to the input as ever; None where nothing was answered.
+
+        It is built when it is first asked for, so that the error itself comes at once. Its
+        ``.genai.report`` tells of the run, its ``.genai.errors`` which rows are missing.
+        """
+        if self._build is not None:
+            self._result = self._build()
+            self._build = None
+        return self._result
+
+    def carry(self, build: Callable[[], pd.DataFrame | None]) -> None:
+        """Note how the frame is built."""
+        self._build = build
+
+
 class UsageError(GenaiError, ValueError):
     """An argument, a column or a setting is wrong. Nothing was sent."""
 
@@ -121,7 +149,7 @@ class SchemaError(UsageError):
         super().__init__(" ".join(message.splitlines()))
 
 
-class CredentialsError(UsageError):
+class CredentialsError(PartialResult, UsageError):
     """No key was found, or the key must not be sent to this endpoint."""
 
 
@@ -205,7 +233,7 @@ class RowError(CallError):
     """A row of this chunk cannot be answered; alone, asking it again would be in vain."""
 
 
-class StopRunError(CallError):
+class StopRunError(PartialResult, CallError):
     """No request of this run can succeed: bad key, unknown model, no money left."""
 
 
@@ -241,7 +269,7 @@ class RowsFailedError(GenaiError):
         self.result = result
 
 
-class Stopped(KeyboardInterrupt):
+class Stopped(PartialResult, KeyboardInterrupt):
     """The run was stopped by its user; every answered row is kept.
 
     It derives from KeyboardInterrupt so that "Run All" stops too, and renders as one line in

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from pandas_genai import ParameterLeftOutWarning
 from pandas_genai.backends.endpoints import Endpoints
 from pandas_genai.testing import LoopbackProvider
 
@@ -107,11 +108,17 @@ def test_a_compatible_server_is_met_where_it_stands(extract, frame_of, dialect, 
 
 def test_an_optional_parameter_is_dropped_once_and_said(extract, frame_of, caplog):
     caplog.set_level(logging.WARNING, logger="pandas_genai")
+    asked = {"model": "gpt-5-mini", "params": {"temperature": 0.0}}
     with LoopbackProvider(rule) as provider:
-        extract(frame_of(50), provider, SCHEMA, model="gpt-5-mini", params={"temperature": 0.0})
+        with pytest.warns(ParameterLeftOutWarning, match="does not take temperature=0.0"):
+            out = extract(frame_of(50), provider, SCHEMA, **asked)
         bodies = [call.body for call in calls_of(provider)]
     assert sum("temperature" in body for body in bodies) == 1
-    assert "does not take temperature" in caplog.text
+    assert not caplog.text  # one place says it: the cell that asked
+    report = out.genai.report
+    assert report.params_dropped == {"temperature": 0.0}
+    assert report.params_sent == {"structured": "strict"}
+    assert "structured='strict'; left out: temperature=0.0" in str(report)
 
 
 def test_forced_tools_that_a_model_refuses_are_given_up(extract, frame_of):

@@ -276,7 +276,8 @@ max_workers, params, prices
             US dollars: nothing is submitted if the requests are estimated to cost more. The job
             is then kept unsubmitted; running the cell with a higher ``max_cost`` goes on with it.
         prices : mapping, optional
-            Your own prices, by which ``max_cost`` is kept; see ``extract``.
+            Your own prices, by which ``max_cost`` is kept and the job's report counts; see
+            ``extract``.
 
         Returns
         -------

@@ -30,6 +30,7 @@ from pandas_genai.extract import (
 )
 from pandas_genai.report import Observer, OnError
 from pandas_genai.report.plan import Plan
+from pandas_genai.report.prices import Prices
 from pandas_genai.store import Cache, open_cache
 
 __all__ = ["BackendName", "Texts", "bar"]
@@ -109,6 +110,7 @@ class Texts:
         timeout: float | None = None,
         cache: Cache | None = None,
         on_error: OnError = "keep",
+        prices: Prices | None = None,
     ) -> pd.DataFrame:
         """Collect what an overnight job has answered, for these rows.
 
@@ -132,6 +134,8 @@ class Texts:
             Where the answers go; unless told, where the job was submitted with.
         on_error : {"keep", "raise"}, default "keep"
             Keep failed rows as missing values, or raise once everything is saved.
+        prices : mapping, optional
+            Your own prices, instead of those that ``batch_submit`` was given.
 
         Returns
         -------
@@ -151,7 +155,7 @@ class Texts:
         patience = Patience(wait, poll_s, timeout)
         path, _ = jobs_place(folder)
         job, rows = fitting_job(JobsFolder(path), name, self._data)
-        collected = BatchJob(job, Means(tell=say), bar)
+        collected = BatchJob(job, Means(tell=say, prices=prices), bar)
         result = collected.gather(rows, self._data.index, patience, cache, on_error)
         said = job.journal().text
         remember_origin(result, self._data, lambda data: list(LazyTexts(data, said)))

@@ -17,10 +17,19 @@ from pandas_genai.backends.http import Answer, Transport
 from pandas_genai.backends.json_text import read_object
 from pandas_genai.errors import CallError, SplitError, StopRunError, WaitError, printable
 from pandas_genai.task.chunks import Chunk
+from pandas_genai.task.fingerprint import canonical_json
 from pandas_genai.task.reply import Reply, check_reply
 from pandas_genai.task.task import Task
 
-__all__ = ["Caller", "TokenLimits", "request_body", "support_kind", "support_of", "wire_of"]
+__all__ = [
+    "Caller",
+    "TokenLimits",
+    "params_sent",
+    "request_body",
+    "support_kind",
+    "support_of",
+    "wire_of",
+]
 
 _log = logging.getLogger("pandas_genai")
 
@@ -37,6 +46,8 @@ _ABOUT_LIMIT = re.compile(
 _TOO_HIGH = re.compile(
     r"too (large|high|many)|at most|less than|maximum|exceed|reduce", re.IGNORECASE
 )
+_NOT_PARAMS = frozenset({"messages", "model", "response_format", "system", "tool_choice", "tools"})
+
 _LOWEST_LIMIT = 256
 """A lower token limit than this is never the reason of a refusal."""
 
@@ -66,6 +77,18 @@ def support_of(task: Task, endpoint: Endpoint, endpoints: Endpoints) -> Support:
     """Return what the endpoint is known, or at first believed, to take."""
     start = wire_of(task).first_support(task)
     return endpoints.support(endpoint.base_url, task.model, support_kind(task), start)
+
+
+def params_sent(body: Mapping[str, Any], support: Support) -> str:
+    """Return a request without its texts and its schema, as canonical JSON.
+
+    ``structured`` says how the schema was enforced.
+    """
+    params = {name: value for name, value in body.items() if name not in _NOT_PARAMS}
+    output = params.pop("output_config", None)
+    if isinstance(output, Mapping) and output.keys() - {"format"}:
+        params["output_config"] = {name: output[name] for name in output if name != "format"}
+    return canonical_json(params | {"structured": support.rung})
 
 
 def support_kind(task: Task) -> str:
@@ -113,6 +136,7 @@ class Caller:
         self._endpoint = endpoint
         self._endpoints = endpoints
         self._limits = limits
+        self._params: dict[tuple[Support, tuple[object, ...]], str] = {}
         self._wire = wire_of(task)
         self._where = printable(f"{endpoint.host} ({task.model})")
 
@@ -124,7 +148,7 @@ class Caller:
         CallError
             Classed: wait, split, fail the row, or stop the run.
         """
-        body, _, response = self._send(chunk)
+        body, support, response = self._send(chunk)
         answer = self._answer(response)
         self._endpoints.note_answer(self._endpoint, self._task.model)
         usage, model = answer.usage, answer.model or str(body["model"])
@@ -136,7 +160,8 @@ class Caller:
             answer.fault.usage, answer.fault.model = usage, model
             raise answer.fault
         accepted, refused = check_reply(answer.payload, chunk, self._task.schema)
-        return Reply(accepted, refused, usage, model, request_id, content=content)
+        sent = self._params_sent(body, support)
+        return Reply(accepted, refused, usage, model, request_id, sent, content)
 
     def _send(self, chunk: Chunk) -> tuple[dict[str, Any], Support, Answer]:
         """Post the chunk, stepping down wherever the endpoint refuses how it was asked."""
@@ -166,6 +191,13 @@ class Caller:
         raise StopRunError(
             f"{self._where} refuses every form of the request.", reason="bad request"
         )
+
+    def _params_sent(self, body: Mapping[str, Any], support: Support) -> str:
+        limits = tuple(body.get(name) for name in sorted(_LIMIT_NAMES))
+        key = (support, limits)
+        if key not in self._params:  # the same for nearly all calls of a run
+            self._params[key] = params_sent(body, support)
+        return self._params[key]
 
     def _bounded(self, chunk: Chunk, support: Support) -> tuple[dict[str, Any], int | None]:
         """Build a request, with the token limit that the run's budget wants, if it does."""
@@ -206,8 +238,8 @@ class Caller:
             return None
         dropped = lower.dropped - support.dropped
         chosen = dropped & self._task.sent_params.keys()
-        if chosen:
-            _log.warning("%s does not take %s: left out.", self._where, ", ".join(sorted(chosen)))
+        if chosen:  # the run's end warns of it, in the cell that asked
+            _log.info("%s does not take %s: left out.", self._where, ", ".join(sorted(chosen)))
         else:
             _log.info("%s: %s, so %s is tried.", self._where, printable(problem.message), lower)
         return lower

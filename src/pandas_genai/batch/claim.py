@@ -64,6 +64,7 @@ def claimed(
         twins=int((rows.codes >= 0).sum()) - len(rows.keys),
         index_names=[name if name is None else str(name) for name in order.labels.names],
         index_dtypes=level_dtypes(order.labels),
+        prices=dict(order.allowance.prices) if order.allowance.prices else None,
     )
     job.save(journal)
     return job, journal

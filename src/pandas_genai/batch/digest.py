@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from pandas_genai.backends.batches import Outcome
-from pandas_genai.backends.caller import support_kind, wire_of
+from pandas_genai.backends.caller import params_sent, support_kind, wire_of
 from pandas_genai.backends.classify import Problem, classify
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.batch.folder import JobFolder, lines_of, open_new
@@ -103,7 +103,13 @@ class Digestion:
         self._support = part.support
         endpoint = site.endpoint
         self._where = f"{endpoint.host} ({self._task.model})"
-        self._price = pricer(backend=endpoint.backend, base_url=endpoint.base_url, batch=True)
+        self._price = pricer(
+            backend=endpoint.backend,
+            base_url=endpoint.base_url,
+            batch=True,
+            prices=site.prices,
+        )
+        self._params_sent = ""
         self._ready: list[Answer] = []
         self._usage = Usage()
         self._cost: float | None = 0.0
@@ -174,12 +180,20 @@ class Digestion:
         assert answer is not None
         usage, model = answer.usage, answer.model or self._task.model
         self._bill(usage, model)
+        sent = self._sent_with(chunk)
         if answer.fault is not None:
             refusal = Refusal(answer.fault.reason, str(answer.fault))
             refused = {row.key: refusal for row in chunk.rows}
-            return Reply({}, refused, usage, model, outcome.request_id)
+            return Reply({}, refused, usage, model, outcome.request_id, sent)
         accepted, refused = check_reply(answer.payload, chunk, self._task.schema)
-        return Reply(accepted, refused, usage, model, outcome.request_id)
+        return Reply(accepted, refused, usage, model, outcome.request_id, sent)
+
+    def _sent_with(self, chunk: Chunk) -> str:
+        """Return what the part's requests were sent with: the same for all of them."""
+        if not self._params_sent:
+            template = Template(self._task, self._site.endpoint, self._support)
+            self._params_sent = params_sent(template.body(chunk), self._support)
+        return self._params_sent
 
     def _bill(self, usage: Usage, model: str) -> None:
         cost = self._price(usage, model)
@@ -231,6 +245,7 @@ class Digestion:
         part.calls, part.cost, part.models = self._calls, self._cost, self._models
         part.input_tokens, part.cached_tokens = usage.input_tokens, usage.cached_tokens
         part.cache_write_tokens, part.output_tokens = usage.cache_write_tokens, usage.output_tokens
+        part.unknown_calls, part.params_sent = usage.unknown_calls, self._params_sent
         part.strange = strange
         if self._lower is not None:
             site, task = self._site, self._task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +17,18 @@ from pandas_genai.batch.journal import Part
 from pandas_genai.batch.reasons import forgotten, reasons
 from pandas_genai.batch.site import Site
 from pandas_genai.batch.state import JobState
-from pandas_genai.errors import Stopped, UsageError, WaitError
+from pandas_genai.errors import CacheError, Stopped, UsageError, WaitError
 from pandas_genai.report.answers import answered
 from pandas_genai.report.book import OnError, RunBook
 from pandas_genai.report.failures import NOT_FAILED
 from pandas_genai.report.observer import Observer, Progress
+from pandas_genai.report.partial import Kept
+from pandas_genai.report.prices import known_cost
+from pandas_genai.report.sent import params_columns
 from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.reply import Failure, Usage
 from pandas_genai.task.rows import Rows
+from pandas_genai.task.task import Task
 
 __all__ = ["Gathering", "Patience"]
 
@@ -107,27 +111,43 @@ class Gathering:
             raise UsageError(f"on_error= must be 'keep' or 'raise', not {on_error!r}.")
         with ExitStack() as stack:
             cache, ours = open_cache(self._cache_choice)
-            if ours:
-                stack.callback(cache.close)
-            task, run_id = self._site.task, self._run_id
-            book = RunBook(cache, task, run_id, "batch_collect", self._index)
+            kept = Kept(cache, ours=ours)
+            stack.callback(kept.let_go)
+            book = RunBook(cache, self._site.task, self._run_id, "batch_collect", self._index)
             before = self._answered(cache)
             book.open(self._rows, int(self._rows.copies[before].sum()))
             new: list[Part] = []
             try:
                 self._advance(cache, patience, new)
                 failures = self._failures(cache)
+                self._say()
+                columns = self._counts(new, failures)
+                status = "completed" if self._site.journal.finished else "partial"
+                return book.conclude(
+                    self._rows, failures, columns, status=status, on_error=on_error
+                )
             except BaseException as error:
-                stopped = isinstance(error, KeyboardInterrupt)
-                book.close("stopped" if stopped else "failed", _columns(new, 0, 0))
+                status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+                kept.carry(error, lambda found: self._partial(book, found, new, status))
+                if not book.closed:
+                    with suppress(CacheError):  # what went wrong first is what is raised
+                        book.close(status, _columns(self._site.task, new, 0, 0))
                 raise
-            self._say()
-            failed = [one for one in failures if one.refusal.reason not in NOT_FAILED]
-            without = self._copies({one.row.key for one in failures})
-            ok = int(self._rows.copies.sum()) - without
-            columns = _columns(new, ok, self._copies({one.row.key for one in failed}))
-            status = "completed" if self._site.journal.finished else "partial"
-            return book.conclude(self._rows, failures, columns, status=status, on_error=on_error)
+
+    def _counts(self, new: Sequence[Part], failures: Sequence[Failure]) -> dict[str, object]:
+        failed = {one.row.key for one in failures if one.refusal.reason not in NOT_FAILED}
+        without = self._copies({one.row.key for one in failures})
+        ok = int(self._rows.copies.sum()) - without
+        return _columns(self._site.task, new, ok, self._copies(failed))
+
+    def _partial(
+        self, book: RunBook, cache: SqliteCache, new: Sequence[Part], status: str
+    ) -> pd.DataFrame | None:
+        """Build the frame of what the cache has, after an error."""
+        site = self._site
+        failures = reasons(site.folder, site.journal, self._missing(cache))
+        columns = self._counts(new, failures)
+        return book.partial(cache, self._rows, failures, columns, status)
 
     def _answered(self, cache: SqliteCache) -> npt.NDArray[np.bool_]:
         """Return for each distinct text whether the cache has its answer."""
@@ -227,7 +247,7 @@ class Gathering:
             self._site.means.tell(f"{JobState.of(self._site.journal)}{said}")
 
 
-def _columns(parts: Sequence[Part], ok: int, failed: int) -> dict[str, object]:
+def _columns(task: Task, parts: Sequence[Part], ok: int, failed: int) -> dict[str, object]:
     """Return the counts of a run that read these parts' results for the first time."""
     usage = sum((part.usage for part in parts), Usage())
     models = [name for part in parts for name in part.models]
@@ -240,6 +260,8 @@ def _columns(parts: Sequence[Part], ok: int, failed: int) -> dict[str, object]:
         "cached_tokens": usage.cached_tokens,
         "cache_write_tokens": usage.cache_write_tokens,
         "output_tokens": usage.output_tokens,
-        "cost": None if None in costs else sum(cost or 0.0 for cost in costs),
+        "unknown_calls": usage.unknown_calls,
+        "cost": known_cost(usage, None if None in costs else sum(cost or 0.0 for cost in costs)),
         "models": json.dumps(list(dict.fromkeys(models))),
+        **params_columns(task, (part.params_sent for part in parts)),
     }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from pandas_genai.batch.collect import Collection
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.gather import Gathering, Patience
+from pandas_genai.batch.journal import Journal
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.prepare import prepare
 from pandas_genai.batch.reasons import reasons
@@ -24,6 +27,7 @@ from pandas_genai.report.book import OnError
 from pandas_genai.report.failures import IN_PROGRESS, as_frame, failed_rows
 from pandas_genai.report.observer import Observer, Silent
 from pandas_genai.report.report import Report
+from pandas_genai.report.sent import params_columns
 from pandas_genai.store import Cache, SqliteCache
 from pandas_genai.task.rows import Rows
 
@@ -170,6 +174,7 @@ class BatchJob:
         missing = set(rows.keys) - known
         found = failed_rows(rows, reasons(self.folder, journal, missing))
         failed = [row for row in found if row.key is not None and row.reason != IN_PROGRESS]
+        params = _params(journal)
         models: dict[str, int] = {}
         for part in journal.parts:
             for model, count in part.models.items():
@@ -189,11 +194,21 @@ class BatchJob:
             cached_tokens=state.usage.cached_tokens,
             output_tokens=state.usage.output_tokens,
             cost=state.cost,
+            unknown_calls=state.usage.unknown_calls,
+            params_sent=params["params_sent"],
+            params_dropped=params["params_dropped"],
             models=sorted(models, key=lambda model: -models[model]),
             prompt_hash=journal.prompt_hash,
             seconds=None,
             errors=as_frame(found, index),
         )
+
+
+def _params(journal: Journal) -> dict[str, dict[str, Any]]:
+    """Return what the requests of a job were sent with, and what was left out."""
+    task = journal.task("")  # who is asked does not matter here
+    columns = params_columns(task, (part.params_sent for part in journal.parts))
+    return {name: json.loads(text or "{}") for name, text in columns.items()}
 
 
 def submit(jobs: JobsFolder, order: Order, means: Means) -> BatchJob:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.errors import JobError
+from pandas_genai.report.prices import checked_prices
 from pandas_genai.store import atomic_write
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Backend, Task
@@ -72,8 +73,12 @@ class Part:
         Requests that were answered.
     input_tokens, cached_tokens, cache_write_tokens, output_tokens : int
         Of their answers.
+    unknown_calls : int
+        Answers among them that came without a usable count.
     cost : float or None
         Of their answers, in US dollars; None where the price is unknown.
+    params_sent : str
+        What its requests were sent with, as JSON text; empty until results were read.
     models : dict
         How often each model answered.
     strange : dict
@@ -112,7 +117,9 @@ class Part:
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     output_tokens: int = 0
+    unknown_calls: int = 0
     cost: float | None = 0.0
+    params_sent: str = ""
     models: dict[str, int] = field(default_factory=dict)
     strange: dict[str, int] = field(default_factory=dict)
 
@@ -125,7 +132,11 @@ class Part:
     def usage(self) -> Usage:
         """The tokens of its answers."""
         return Usage(
-            self.input_tokens, self.cached_tokens, self.cache_write_tokens, self.output_tokens
+            self.input_tokens,
+            self.cached_tokens,
+            self.cache_write_tokens,
+            self.output_tokens,
+            self.unknown_calls,
         )
 
     @property
@@ -176,6 +187,8 @@ class Journal:
         Whether all files of requests are written.
     lower : list or None
         Rung and dropped parameters to build with from now on, as the results taught.
+    prices : dict or None
+        The user's own prices, as they were given with the job.
     parts : list of Part
         In the order of their numbers.
     """
@@ -206,6 +219,7 @@ class Journal:
     index_dtypes: list[str] = field(default_factory=list)
     ready: bool = False
     lower: list[Any] | None = None
+    prices: dict[str, float] | None = None
     parts: list[Part] = field(default_factory=list)
     format: int = FORMAT
 
@@ -225,6 +239,7 @@ class Journal:
                     f"{path} was written by a newer pandas-genai (format {said['format']}, this "
                     f"one reads {FORMAT}): upgrade pandas-genai."
                 )
+            checked_prices(said.get("prices"))
             parts = [Part(**_known(Part, part)) for part in said.pop("parts")]
             return cls(**_known(cls, said), parts=parts)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

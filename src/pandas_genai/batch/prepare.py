@@ -11,6 +11,7 @@ import pandas as pd
 
 from pandas_genai.backends.batches import Limits
 from pandas_genai.backends.caller import support_of
+from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Resolved
 from pandas_genai.batch.claim import claimed
 from pandas_genai.batch.folder import JobFolder, JobsFolder
@@ -61,6 +62,7 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
     if order.cache.path is None:
         raise UsageError("cache= must be a file: an overnight job is collected in a later kernel.")
     resolved = order.question.resolve()
+    check_params(order.question.params, resolved.endpoint)
     order.allowance.check(resolved)
     client, ours = resolved.open(1)  # without a key nothing could be sent
     if ours:
@@ -77,7 +79,11 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
         jobs.describe()
         job, journal = claimed(jobs, order, resolved, rows, chunk_size, means)
         if journal is None:
-            order.allowance.keep(job.journal(), resolved, rows, texts, order.cache)
+            found = job.journal()
+            order.allowance.keep(found, resolved, rows, texts, order.cache)
+            if order.allowance.prices and order.allowance.prices != found.prices:
+                found.prices = dict(order.allowance.prices)
+                job.save(found)
         else:
             others = () if order.fresh else under_way(jobs, journal.prompt_hash, but=job.name)
             elsewhere = {key for _, key in others}

@@ -32,6 +32,7 @@ from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.names import custom_prefix
 from pandas_genai.errors import CredentialsError
 from pandas_genai.redaction import public_url
+from pandas_genai.report.prices import Prices, checked_prices
 from pandas_genai.settings import confirmed_base_url, load_settings
 from pandas_genai.task.task import Backend, Task
 
@@ -68,6 +69,8 @@ class Means:
         Says one line to the user; unless told, to the log.
     endpoints : Endpoints
         What the process knows of endpoints.
+    prices : mapping, optional
+        The user's own prices, instead of those that were given with the job.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -76,6 +79,10 @@ class Means:
     clock: WallClock = field(default_factory=WallClock)
     tell: Callable[[str], None] = _log.info
     endpoints: Endpoints = ENDPOINTS
+    prices: Prices | None = None
+
+    def __post_init__(self) -> None:
+        checked_prices(self.prices)
 
 
 class Site:
@@ -128,6 +135,11 @@ class Site:
         # Version 0.1 knew the host alone: its jobs go on under the hash that they have.
         old = journal.task(host_of(journal.base_url))
         return old if old.prompt_hash == journal.prompt_hash else task
+
+    @property
+    def prices(self) -> Prices | None:
+        """The user's own prices; None for the vendor's."""
+        return self.means.prices or self.journal.prices
 
     def save(self) -> None:
         """Write the journal."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.errors import counted
+from pandas_genai.report.prices import known_cost
 from pandas_genai.task.reply import Usage
 
 __all__ = ["JobState", "moment"]
@@ -71,6 +72,7 @@ class JobState:
         again = sum(part.rows for part in parts if part.round)
         expired_again = sum(part.rows for part in parts if part.round and not part.finished)
         costs = [part.cost for part in parts]
+        usage = sum((part.usage for part in parts), Usage())
         ends = [part.ends_by for part in parts if part.ends_by and part.in_flight]
         return cls(
             name=journal.name,
@@ -87,8 +89,8 @@ class JobState:
                 min((part.submitted for part in parts if part.submitted), default=None)
             ),
             ends_by=moment(max(ends, default=None)),
-            usage=sum((part.usage for part in parts), Usage()),
-            cost=None if None in costs else sum(cost or 0.0 for cost in costs),
+            usage=usage,
+            cost=known_cost(usage, None if None in costs else sum(cost or 0.0 for cost in costs)),
             statuses=tuple(part.status for part in parts),
             strange=dict(sum((Counter(part.strange) for part in parts), Counter())),
         )

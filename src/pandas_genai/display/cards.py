@@ -44,15 +44,17 @@ class ReportCard(Report):
         took = "" if self.seconds is None else f" in {self.seconds:,.1f} s"
         title = f"Run {text(self.run_id)} {quiet(text(self.status + took))}"
         answered = f"{self.ok:,} answered ({self.cached:,} of them from the cache)"
-        sent = f"{self.input_tokens:,} in ({self.cached_tokens:,} of them cached)"
         facts = {
             "rows": f"{self.rows:,}: {answered}, {self.failed:,} failed, {self.empty:,} empty",
             "calls": f"{self.calls:,} ({self.retries:,} repeated)",
-            "tokens": f"{sent}, {self.output_tokens:,} out",
+            "tokens": text(self.tokens_text),
             "cost": text(self.cost_text),
-            "model": text(", ".join(self.models) or "none was asked"),
+            "model": text(self.models_text),
+            "sent with": text(self.params_text),
+            "": text(self.message),
             "task": element("code", text(self.prompt_hash)),
         }
+        facts = {name: fact for name, fact in facts.items() if fact}
         return card(title, pairs(facts), *_failures(self.errors))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.texts import LazyTexts
 from pandas_genai.errors import RowsFailedError, UsageError
@@ -70,6 +71,7 @@ class Estimation:
         self._question = question
         self._resolved = question.resolve()
         self._task = self._resolved.task
+        check_params(question.params, self._resolved.endpoint)
         self._chunk_size, self._workers = manner.sizes(is_local=self._resolved.is_local)
         self._manner = manner
         self._cache = cache
@@ -172,6 +174,7 @@ class Estimation:
             sampled=sampled,
             sample_calls=len(meter.calls),
             sample_cost=meter.cost,
+            sample_uncounted=meter.uncounted,
             sample_failures=failures,
         )
 

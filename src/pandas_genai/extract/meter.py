@@ -28,13 +28,15 @@ class Meter(Unlimited):
     ----------
     calls : list of BilledCall
         The calls that were billed.
-    cost : float or None
-        US dollars of all of them; None where the price of one is unknown.
+    uncounted : int
+        Calls besides them of which the provider sent no usable count of tokens.
     """
 
     def __init__(self, forecast: Callable[[Chunk], Usage], clock: Clock) -> None:
         self.calls: list[BilledCall] = []
-        self.cost: float | None = 0.0
+        self.uncounted = 0
+        self._cost: float | None = 0.0
+        self._asked = 0
         self._forecast = forecast
         self._clock = clock
         self._lock = threading.Lock()
@@ -44,7 +46,12 @@ class Meter(Unlimited):
     @property
     def seconds(self) -> float:
         """How long a call took on average, repeated ones counted with the first."""
-        return self._seconds / max(1, sum(call.rows > 0 for call in self.calls))
+        return self._seconds / max(1, self._asked)
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars of all calls; None where it is not known."""
+        return None if self.uncounted and not self.calls else self._cost
 
     def admit(self, chunk: Chunk) -> bool:
         """Admit the call, and note when."""
@@ -58,8 +65,17 @@ class Meter(Unlimited):
         foreseen = self._forecast(chunk).input_tokens if first else 0
         call = BilledCall(foreseen, len(chunk.rows) if first else 0, usage)
         with self._lock:
+            self._asked += first
+            if not usage.known:
+                self.uncounted += 1
+                return
             self.calls.append(call)
-            self.cost = None if cost is None or self.cost is None else self.cost + cost
+            self._cost = None if cost is None or self._cost is None else self._cost + cost
+
+    def lost(self, chunk: Chunk) -> None:  # noqa: ARG002 - the protocol's
+        """Note a call that may have been billed although no answer came."""
+        with self._lock:
+            self.uncounted += 1
 
     def settle(self, chunk: Chunk) -> None:
         """Note how long the call took."""

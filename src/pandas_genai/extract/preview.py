@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from pandas_genai.backends.caller import request_body, wire_of
+from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Question
 from pandas_genai.errors import printable
 from pandas_genai.extract.manner import Manner
@@ -45,6 +46,7 @@ def preview_requests(
     n = whole_number("n", n)
     resolved = question.resolve()
     task, endpoint = resolved.task, resolved.endpoint
+    check_params(question.params, endpoint)
     chunk_size, _ = manner.sizes(is_local=resolved.is_local)
     rows = distinct_rows(texts)
     chunks = plan_chunks(rows, range(len(rows.keys)), texts, chunk_size)

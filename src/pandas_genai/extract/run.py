@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pandas as pd
@@ -12,10 +12,11 @@ import pandas as pd
 from pandas_genai import local
 from pandas_genai.backends.caller import Caller
 from pandas_genai.backends.endpoints import Endpoint
+from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.backends.retry import ATTEMPTS, backoff
 from pandas_genai.batch.folder import JobsFolder
-from pandas_genai.errors import BudgetError
+from pandas_genai.errors import BudgetError, CacheError
 from pandas_genai.extract.allowance import allowance, price_of
 from pandas_genai.extract.embedded import Embedded
 from pandas_genai.extract.manner import Manner
@@ -27,6 +28,7 @@ from pandas_genai.live.tally import Tally
 from pandas_genai.report.answers import warn_of_damage
 from pandas_genai.report.book import RunBook
 from pandas_genai.report.observer import Progress
+from pandas_genai.report.partial import Kept
 from pandas_genai.report.report import label_text
 from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.chunks import Chunk
@@ -81,6 +83,7 @@ class Extraction:
     ) -> None:
         self.resolved: Resolved = question.resolve()
         self.task = self.resolved.task
+        check_params(question.params, self.resolved.endpoint)
         self._price = price_of(self.resolved, manner)
         self._spending = spending or allowance(self.resolved, manner, self._price)
         self.chunk_size, self.workers = manner.sizes(is_local=self.resolved.is_local)
@@ -103,33 +106,54 @@ class Extraction:
         StopRunError, Stopped, CacheError, LocalModelError
             Everything answered before is kept.
         """
-        observer = self._manner.observer
         with ExitStack() as stack:
             cache, ours = open_cache(self._cache)
-            let_go = cache.close if ours else _nothing
-            stack.callback(let_go)
-            work = self._begin(cache)
-            if not work.wanted:
-                observer.started(work.settled)
-                observer.ended(work.settled, "completed")
-                return self._conclude(cache, work, Tally())
+            kept = Kept(cache, ours=ours)
+            stack.callback(kept.let_go)
+            book = RunBook(cache, self.task, self._run_id, "extract", self._index, self._given)
+            work = self._begin(cache, book)
+            tally, session = Tally(), None
             try:
-                session = self._session(work, cache, let_go)
+                if work.wanted:
+                    # What is in memory alone is let go by the error that may still show it.
+                    let_go = _nothing if cache.path is None else kept.let_go
+                    session = self._session(work, cache, let_go)
+                    tally = session.tally
+                self._ask(work, session)
+                columns = columns_of(tally, work)
+                return book.conclude(
+                    work.rows, tally.failures, columns, on_error=self._manner.on_error
+                )
             except BaseException as error:
-                self._book(cache).close(_outcome(error), self._columns(work, Tally()))
-                raise
-            observer.started(work.settled)
-            try:
-                tally = session.run(observer)
-            except BaseException as error:
-                if session.left_behind:
+                status = _outcome(error)
+                kept.carry(
+                    error,
+                    lambda found: book.partial(
+                        found, work.rows, tally.failures, columns_of(tally, work), status
+                    ),
+                )
+                if session is not None and session.left_behind:
                     stack.pop_all()  # its threads still save answers; the last one lets go
-                observer.ended(session.progress(), _outcome(error))
+                elif not book.closed:
+                    with suppress(CacheError):  # what went wrong first is what is raised
+                        book.close(status, columns_of(tally, work))
                 raise
-            observer.ended(session.progress(), "completed")
-            return self._conclude(cache, work, tally)
 
-    def _begin(self, cache: SqliteCache) -> Work:
+    def _ask(self, work: Work, session: Session | None) -> None:
+        """Ask what is wanted, while the observer watches."""
+        observer = self._manner.observer
+        observer.started(work.settled)
+        if session is None:
+            observer.ended(work.settled, "completed")
+            return
+        try:
+            session.run(observer)
+        except BaseException as error:
+            observer.ended(session.progress(), _outcome(error))
+            raise
+        observer.ended(session.progress(), "completed")
+
+    def _begin(self, cache: SqliteCache, book: RunBook) -> Work:
         """Find what is answered already, and record that a run has started."""
         rows = distinct_rows(
             [None if row in self._given else text for row, text in enumerate(self._texts)]
@@ -150,7 +174,7 @@ class Extraction:
             cached=len(rows) - asked - len(rows.empty) - unsendable + len(self._given),
             failed=unsendable,
         )
-        self._book(cache).open(rows, settled.cached, self._ids)
+        book.open(rows, settled.cached, self._ids)
         return Work(
             task=task,
             rows=rows,
@@ -162,14 +186,6 @@ class Extraction:
             settled=settled,
             fresh=self._manner.fresh,
         )
-
-    def _book(self, cache: SqliteCache) -> RunBook:
-        return RunBook(cache, self.task, self._run_id, "extract", self._index, self._given)
-
-    def _conclude(self, cache: SqliteCache, work: Work, tally: Tally) -> pd.DataFrame:
-        columns = self._columns(work, tally)
-        book, on_error = self._book(cache), self._manner.on_error
-        return book.conclude(work.rows, tally.failures, columns, on_error=on_error)
 
     def _label(self, position: int) -> str:
         return label_text((self._index if self._ids is None else self._ids)[position])
@@ -212,9 +228,6 @@ class Extraction:
 
     def _fetching(self, download: local.Download) -> None:
         self._manner.observer.fetching(download.done, download.total, str(download.target))
-
-    def _columns(self, work: Work, tally: Tally) -> dict[str, object]:
-        return columns_of(tally.snapshot(), tally.models, work.settled)
 
 
 def _outcome(error: BaseException) -> str:

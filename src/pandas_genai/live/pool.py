@@ -72,6 +72,8 @@ class Pool:
         Which calls may begin.
     on_idle : callable
         Called by the last worker before it ends, also after ``stop``.
+    tally : Tally
+        Counts what is done.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Pool:
         opened: bool,
         spending: Spending,
         on_idle: Callable[[], None],
+        tally: Tally,
     ) -> None:
         self._ask = ask
         self._save = save
@@ -97,7 +100,7 @@ class Pool:
         self._on_idle = on_idle
         self._stop = threading.Event()
         self.pacer = Pacer(workers, clock, opened=opened)
-        self.tally = Tally()
+        self.tally = tally
         self._lock = threading.Lock()
         self._fatal: BaseException | None = None
         self._breaker = Breaker(policy.attempts)
@@ -209,6 +212,7 @@ class Pool:
         except _AbandonedError:
             return []
         self._bill(chunk, reply.usage, reply.model)
+        self.tally.answered(reply.params_sent)
         self._note_answer(useful=bool(reply.accepted))
         if reply.accepted:
             self._keep(chunk, reply)

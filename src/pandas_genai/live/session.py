@@ -14,9 +14,10 @@ from pandas_genai.live.pacing import Clock
 from pandas_genai.live.pool import Policy, Pool
 from pandas_genai.live.recorder import Recorder
 from pandas_genai.live.shared import Unanswered
-from pandas_genai.live.tally import Snapshot, Tally
+from pandas_genai.live.tally import Tally
 from pandas_genai.report.observer import Observer, Progress
 from pandas_genai.report.prices import Price
+from pandas_genai.report.sent import params_columns
 from pandas_genai.store import SqliteCache
 from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Chunk, plan_chunks
@@ -68,8 +69,9 @@ class Work:
     fresh: bool = False
 
 
-def columns_of(now: Snapshot, models: list[str], settled: Progress) -> dict[str, object]:
+def columns_of(tally: Tally, work: Work) -> dict[str, object]:
     """Return the counts of a run under the names of the table ``runs``."""
+    now, settled = tally.snapshot(), work.settled
     return {
         "ok": settled.cached + now.done,
         "failed": settled.failed + now.failed,
@@ -79,8 +81,10 @@ def columns_of(now: Snapshot, models: list[str], settled: Progress) -> dict[str,
         "cached_tokens": now.usage.cached_tokens,
         "cache_write_tokens": now.usage.cache_write_tokens,
         "output_tokens": now.usage.output_tokens,
-        "cost": now.cost,
-        "models": json.dumps(models),
+        "unknown_calls": now.usage.unknown_calls,
+        "cost": now.known_cost,
+        "models": json.dumps(tally.models),
+        **params_columns(work.task, tally.params),
     }
 
 
@@ -129,6 +133,7 @@ class Session:
     let_go: Callable[[], None]
     forgets: bool = False
     left_behind: bool = field(default=False, init=False)
+    tally: Tally = field(default_factory=Tally, init=False)
     _idle: bool = field(default=False, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -155,6 +160,7 @@ class Session:
             opened=self.opened,
             spending=self.spending,
             on_idle=self._on_idle,
+            tally=self.tally,
         )
         self._leases = self.cache.leases(work.task.prompt_hash)
         self._unanswered = self._left_to_ask()
@@ -194,7 +200,7 @@ class Session:
             failed=settled.failed + now.failed,
             input_tokens=now.usage.input_tokens,
             output_tokens=now.usage.output_tokens,
-            cost=now.cost,
+            cost=now.known_cost,
             waiting_s=waiting_s,
             elsewhere=elsewhere,
         )
@@ -205,6 +211,8 @@ class Session:
     def _told(self, advice: str) -> str:
         """Say how many rows are answered, what became of them, and how to go on."""
         rows = f"{self._answered():,} of {self.work.settled.total:,} rows"
+        if self.forgets and self._answered():
+            return f"{rows} were answered; cache=False keeps them in this error's .result alone."
         if self.forgets:
             return f"{rows} were answered and are lost, because cache=False keeps nothing."
         return f"{rows} are answered and kept. {advice} to go on with the rest."
@@ -226,7 +234,7 @@ class Session:
 
     def _record(self) -> None:
         tally = self._pool.tally
-        columns = columns_of(tally.snapshot(), tally.models, self.work.settled)
+        columns = columns_of(tally, self.work)
         with contextlib.suppress(CacheError):  # let go meanwhile, or held by another program
             self.cache.end_run(self.work.run_id, ended=now(), **self._end, **columns)
 

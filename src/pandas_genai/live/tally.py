@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 
+from pandas_genai.report.prices import known_cost
 from pandas_genai.task.reply import Failure, Usage
 
 __all__ = ["Snapshot", "Tally"]
@@ -21,6 +22,11 @@ class Snapshot:
     usage: Usage = field(default_factory=Usage)
     cost: float | None = 0.0
 
+    @property
+    def known_cost(self) -> float | None:
+        """The cost, as far as it is known; None where nothing of it is."""
+        return known_cost(self.usage, self.cost)
+
 
 class Tally:
     """Counts under one lock."""
@@ -30,6 +36,7 @@ class Tally:
         self._now = Snapshot()
         self._failures: list[Failure] = []
         self._models: dict[str, int] = {}
+        self._params: dict[str, int] = {}
 
     def snapshot(self) -> Snapshot:
         """Return the counts as they are now."""
@@ -47,6 +54,17 @@ class Tally:
         """The models that answered, the most frequent first."""
         with self._lock:
             return sorted(self._models, key=lambda name: -self._models[name])
+
+    @property
+    def params(self) -> list[str]:
+        """The parameters that answered calls were sent with, the most frequent first."""
+        with self._lock:
+            return sorted(self._params, key=lambda kind: -self._params[kind])
+
+    def answered(self, params_sent: str) -> None:
+        """Count an answer by the parameters that its call was sent with."""
+        with self._lock:
+            self._params[params_sent] = self._params.get(params_sent, 0) + 1
 
     def sent(self, *, again: bool) -> None:
         """Count one request."""

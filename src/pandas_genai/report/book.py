@@ -12,6 +12,7 @@ import pandas as pd
 from pandas_genai.errors import RowsFailedError, counted
 from pandas_genai.report.failures import (
     NOT_FAILED,
+    NOT_REACHED,
     FailedRow,
     as_frame,
     as_records,
@@ -20,11 +21,13 @@ from pandas_genai.report.failures import (
     warn_of,
 )
 from pandas_genai.report.report import Report, remember
+from pandas_genai.report.sent import warn_left_out
 from pandas_genai.store import RunRecord, SqliteCache, TaskRecord
 from pandas_genai.store.records import now
+from pandas_genai.task.chunks import Row
 from pandas_genai.task.frames import build_frame
 from pandas_genai.task.prompt import system_text
-from pandas_genai.task.reply import Failure
+from pandas_genai.task.reply import Failure, Refusal
 from pandas_genai.task.rows import Rows
 from pandas_genai.task.task import Task
 
@@ -36,6 +39,7 @@ ATTR = "pandas_genai_run"
 OnError = Literal["keep", "raise"]
 
 _BLOCK = 9_000
+_UNREACHED = Refusal(NOT_REACHED, "The run ended before this row was answered.")
 
 
 class RunBook:
@@ -55,6 +59,11 @@ class RunBook:
         The input's index.
     given : mapping, optional
         Answers that are taken as they are, as JSON text by row.
+
+    Attributes
+    ----------
+    closed : bool
+        Whether it was written down how the run ended.
     """
 
     def __init__(
@@ -72,6 +81,7 @@ class RunBook:
         self._kind = kind
         self._index = index
         self._given = dict(given or {})
+        self.closed = False
 
     def open(self, rows: Rows, cached: int, ids: Sequence[object] | None = None) -> None:
         """Write down task, run and ids before anything is sent.
@@ -111,7 +121,8 @@ class RunBook:
             )
 
     def close(self, status: str, columns: Mapping[str, object]) -> None:
-        """Write down how the run ended."""
+        """Write down how the run ended, once."""
+        self.closed = True
         self._cache.end_run(self._run_id, status=status, ended=now(), **columns)
 
     def conclude(
@@ -144,24 +155,63 @@ class RunBook:
             With ``on_error="raise"``; its ``result`` is the frame.
         """
         failures = list(failures)
-        codes, given = rows.codes.copy(), list(self._given)
-        codes[given] = range(len(rows.keys), len(rows.keys) + len(given))
         gone = {failure.row.key for failure in failures}
-        frame = build_frame(self._task.schema, self._index, codes, self._results(rows, gone))
-        found = [row for row in failed_rows(rows, failures) if row.position not in self._given]
+        frame, found = self._frame(rows, failures, self._results(self._cache, rows, gone))
         self._cache.save_failures(self._run_id, as_records(found, self._index, self._run_id))
         self.close(status, columns)
         run = next(run for run in self._cache.runs() if run["run_id"] == self._run_id)
-        remember(Report.of(run, as_frame(found, self._index)))
-        frame.attrs[ATTR] = self._run_id
+        report = Report.of(run, as_frame(found, self._index))
+        remember(report)
+        warn_left_out(report.params_dropped, f"{self._task.host} ({self._task.model})")
         _say(found, len(rows), frame, on_error)
         return frame
 
-    def _results(self, rows: Rows, gone: set[str]) -> Iterator[str | None]:
+    def partial(
+        self,
+        cache: SqliteCache,
+        rows: Rows,
+        failures: Iterable[Failure],
+        columns: Mapping[str, object],
+        status: str,
+    ) -> pd.DataFrame | None:
+        """Build the frame of a run that an error ended; None where nothing is answered.
+
+        Parameters
+        ----------
+        cache : SqliteCache
+            Where the answers are now.
+        rows, failures, columns, status
+            As for ``conclude``; other texts without an answer were not reached.
+        """
+        known = {failure.row.key: failure for failure in failures}
+        results = list(self._results(cache, rows, set(known)))
+        if not any(result is not None for result in results):
+            return None
+        for key, result in zip(rows.keys, results, strict=False):
+            if result is None and key not in known:
+                known[key] = Failure(Row(key, "", "", 0), _UNREACHED, 0)
+        frame, found = self._frame(rows, list(known.values()), results)
+        run = next((run for run in cache.runs() if run["run_id"] == self._run_id), None)
+        if run is not None:
+            run |= {**columns, "status": status, "ended": run["ended"] or now()}
+            remember(Report.of(run, as_frame(found, self._index)))
+        return frame
+
+    def _frame(
+        self, rows: Rows, failures: Sequence[Failure], results: Iterable[str | None]
+    ) -> tuple[pd.DataFrame, list[FailedRow]]:
+        codes, given = rows.codes.copy(), list(self._given)
+        codes[given] = range(len(rows.keys), len(rows.keys) + len(given))
+        frame = build_frame(self._task.schema, self._index, codes, results)
+        frame.attrs[ATTR] = self._run_id
+        found = [row for row in failed_rows(rows, failures) if row.position not in self._given]
+        return frame, found
+
+    def _results(self, cache: SqliteCache, rows: Rows, gone: set[str]) -> Iterator[str | None]:
         """Read the answers back from the cache, a block at a time, in the order of the keys."""
         for start in range(0, len(rows.keys), _BLOCK):
             keys = rows.keys[start : start + _BLOCK]
-            found = self._cache.lookup(self._task.prompt_hash, keys)
+            found = cache.lookup(self._task.prompt_hash, keys)
             yield from (None if key in gone else found.get(key) for key in keys)
         yield from self._given.values()
 

@@ -18,8 +18,9 @@ from pandas_genai.store import FailureRecord
 from pandas_genai.task.reply import Failure
 from pandas_genai.task.rows import Rows
 
-__all__ = ["EMPTY_TEXT", "IN_PROGRESS", "NOT_FAILED", "NOT_SUBMITTED", "FailedRow"]
+__all__ = ["EMPTY_TEXT", "IN_PROGRESS", "NOT_FAILED", "NOT_REACHED", "NOT_SUBMITTED"]
 __all__ += [
+    "FailedRow",
     "RowsFailedWarning",
     "as_frame",
     "as_records",
@@ -38,7 +39,10 @@ IN_PROGRESS = "in progress"
 NOT_SUBMITTED = "not submitted"
 """The reason of a row that came into the frame after the job was submitted."""
 
-NOT_FAILED = frozenset({EMPTY_TEXT, IN_PROGRESS})
+NOT_REACHED = "not reached"
+"""The reason of a row that the run ended before."""
+
+NOT_FAILED = frozenset({EMPTY_TEXT, IN_PROGRESS, NOT_REACHED})
 """The reasons of rows that are not answered, and yet nothing went wrong."""
 
 _PACKAGE = str(Path(__file__).parents[1])

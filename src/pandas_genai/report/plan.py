@@ -58,6 +58,8 @@ class Plan:
         Texts asked for the sample, and its billed calls.
     sample_cost : float or None
         US dollars that the sample cost; None where the price is unknown.
+    sample_uncounted : int
+        Calls of the sample besides, of which the provider sent no usable count of tokens.
     sample_failures : str
         Why texts of the sample have no answer, with their counts; empty where all have one.
     """
@@ -86,6 +88,7 @@ class Plan:
     sampled: int = 0
     sample_calls: int = 0
     sample_cost: float | None = 0.0
+    sample_uncounted: int = 0
     sample_failures: str = ""
 
     @property
@@ -142,9 +145,14 @@ class Plan:
     @property
     def basis_text(self) -> str:
         """Where the numbers come from, for people."""
+        uncounted = counted(self.sample_uncounted, "call")
         if self.basis != "sample":
-            return _BASES[self.basis]
+            asked = f"; the cost of the sample is unknown: {uncounted} without a count of tokens"
+            return _BASES[self.basis] + (asked if self.sample_uncounted else "")
         cost = "at an unknown price" if self.sample_cost is None else dollars(self.sample_cost)
+        if self.sample_uncounted:
+            least = "" if self.sample_cost is None else "at least "
+            cost = f"{least}{cost}, {uncounted} without a count of tokens"
         calls = counted(self.sample_calls, "call")
         failed = f"; without an answer: {self.sample_failures}" if self.sample_failures else ""
         return f"from a sample of {counted(self.sampled, 'text')} in {calls}, {cost}{failed}"

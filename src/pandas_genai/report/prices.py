@@ -10,8 +10,8 @@ from typing import Any
 from pandas_genai.errors import UsageError
 from pandas_genai.task.reply import Usage
 
-__all__ = ["Price", "Prices", "checked_cost", "checked_prices", "dollars", "known_price"]
-__all__ += ["pricer"]
+__all__ = ["Price", "Prices", "checked_cost", "checked_prices", "dollars", "known_cost"]
+__all__ += ["known_price", "pricer"]
 
 Price = Callable[[Usage, str], float | None]
 """From the usage of one call and the model that answered to US dollars; None where unknown."""
@@ -21,6 +21,8 @@ Prices = Mapping[str, float]
 read from the vendor's prompt cache, ``cached`` (as ``input`` unless told); ``batch`` is the factor
 of all of them at the batch API (0.5 unless told)."""
 
+_ENDLESS = 10**15
+_SHOWN = 60
 _SOME = 1_000
 _MILLION = 1_000_000
 _BATCH_FACTOR = 0.5
@@ -105,7 +107,9 @@ def checked_prices(prices: Any) -> None:
         if name not in _NAMES:
             raise UsageError(f"{form}: besides them it has 'cached' and 'batch', not {name!r}.")
         if not _is_amount(value):
-            raise UsageError(f"{form}: {name!r} must be a number of at least 0, not {value!r}.")
+            raise UsageError(
+                f"{form}: {name!r} must be a number of at least 0, not {_shown(value)}."
+            )
 
 
 def checked_cost(max_cost: Any) -> None:
@@ -117,7 +121,9 @@ def checked_cost(max_cost: Any) -> None:
         If it is no number of at least 0.
     """
     if max_cost is not None and not _is_amount(max_cost):
-        raise UsageError(f"max_cost= must be a number of dollars, at least 0, not {max_cost!r}.")
+        raise UsageError(
+            f"max_cost= must be a number of dollars, at least 0, not {_shown(max_cost)}."
+        )
 
 
 def known_price(price: Price, model: str) -> Callable[[Usage], float]:
@@ -137,9 +143,27 @@ def known_price(price: Price, model: str) -> Callable[[Usage], float]:
     return lambda usage: price(usage, model) or 0.0
 
 
+def known_cost(usage: Usage, cost: float | None) -> float | None:
+    """Return what calls cost as far as their providers counted tokens; None where none did."""
+    counted = usage.input_tokens or usage.output_tokens
+    return cost if usage.known or counted else None
+
+
+def _shown(value: Any) -> str:
+    """Write a value that is no amount, in a few characters."""
+    if isinstance(value, int) and abs(value) >= _ENDLESS:
+        return "a number without end"  # Python refuses to write the longest ones out
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+
+
 def _is_amount(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+    """Whether a value is an amount of dollars; a whole number may be too large for a float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return (
+        math.isfinite(value) and value >= 0 if isinstance(value, float) else 0 <= value < _ENDLESS
+    )
 
 
 def dollars(amount: float | None) -> str:

@@ -20,6 +20,11 @@ __all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "
 
 _COLUMNS = ["reason", "message", "attempts", "request_id"]
 _MOST_REMEMBERED = 200
+_READ = frozenset(
+    {"answered_from", "answered_to", "errors", "message", "models", "params_dropped"}
+    | {"params_sent", "seconds"}
+)
+"""Attributes that are read out of a record, not taken as they stand there."""
 
 _lock = threading.Lock()
 _remembered: OrderedDict[str, Report] = OrderedDict()
@@ -50,6 +55,19 @@ class Report:
         The task.
     seconds : float or None
         From start to end.
+    unknown_calls : int
+        Calls of which the provider sent no usable counts, or whose answer was lost on its way:
+        tokens and cost are lower bounds, and unknown where it counted none.
+    params_sent : dict
+        The parameters as they were sent, after what the endpoint does not take was left out;
+        ``structured`` is how the schema was enforced. A list where calls differed.
+    params_dropped : dict
+        What was asked for, and not sent in all calls.
+    answered_from, answered_to : datetime or None
+        In UTC: when the first and the last answer came that the result is made of, where all of
+        them were in the cache.
+    message : str
+        Why the run ended as it did, or where its answers are from.
     errors : DataFrame
         A row for each row without an answer: reason, message, attempts, request id, under the
         index label of the input.
@@ -73,22 +91,61 @@ class Report:
     prompt_hash: str
     seconds: float | None
     errors: pd.DataFrame = field(repr=False, compare=False)
+    unknown_calls: int = 0
+    params_sent: dict[str, Any] = field(default_factory=dict)
+    params_dropped: dict[str, Any] = field(default_factory=dict)
+    answered_from: datetime | None = None
+    answered_to: datetime | None = None
+    message: str = ""
 
     @classmethod
     def of(cls, run: Mapping[str, Any], errors: pd.DataFrame) -> Report:
         """Make a report of a record of the table ``runs``."""
-        names = cls.__dataclass_fields__.keys() - {"models", "seconds", "errors"}
+        names = cls.__dataclass_fields__.keys() - _READ
         return cls(
             **{name: run[name] for name in names},
             models=json.loads(run["models"] or "[]"),
             seconds=_seconds(run["started"], run["ended"]),
             errors=errors,
+            params_sent=json.loads(run["params_sent"] or "{}"),
+            params_dropped=json.loads(run["params_dropped"] or "{}"),
+            answered_from=_moment(run["answered_from"]),
+            answered_to=_moment(run["answered_to"]),
+            message=run["message"] or "",
         )
 
     @property
     def cost_text(self) -> str:
-        """The cost for people: ``$0.0123``, or ``unknown``."""
-        return "unknown" if self.cost is None else f"${self.cost:,.4f}"
+        """The cost for people: ``$0.0123``, ``at least $0.0123``, or ``unknown``."""
+        if self.cost is None:
+            return "unknown"
+        return f"{'at least ' if self.unknown_calls else ''}${self.cost:,.4f}"
+
+    @property
+    def tokens_text(self) -> str:
+        """The tokens for people."""
+        if self.unknown_calls and not (self.input_tokens or self.output_tokens):
+            return f"unknown ({counted(self.unknown_calls, 'call')} without a count)"
+        sent = f"{self.input_tokens:,} in ({self.cached_tokens:,} of them cached)"
+        text = f"{sent}, {self.output_tokens:,} out"
+        if not self.unknown_calls:
+            return text
+        return f"at least {text} ({counted(self.unknown_calls, 'call')} without a count)"
+
+    @property
+    def models_text(self) -> str:
+        """Who answered, for people, and when, if it was before the run."""
+        names = ", ".join(self.models) or "none was asked"
+        if self.answered_from is None or self.answered_to is None:
+            return names
+        days = dict.fromkeys(f"{when:%Y-%m-%d}" for when in (self.answered_from, self.answered_to))
+        return f"{names}, answered {' to '.join(days)}"
+
+    @property
+    def params_text(self) -> str:
+        """The parameters as they were sent, for people, and what was left out; or nothing."""
+        text = _listed(self.params_sent)
+        return f"{text}; left out: {_listed(self.params_dropped)}" if self.params_dropped else text
 
     @property
     def reasons(self) -> str:
@@ -102,18 +159,29 @@ class Report:
             f"{self.ok:,} answered ({self.cached:,} from the cache), {self.failed:,} failed, "
             f"{self.empty:,} empty"
         )
-        sent = f"{self.input_tokens:,} in ({self.cached_tokens:,} of them cached)"
         lines = [
             f"run {self.run_id} ({self.status}{took}): {counted(self.rows, 'row')}, {answered}",
             f"calls: {self.calls:,} ({self.retries:,} repeated)",
-            f"tokens: {sent}, {self.output_tokens:,} out",
+            f"tokens: {self.tokens_text}",
             f"cost: {self.cost_text}",
-            f"model: {', '.join(self.models) or 'none was asked'}",
+            f"model: {self.models_text}",
             f"task: {self.prompt_hash}",
         ]
+        if self.params_text:
+            lines.append(f"sent with: {self.params_text}")
+        if self.message:
+            lines.append(self.message)
         if len(self.errors):
             lines.append(f"without an answer: {self.reasons}")
         return printable("\n".join(lines))
+
+
+def _listed(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in params.items())
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _seconds(started: str | None, ended: str | None) -> float | None:

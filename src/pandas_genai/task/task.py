@@ -13,13 +13,15 @@ from pandas_genai.errors import UsageError
 from pandas_genai.task.fingerprint import compute_prompt_hash
 from pandas_genai.task.schema import Schema, compile_schema
 
-__all__ = ["TOOL_NAME", "Backend", "Task"]
+__all__ = ["OUR_PARAMS", "TOOL_NAME", "Backend", "Task"]
 
 Backend = Literal["openai", "anthropic"]
 
 TOOL_NAME = "extract_results"
 
-_NOT_SENT = frozenset({"structured", "tool_name"})
+OUR_PARAMS = frozenset({"extra_body", "structured", "tool_name"})
+"""Parameters that are for the package and no part of a request."""
+
 _OURS = {
     "messages": "the package writes the messages",
     "model": "use the argument model=",
@@ -55,7 +57,8 @@ class Task:
         count as one, ports never count.
     params : mapping
         What is sent beside the messages. ``structured`` and ``tool_name`` are ours: they choose
-        how the schema is enforced and what the tool that does is called, and are not sent.
+        how the schema is enforced and what the tool that does is called, and are not sent. What
+        ``extra_body`` holds is sent, whether or not the package knows it.
     """
 
     prompt: str
@@ -111,7 +114,8 @@ class Task:
     @property
     def sent_params(self) -> dict[str, Any]:
         """The parameters that go into the request."""
-        return {name: value for name, value in self.params.items() if name not in _NOT_SENT}
+        named = {name: value for name, value in self.params.items() if name not in OUR_PARAMS}
+        return named | dict(self.params.get("extra_body", {}))
 
     @property
     def tool_name(self) -> str:
@@ -121,10 +125,13 @@ class Task:
 
 def _checked_params(params: Mapping[str, Any] | None, backend: Backend) -> dict[str, Any]:
     checked = dict(params or {})
-    for name in checked:
+    extra = checked.get("extra_body", {})
+    if not isinstance(extra, Mapping):
+        raise UsageError(f"params={{'extra_body': ...}} must be a dict, not {extra!r}.")
+    for name in [*checked, *extra]:
         if name in _OURS:
             raise UsageError(f"params={{{name!r}: ...}} cannot be set: {_OURS[name]}.")
-    output = checked.get("output_config")
+    output = checked.get("output_config", extra.get("output_config"))
     if isinstance(output, Mapping) and "format" in output:
         raise UsageError("params={'output_config': {'format': ...}} cannot be set: use schema=.")
     structured = checked.get("structured")
