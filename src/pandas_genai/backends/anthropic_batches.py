@@ -75,7 +75,7 @@ class AnthropicBatches(HttpApi):
         """Create a batch from a file with a JSON array of requests, read as it is sent."""
         length = path.stat().st_size + len(_HEAD) + len(_TAIL)
         sent = {"content-type": "application/json", "content-length": str(length), **headers}
-        return self.post_json(PATH, _batch, content=_body(path), headers=sent)
+        return self.post_json(PATH, batch_of, content=_body(path), headers=sent)
 
     def find(self, wanted: Wanted) -> list[Batch]:
         """Return the batches of that size that nobody accounts for: they carry no tags.
@@ -85,7 +85,7 @@ class AnthropicBatches(HttpApi):
         found = []
         for entry in self.pages(PATH, "after_id", limit=100):
             try:
-                batch = _batch(entry)
+                batch = batch_of(entry)
             except ValueError:  # one that nobody can ask for is nobody's
                 continue
             if batch.created is not None and batch.created < wanted.since - _SLACK_S:
@@ -97,11 +97,11 @@ class AnthropicBatches(HttpApi):
 
     def get(self, batch_id: str) -> Batch:
         """Return a batch as it is now."""
-        return self.get_json(f"{PATH}/{segment(batch_id)}", _batch)
+        return self.get_json(f"{PATH}/{segment(batch_id)}", batch_of)
 
     def cancel(self, batch_id: str) -> Batch:
         """Ask for a batch to be ended early; what is finished is kept."""
-        return self.again(lambda: self.post_json(f"{PATH}/{segment(batch_id)}/cancel", _batch))
+        return self.again(lambda: self.post_json(f"{PATH}/{segment(batch_id)}/cancel", batch_of))
 
     def fetch(self, batch: Batch, kind: str, path: Path) -> bool:
         """Store the results of a batch; False where there are none. Errors stand among them."""
@@ -120,7 +120,7 @@ def _body(path: Path) -> Iterator[bytes]:
     yield _TAIL
 
 
-def _batch(entry: Mapping[str, Any]) -> Batch:
+def batch_of(entry: Mapping[str, Any]) -> Batch:
     counts = as_object(entry.get("request_counts"))
     numbers = {name: as_count(count) or 0 for name, count in counts.items()}
     status = as_text(entry.get("processing_status")) or ""

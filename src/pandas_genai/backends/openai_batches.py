@@ -99,14 +99,14 @@ class OpenAIBatches(HttpApi):
             "completion_window": _WINDOW,
             "metadata": dict(tags),
         }
-        return self.post_json("/batches", _batch, body, headers=headers)
+        return self.post_json("/batches", batch_of, body, headers=headers)
 
     def find(self, wanted: Wanted) -> list[Batch]:
         """Return the batch with the tags; or from the file, where a server keeps no tags."""
         found = []
         for entry in self.pages("/batches", "after", limit=100):
             try:
-                batch = _batch(entry)
+                batch = batch_of(entry)
             except ValueError:  # one that nobody can ask for is nobody's
                 continue
             if batch.created is not None and batch.created < wanted.since - _SLACK_S:
@@ -118,11 +118,11 @@ class OpenAIBatches(HttpApi):
 
     def get(self, batch_id: str) -> Batch:
         """Return a batch as it is now."""
-        return self.get_json(f"/batches/{segment(batch_id)}", _batch)
+        return self.get_json(f"/batches/{segment(batch_id)}", batch_of)
 
     def cancel(self, batch_id: str) -> Batch:
         """Ask for a batch to be ended early; what is finished is kept."""
-        return self.again(lambda: self.post_json(f"/batches/{segment(batch_id)}/cancel", _batch))
+        return self.again(lambda: self.post_json(f"/batches/{segment(batch_id)}/cancel", batch_of))
 
     def fetch(self, batch: Batch, kind: str, path: Path) -> bool:
         """Store the output or error file of a batch; False where it has none."""
@@ -133,7 +133,7 @@ class OpenAIBatches(HttpApi):
         return True
 
 
-def _batch(entry: Mapping[str, Any]) -> Batch:
+def batch_of(entry: Mapping[str, Any]) -> Batch:
     counts, status = as_object(entry.get("request_counts")), as_text(entry.get("status")) or ""
     listed = as_object(entry.get("errors")).get("data")
     errors = [as_object(one) for one in as_list(listed) if one]

@@ -42,10 +42,11 @@ KINDS = ERROR_KINDS | {
     "content_filter",
     "hang",
     "wrong_type",
+    "rewrite",
 }
 _LIVE_KINDS = frozenset({"reset", "reset_after", "html", "error_200", "hang"})
 """What happens to a connection or a whole answer: a request in a batch has neither."""
-_HTTP_KINDS = ERROR_KINDS | _LIVE_KINDS
+_HTTP_KINDS = ERROR_KINDS | _LIVE_KINDS | {"rewrite"}
 _BATCH_PATHS = ("/v1/files", "/v1/batches", "/v1/messages/batches")
 
 
@@ -69,7 +70,8 @@ class Fault:
         counted and paid, then the connection is lost), ``hang`` (held until ``release()``).
         Replies: ``garbage`` (content that is not JSON: ``message``, where given), ``html`` (a
         page), ``missing``, ``doubled`` and ``invented`` ids, ``wrong_type`` (an object where a
-        value belongs), ``truncated``, ``refusal``, ``content_filter``.
+        value belongs), ``truncated``, ``refusal``, ``content_filter``, ``rewrite`` (whatever
+        ``rewrite`` makes of the body, or of the line in a batch's results).
         Each request in a batch is struck like a call, but not by those of connections, ``html``
         and ``error_200``; it has a number of its own, from 1 over all batches.
     rate : float, optional
@@ -94,6 +96,8 @@ class Fault:
         Of an ``error``.
     body : object, optional
         Of an ``error``: any JSON, or text that is none.
+    rewrite : callable, optional
+        Of a ``rewrite``: the right body in bytes, to the bytes that are sent instead.
     path : str, optional
         Strikes requests to the batch endpoints whose "METHOD /path", or "/path", begins like
         this, and no calls: ``"POST /v1/batches"``, ``"/v1/files"``. ``calls`` then counts those.
@@ -121,6 +125,7 @@ class Fault:
     param: str | None = None
     status: int = 500
     body: object = None
+    rewrite: Callable[[bytes], bytes] | None = None
     path: str | None = None
 
     def __post_init__(self) -> None:
@@ -128,8 +133,14 @@ class Fault:
             raise ValueError(
                 f"There is no fault {self.kind!r}: it is one of {', '.join(sorted(KINDS))}."
             )
+        if (self.rewrite is None) is (self.kind == "rewrite"):
+            raise ValueError('Fault("rewrite") needs rewrite=, and no other kind takes it.')
         if self.path is not None:
             self._check_path(self.path)
+
+    def rewritten(self, data: bytes) -> bytes:
+        """Return a body as this fault leaves it."""
+        return data if self.rewrite is None else self.rewrite(data)
 
     def _check_path(self, path: str) -> None:
         asked = path[path.find("/") :]

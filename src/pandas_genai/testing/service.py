@@ -184,7 +184,8 @@ class Service:
         course.entry.tokens = (reply.usage.prompt, reply.usage.completion)
         course.entry.answered = reply.answered
         cut = "half" if kind == "reset_after" else ""
-        return self._send(course, 200, json.dumps(reply.body).encode(), cut=cut)
+        body = json.dumps(reply.body).encode()
+        return self._send(course, 200, struck.fault.rewritten(body) if struck else body, cut=cut)
 
     def _send(self, course: _Course, status: int, body: bytes, **options: Any) -> Response:
         """Enter the answer and make it; the books are right before it can be read."""

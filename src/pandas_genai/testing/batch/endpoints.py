@@ -177,6 +177,7 @@ class BatchService:
             data, content_type = self._handled(wire, received, line)
         finally:
             self._tell("handled", line)
+        data = fault.rewritten(data) if fault else data
         cut = "half" if kind == "reset_after" else ""
         held = kind == "hang"
         return self._send(wire, entry, data, content_type=content_type, cut=cut, held=held)

@@ -13,7 +13,7 @@ from pandas_genai.testing.asked import Asked, Problem, Usage
 from pandas_genai.testing.batch.faults import Line, fault_of, spoil_lines
 from pandas_genai.testing.batch.inputs import Item
 from pandas_genai.testing.batch.records import Batch
-from pandas_genai.testing.faults import ERROR_KINDS, Fault
+from pandas_genai.testing.faults import ERROR_KINDS, Fault, Struck
 from pandas_genai.testing.ledger import Ledger
 from pandas_genai.testing.model import Model
 from pandas_genai.testing.script import Script
@@ -95,11 +95,16 @@ class Worker:
 
     def _answered(self, batch: Batch, item: Item, number: int, work: Work) -> Line:
         custom_id, body = item
-        wire, asked, answered = self._wires[batch.vendor], None, ()
+        wire, asked = self._wires[batch.vendor], None
+        answered: Sequence[str] = ()
+        struck: Struck | None = None
         try:
             asked = self._model.read(wire, body, batch.headers)
             work.sent += [text for _, text in asked.rows]
-            status, said, answered = self._reply(batch, wire, asked, number, work)
+            struck = self._struck(batch, wire, asked, number)
+            reply = self._model.reply(wire, asked, struck, _NUMBERS + number)
+            work.add_usage(reply.usage)
+            status, said, answered = 200, reply.body, reply.answered
         except Problem as problem:
             status, said = wire.error(problem, _NUMBERS + number)
         except Exception as error:  # noqa: BLE001 - whatever the test's own rule raises
@@ -108,21 +113,20 @@ class Worker:
         good = status == 200
         work.counts["succeeded" if good else "errored"] += 1
         shape = _openai_line if batch.vendor == "openai" else _anthropic_line
-        data = shape(custom_id, number, status, said)
-        return Line(custom_id, _dumped(data), good, asked.rows if asked else (), answered)
+        data = _dumped(shape(custom_id, number, status, said))
+        if struck:
+            data = struck.fault.rewritten(data)
+        return Line(custom_id, data, good, asked.rows if asked else (), answered)
 
-    def _reply(
-        self, batch: Batch, wire: Wire, asked: Asked, number: int, work: Work
-    ) -> tuple[int, Any, Any]:
+    def _struck(self, batch: Batch, wire: Wire, asked: Asked, number: int) -> Struck | None:
+        """Return the fault of a request; raise it, if it is an error."""
         failed = fault_of(batch, "all_failed") if batch.faults else None
         if failed:
             raise wire.fault(Fault("server_error", message=failed.message))
         struck = self._script.plan.choose(number, asked.rows, batched=True)
         if struck and struck.fault.kind in ERROR_KINDS:
             raise wire.fault(struck.fault)
-        reply = self._model.reply(wire, asked, struck, _NUMBERS + number)
-        work.add_usage(reply.usage)
-        return 200, reply.body, reply.answered
+        return struck
 
     def _left(self, batch: Batch, item: Item, number: int, work: Work) -> Line:
         custom_id, _ = item
