@@ -19,6 +19,7 @@ from pandas_genai.errors import CallError, RowError
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage
+from pandas_genai.task.schema.vendors import Bounds
 from pandas_genai.task.task import Task
 
 __all__ = ["PATH", "bounded", "build", "first_support", "next_support", "read_completion"]
@@ -34,6 +35,13 @@ _TAKES_ONE_TEMPERATURE = re.compile(r"o\d|gpt-5(?![.\d])")
 _ABOUT_FORMAT = re.compile(
     r"response_format|json_schema|json_object|structured output|guided|grammar", re.IGNORECASE
 )
+
+
+_BOUNDS = "bounds in the schema"
+"""What is dropped, like a parameter, where a server refuses them."""
+_KEYWORDS = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"})
+_KEYWORDS |= {"exclusiveMinimum", "exclusiveMaximum", "multipleOf", "pattern"}
+_ABOUT_BOUNDS = re.compile("|".join([*_KEYWORDS, "grammar", "schema", "regex"]), re.IGNORECASE)
 
 
 def temperature_for(model: str, temperature: float | None) -> float | None:
@@ -68,7 +76,9 @@ def build(task: Task, chunk: Chunk, support: Support, *, vendor: bool) -> dict[s
     vendor : bool
         Whether it is OpenAI's own API, which takes more than compatible servers do.
     """
-    system = system_text(task, show_schema=support.rung in ("json_object", "text"))
+    bounds = _bounds_for(support, vendor=vendor)
+    show_schema = support.rung in ("json_object", "text")
+    system = system_text(task, show_schema=show_schema, show_limits=bounds == "grammar")
     body: dict[str, Any] = {"model": task.model}
     if vendor and _TAKES_CACHE_OPTIONS.match(task.model):
         body["prompt_cache_options"] = {"mode": "explicit"}
@@ -87,8 +97,15 @@ def build(task: Task, chunk: Chunk, support: Support, *, vendor: bool) -> dict[s
     # A small model may never end a list that has no bound; the vendor's models do, and each
     # schema costs them time when it is new.
     rows = None if vendor else len(chunk.rows)
-    body |= _response_format(task, support.rung, rows)
+    body |= _response_format(task, support.rung, rows, bounds)
     return body
+
+
+def _bounds_for(support: Support, *, vendor: bool) -> Bounds:
+    """Say where bounds stand: a compatible server may enforce what OpenAI only describes."""
+    if vendor:
+        return "dialect"
+    return "described" if _BOUNDS in support.dropped else "grammar"
 
 
 def bounded(body: dict[str, Any], limit: int, support: Support, *, vendor: bool) -> dict[str, Any]:
@@ -111,7 +128,7 @@ def _system(text: str, cached: bool) -> object:
     return [{"type": "text", "text": text, "prompt_cache_breakpoint": {"mode": "explicit"}}]
 
 
-def _response_format(task: Task, rung: str, rows: int | None) -> dict[str, Any]:
+def _response_format(task: Task, rung: str, rows: int | None, bounds: Bounds) -> dict[str, Any]:
     if rung == "text":
         return {}
     if rung == "json_object":
@@ -119,7 +136,9 @@ def _response_format(task: Task, rung: str, rows: int | None) -> dict[str, Any]:
     strict = rung == "strict"
     schema: dict[str, Any] = {
         "name": _SCHEMA_NAME,
-        "schema": _with_length(task.schema.reply_schema("openai", strict=strict), rows),
+        "schema": _with_length(
+            task.schema.reply_schema("openai", strict=strict, bounds=bounds), rows
+        ),
     }
     if strict:
         schema["strict"] = True
@@ -158,9 +177,34 @@ def next_support(
     if "response_format" in body and (
         named.startswith("response_format") or _ABOUT_FORMAT.search(message)
     ):
+        if _may_be_about_bounds(support, body, message):
+            return support.without(_BOUNDS)
         lower = LADDER[LADDER.index(support.rung) + 1]
         return Support(lower, support.dropped)
     return None
+
+
+def _may_be_about_bounds(support: Support, body: Mapping[str, Any], message: str) -> bool:
+    """Whether the same rung is tried once more, with bounds in descriptions alone.
+
+    Servers differ in the keywords that they take, and in how much they put into a grammar. One
+    that names ``strict`` takes no strict schema, with bounds or without.
+    """
+    if _BOUNDS in support.dropped or not _ABOUT_BOUNDS.search(message):
+        return False
+    wrapped = body["response_format"].get("json_schema")
+    if wrapped is None or re.search(r"\bstrict\b", message):
+        return False
+    entries = wrapped["schema"]["properties"]["all_results"]
+    return "maxItems" in entries and _has_bounds(entries["items"])
+
+
+def _has_bounds(value: object) -> bool:
+    if isinstance(value, Mapping):
+        # A field may have such a name: its value is a schema, and no bound.
+        found = any(not isinstance(value[name], Mapping) for name in _KEYWORDS & value.keys())
+        return found or any(map(_has_bounds, value.values()))
+    return isinstance(value, list) and any(map(_has_bounds, value))
 
 
 def read_completion(body: object) -> Completion:

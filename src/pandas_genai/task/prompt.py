@@ -26,7 +26,7 @@ _MANY = (
 )
 
 
-def system_text(task: Task, *, show_schema: bool = False) -> str:
+def system_text(task: Task, *, show_schema: bool = False, show_limits: bool = False) -> str:
     """Build the static part of every request: instructions first, nothing that varies.
 
     Parameters
@@ -35,12 +35,16 @@ def system_text(task: Task, *, show_schema: bool = False) -> str:
         What is asked.
     show_schema : bool, default False
         Whether to spell the reply's JSON schema out, for servers that do not enforce one.
+    show_limits : bool, default False
+        Whether to say the bounds of fields in words, for servers that make a grammar of the
+        schema, which the model does not see.
     """
     beside = _MANY if task.schema.many else _SINGLE
     text = _FRAME.format(prompt=task.prompt, beside=beside)
     schema = task.schema.reply_schema(task.backend) if show_schema else None
     if schema is None:
-        return text
+        limits = task.schema.limits if show_limits else ""
+        return f"{text} Keep to these limits: {limits}." if limits else text
     return (
         f"{text} Answer with that JSON object alone, without comment, valid under this JSON "
         f"schema:\n{json.dumps(schema, ensure_ascii=False)}"

@@ -22,7 +22,7 @@ from pandas_genai.task.schema.nodes import (
     takes_null,
 )
 from pandas_genai.task.schema.typed import Typing
-from pandas_genai.task.schema.vendors import reply_schema
+from pandas_genai.task.schema.vendors import Bounds, limits_of, reply_schema
 
 __all__ = ["Field", "Schema", "fields_of"]
 
@@ -99,11 +99,20 @@ class Schema:
         return canonical_text({"type": "array", "items": said} if self.many else said)
 
     @cached_property
-    def _sent(self) -> dict[tuple[str, bool], Node]:
+    def _sent(self) -> dict[tuple[str, bool, Bounds], Node]:
         return {}
 
+    @cached_property
+    def limits(self) -> str:
+        """The bounds of the fields in words, for a model that does not read the schema."""
+        return "" if self.record is None else limits_of(self.record)
+
     def reply_schema(
-        self, backend: Literal["openai", "anthropic"], *, strict: bool = True
+        self,
+        backend: Literal["openai", "anthropic"],
+        *,
+        strict: bool = True,
+        bounds: Bounds = "dialect",
     ) -> Node | None:
         """Return the JSON schema of a whole reply, as a vendor takes it.
 
@@ -112,8 +121,10 @@ class Schema:
         backend : {"openai", "anthropic"}
             The vendor's dialect.
         strict : bool, default True
-            For OpenAI: whether lengths of texts move into descriptions. Servers that turn the
-            schema into a grammar enforce them.
+            For OpenAI: whether lengths of texts move into descriptions.
+        bounds : {"dialect", "grammar", "described"}
+            Where bounds stand: as the vendor itself takes them; in the schema and in
+            descriptions, for servers that make a grammar of it; in descriptions alone.
 
         Returns
         -------
@@ -122,9 +133,11 @@ class Schema:
         """
         if self.record is None:
             return None
-        key = (backend, strict)
+        key = (backend, strict, bounds)
         if key not in self._sent:
-            self._sent[key] = reply_schema(self.record, backend, many=self.many, strict=strict)
+            self._sent[key] = reply_schema(
+                self.record, backend, many=self.many, strict=strict, bounds=bounds
+            )
         return self._sent[key]
 
     def check(self, backend: Literal["openai", "anthropic"]) -> None:

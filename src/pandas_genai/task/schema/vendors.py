@@ -2,17 +2,22 @@
 
 OpenAI's strict mode wants every property required and no additional ones; Anthropic takes
 optional properties but few nullable ones, and no bounds. What a vendor does not enforce moves into
-the description, where the model may still read it.
+the description, where the model may still read it. A server that turns the schema into a grammar
+enforces every bound, and shows the model none of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from pandas_genai.task.schema.nodes import Node, add_null, cut, split_null, takes_null
+from pandas_genai.task.schema.nodes import Node, add_null, children, cut, split_null, takes_null
 
-__all__ = ["reply_schema"]
+__all__ = ["Bounds", "limits_of", "reply_schema"]
+
+Bounds = Literal["dialect", "grammar", "described"]
+"""Where bounds stand: as the vendor takes them; in the schema and in descriptions, for a server
+that enforces them; in descriptions alone, for one that refuses them."""
 
 _FORMATS = {
     "openai": {
@@ -47,8 +52,16 @@ _WORDS: dict[str, Callable[[Any], str]] = {
 }
 
 
+_SAID_AS_LIMITS = [name for name in _WORDS if name not in ("format", "examples")]
+
+
 def reply_schema(
-    record: Node, backend: Literal["openai", "anthropic"], *, many: bool, strict: bool
+    record: Node,
+    backend: Literal["openai", "anthropic"],
+    *,
+    many: bool,
+    strict: bool,
+    bounds: Bounds = "dialect",
 ) -> Node:
     """Return the schema of ``{"all_results": [{"input_id": ..., <fields>}]}``.
 
@@ -62,8 +75,10 @@ def reply_schema(
         Whether the fields stand in a list ``records``.
     strict : bool
         For OpenAI: whether lengths of texts move into descriptions.
+    bounds : {"dialect", "grammar", "described"}
+        Where bounds stand.
     """
-    dialect = _Dialect(backend, strict)
+    dialect = _Dialect(backend, strict, bounds)
     entry = dialect.node({name: value for name, value in record.items() if name != "$defs"})
     if many:
         fields: Node = {"records": {"type": "array", "items": entry}}
@@ -85,13 +100,31 @@ def reply_schema(
     return reply
 
 
+def limits_of(record: Node) -> str:
+    """Say the bounds of a record's fields in words, or nothing where there are none.
+
+    A grammar ends a text at its bound, in the middle of a word: a model that does not read the
+    schema has to be asked for a short text in words.
+    """
+    return "; ".join(_limits(record, ""))
+
+
+def _limits(node: Node, path: str) -> Iterator[str]:
+    words = [_WORDS[name](node[name]) for name in _SAID_AS_LIMITS if name in node]
+    if words:
+        yield f'"{path.removeprefix(".")}" {", ".join(words)}'
+    for step, child in children({**node, "$defs": {}}):
+        yield from _limits(child, path + step)
+
+
 class _Dialect:
-    def __init__(self, backend: str, strict: bool) -> None:
+    def __init__(self, backend: str, strict: bool, bounds: Bounds) -> None:
         self._all_required = backend == "openai"
         self._formats = _FORMATS[backend]
-        self._enforced = set(_ENFORCED[backend])
-        if self._all_required and not strict:
+        self._enforced = set() if bounds == "described" else set(_ENFORCED[backend])
+        if bounds == "grammar" or (bounds == "dialect" and self._all_required and not strict):
             self._enforced |= set(_LENGTHS)
+        self._told_too = self._enforced if bounds == "grammar" else set()
 
     def node(self, node: Node) -> Node:
         """Translate one node and all below it."""
@@ -106,6 +139,8 @@ class _Dialect:
                 sent[name] = self.node(value)
             elif self._enforces(name, value):
                 sent[name] = value
+                if name in self._told_too:
+                    told.append(_WORDS[name](value))
             elif name in _WORDS:
                 told.append(_WORDS[name](value))
         if node.get("type") == "object":
