@@ -185,11 +185,15 @@ def packed_keys(keys: Sequence[str]) -> bytes | str:
     return json.dumps(list(keys))
 
 
-def unpacked_keys(packed: bytes | str) -> list[str]:
-    """Return the row keys in a value of ``packed_keys``."""
+def unpacked_keys(packed: object) -> list[str]:
+    """Return the row keys in a value of ``packed_keys``; none where it is damaged."""
     if isinstance(packed, str):
-        return [str(key) for key in json.loads(packed)]
-    text = packed.hex()
+        try:
+            found = from_json(packed)
+        except ValueError:
+            found = None
+        return [str(key) for key in found] if isinstance(found, list) else []
+    text = packed.hex() if isinstance(packed, bytes) else ""
     return [text[start : start + _KEY_DIGITS] for start in range(0, len(text), _KEY_DIGITS)]
 
 

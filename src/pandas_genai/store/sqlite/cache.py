@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from pandas_genai.errors import CacheError
 from pandas_genai.store.records import checksum, now, storable, whole
 from pandas_genai.store.sqlite.history import History
 from pandas_genai.store.sqlite.leases import Leases
-from pandas_genai.store.sqlite.link import Link, explained
+from pandas_genai.store.sqlite.link import FILE_ERRORS, Link, explained
 from pandas_genai.store.sqlite.opening import connect, open_file, open_memory
 from pandas_genai.store.sqlite.writer import Writer
 
@@ -301,8 +300,8 @@ class SqliteCache(History):
 
 def _second_link(path: Path, patience_s: float) -> Link:
     try:
-        return Link(connect(path, patience_s), str(path))
-    except sqlite3.Error as error:
+        return Link(connect(path, patience_s), str(path), path)
+    except FILE_ERRORS as error:
         raise explained(error, str(path)) from error
 
 

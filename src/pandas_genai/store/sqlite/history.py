@@ -7,6 +7,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
+from pandas_genai.errors import CacheError
 from pandas_genai.store.records import (
     FailureRecord,
     RunRecord,
@@ -67,7 +68,7 @@ ORDER BY started DESC, runs.rowid DESC
 _SAVE_BLOCK = "INSERT OR IGNORE INTO row_blocks (digest, keys) VALUES (?, ?)"
 _SAVE_ROWS = "INSERT OR REPLACE INTO run_rows (run_id, block, digest) VALUES (?, ?, ?)"
 _RUN_ROWS = """
-SELECT keys FROM run_rows JOIN row_blocks USING (digest) WHERE run_id = ? ORDER BY block
+SELECT digest, keys FROM run_rows JOIN row_blocks USING (digest) WHERE run_id = ? ORDER BY block
 """
 
 _SAVE_FAILURE = """
@@ -162,10 +163,15 @@ class History:
 
     def run_rows(self, run_id: str) -> list[str | None]:
         """Return the row keys of a run in the order of its input; None where nothing was sent."""
-        keys = (
-            key for (keys,) in self._link.query(_RUN_ROWS, (run_id,)) for key in unpacked_keys(keys)
-        )
-        return [key if key.strip("0") else None for key in keys]
+        found: list[str | None] = []
+        for digest, keys in self._link.query(_RUN_ROWS, (run_id,)):
+            if not isinstance(keys, bytes) or blake2b(keys, digest_size=16).digest() != digest:
+                raise CacheError(
+                    f"The row keys of the run {run_id!r} in the cache file {self._link.name} are "
+                    "damaged: restore a copy, or run the cell again."
+                )
+            found += [key if key.strip("0") else None for key in unpacked_keys(keys)]
+        return found
 
     def requests(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return the billed calls by column, of one run or of all, in the order of their ids."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pandas_genai.errors import CacheError
+from pandas_genai.store.files import atomic_write
 
-__all__ = ["Link", "explained", "is_lock"]
+__all__ = ["FILE_ERRORS", "Link", "explained", "is_lock"]
+
+FILE_ERRORS = (sqlite3.Error, UnicodeError)
+"""What a database's file may raise; text in it, and SQLite's words about it, may be no text."""
 
 _LOCKS = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -26,20 +32,21 @@ def is_lock(error: BaseException | None) -> bool:
     return _code(error) in _LOCKS
 
 
-def explained(error: sqlite3.Error, name: str) -> CacheError:
+def explained(error: Exception, name: str) -> CacheError:
     """Return the sentence for an error of SQLite.
 
     Parameters
     ----------
-    error : sqlite3.Error
-        What SQLite said.
+    error : Exception
+        One of ``FILE_ERRORS``.
     name : str
         The file.
     """
     code = _code(error)
-    if code in _DAMAGED:
+    if code in _DAMAGED or isinstance(error, UnicodeError):
+        what = "text in it is no text" if isinstance(error, UnicodeError) else error
         text = (
-            f"The cache file {name} is damaged ({error}) and was left as it is: move it away and "
+            f"The cache file {name} is damaged ({what}) and was left as it is: move it away and "
             f"run again, or try to save its rows with the sqlite3 command .recover."
         )
     elif is_lock(error):
@@ -65,6 +72,17 @@ def explained(error: sqlite3.Error, name: str) -> CacheError:
     return CacheError(text)
 
 
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    """Return what stays the same while a name means the same file."""
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Link:
     """A connection behind a lock.
 
@@ -74,10 +92,14 @@ class Link:
         In autocommit mode, and free to be used by any thread.
     name : str
         The file, for errors.
+    path : Path, optional
+        The file, where it is one that may be deleted or replaced by others.
     """
 
-    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, name: str, path: Path | None = None) -> None:
         self.name = name
+        self._path = path
+        self._identity = _identity(path)
         self._connection: sqlite3.Connection | None = connection
         self._lock = threading.Lock()
 
@@ -97,7 +119,7 @@ class Link:
         with self._lock:
             try:
                 return self._open().execute(statement, values).fetchall()
-            except sqlite3.Error as error:
+            except FILE_ERRORS as error:
                 raise explained(error, self.name) from error
 
     def records(self, statement: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
@@ -107,7 +129,7 @@ class Link:
                 cursor = self._open().execute(statement, values)
                 names = [column[0] for column in cursor.description]
                 return [dict(zip(names, row, strict=True)) for row in cursor]
-            except sqlite3.Error as error:
+            except FILE_ERRORS as error:
                 raise explained(error, self.name) from error
 
     @contextmanager
@@ -127,7 +149,7 @@ class Link:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
-            except sqlite3.Error as error:
+            except FILE_ERRORS as error:
                 raise explained(error, self.name) from error
             finally:
                 if connection.in_transaction:
@@ -137,6 +159,38 @@ class Link:
         """Run one statement for each row, in one transaction."""
         with self.transaction() as connection:
             connection.executemany(statement, rows)
+
+    def check(self) -> None:
+        """See that what was written can be found under the file's name.
+
+        Raises
+        ------
+        CacheError
+            If the file was deleted or replaced since it was opened; what was written is kept
+            in a file beside it.
+        """
+        if self._path is None or _identity(self._path) == self._identity:
+            return
+        kept = f"they are kept in {self._rescued(self._path)}: give it that name, and run again"
+        raise CacheError(
+            f"The cache file {self.name} was deleted or replaced while it was in use. Its answers "
+            f"are not lost, {kept}."
+        )
+
+    def _rescued(self, path: Path) -> Path:
+        """Write what the vanished file holds to the first free name beside it."""
+        target = Path(f"{path}.rescued")
+        for number in itertools.count(2):
+            if not target.exists():
+                break
+            target = Path(f"{path}.rescued-{number}")
+        with self._lock:
+            try:
+                content = self._open().serialize()
+            except FILE_ERRORS as error:
+                raise explained(error, self.name) from error
+        atomic_write(target, content)
+        return target
 
     def close(self) -> None:
         """Release the file; closing again does nothing."""

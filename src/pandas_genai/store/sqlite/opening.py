@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from pandas_genai.errors import CacheError
 from pandas_genai.store.files import atomic_write
-from pandas_genai.store.sqlite.link import explained, is_lock
+from pandas_genai.store.sqlite.link import FILE_ERRORS, explained, is_lock
 from pandas_genai.store.sqlite.tables import (
     APPLICATION_ID,
     VERSION,
@@ -82,7 +82,7 @@ def open_file(path: Path) -> sqlite3.Connection:
             except BaseException:
                 connection.close()
                 raise
-        except sqlite3.Error as error:
+        except FILE_ERRORS as error:
             raise explained(error, str(path)) from error
         _tighten(path)
     return connection
@@ -157,9 +157,9 @@ def _examine(path: Path) -> None:
         try:
             _look(path)
             return
-        except (CacheError, sqlite3.Error) as error:
+        except (CacheError, *FILE_ERRORS) as error:
             if look == _LOOKS or marks == before:
-                if isinstance(error, sqlite3.Error):
+                if isinstance(error, FILE_ERRORS):
                     raise explained(error, str(path)) from error
                 raise
         # Another process may be making the file right now, and times are only so fine.

@@ -205,6 +205,7 @@ class Writer:
                 with self._link.transaction() as connection:
                     connection.executemany(_INSERT, rows)
                     connection.executemany(_INSERT_REQUEST, requests)
+                self._link.check()
                 return None
             except CacheError as error:
                 if self._abandoned or not is_lock(error.__cause__):
