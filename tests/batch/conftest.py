@@ -34,6 +34,9 @@ class FastWallClock(WallClock):
     def now(self):
         return self.time
 
+    def monotonic(self):
+        return self.time
+
     def sleep(self, seconds):
         self.time += seconds
         self.waits.append(seconds)

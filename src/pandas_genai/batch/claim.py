@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,14 +17,18 @@ import numpy as np
 from pandas_genai.backends.resolve import Resolved
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal
+from pandas_genai.batch.manifest import opened
 from pandas_genai.batch.names import default_name
 from pandas_genai.batch.order import Order
-from pandas_genai.batch.rowfile import level_dtypes
+from pandas_genai.batch.rowfile import level_dtypes, row_keys
 from pandas_genai.batch.site import Means, key_check
-from pandas_genai.errors import UsageError
+from pandas_genai.errors import JobError, UsageError
+from pandas_genai.report.report import label_text
 from pandas_genai.task.rows import Rows
 
 __all__ = ["claimed"]
+
+_PROMPT_HASH = re.compile(rb'"prompt_hash"\s*:\s*"([0-9a-f]{16,})"')
 
 
 def claimed(
@@ -35,11 +41,15 @@ def claimed(
 ) -> tuple[JobFolder, Journal | None]:
     """Return the job, and its new journal where its requests are still to be written."""
     fingerprint = _fingerprint(resolved.task.prompt_hash, rows)
-    job = _same(jobs, order.name, fingerprint)
+    job = _same(jobs, order.name, fingerprint, resolved.task.prompt_hash, rows)
     if job is not None and _is_laid(job.journal()):
         return job, None
     job = job or jobs.job(order.name or _free_name(jobs, order.question.prompt, means))
-    job.make()
+    if not job.is_free and not job.exists:
+        raise UsageError(
+            f"{job.path} is there already and is no job: choose another name=, or another folder=."
+        )
+    job.make(ignored=jobs.is_ours)
     uid = secrets.token_hex(4)
     task, endpoint = resolved.task, resolved.endpoint
     journal = Journal(
@@ -62,7 +72,7 @@ def claimed(
         rows=len(rows),
         empty=len(rows.empty) + len(rows.unsendable),
         twins=int((rows.codes >= 0).sum()) - len(rows.keys),
-        index_names=[name if name is None else str(name) for name in order.labels.names],
+        index_names=[name if name is None else label_text(name) for name in order.labels.names],
         index_dtypes=level_dtypes(order.labels),
         prices=dict(order.allowance.prices) if order.allowance.prices else None,
     )
@@ -70,13 +80,17 @@ def claimed(
     return job, journal
 
 
-def _same(jobs: JobsFolder, name: str | None, fingerprint: str) -> JobFolder | None:
+def _same(
+    jobs: JobsFolder, name: str | None, fingerprint: str, prompt_hash: str, rows: Rows
+) -> JobFolder | None:
     """Return the job that asks the same of the same rows, if there is one.
 
     Raises
     ------
     UsageError
         If the name belongs to another job.
+    JobError
+        If a damaged job may be the one.
     """
     if name is not None:
         named = jobs.job(name)
@@ -89,9 +103,25 @@ def _same(jobs: JobsFolder, name: str | None, fingerprint: str) -> JobFolder | N
                 "choose another name, or collect that one first."
             )
         return named
-    found = [job for job in jobs.jobs() if job.journal().fingerprint == fingerprint]
-    open_ones = [job for job in found if not job.journal().finished]
-    return next(reversed(open_ones or found), None)
+    sound, damaged = jobs.jobs()
+    for job, error in damaged:
+        if _may_be(job, prompt_hash, rows):
+            raise error
+    found = [(job, journal) for job, journal in sound if journal.fingerprint == fingerprint]
+    open_ones = [job for job, journal in found if not journal.finished]
+    return next(reversed(open_ones or [job for job, _ in found]), None)
+
+
+def _may_be(job: JobFolder, prompt_hash: str, rows: Rows) -> bool:
+    """Whether a damaged job may ask the same of some of these rows: they would be paid twice."""
+    with contextlib.suppress(JobError), opened(job.handle) as file:
+        named = _PROMPT_HASH.search(file.read())
+        if named is not None and named.group(1) != prompt_hash.encode():
+            return False
+    try:
+        return not set(rows.keys).isdisjoint(row_keys(job))
+    except JobError:
+        return False
 
 
 def _is_laid(journal: Journal) -> bool:
@@ -103,7 +133,7 @@ def _free_name(jobs: JobsFolder, prompt: str, means: Means) -> str:
     today = datetime.fromtimestamp(means.clock.now(), UTC).astimezone().date()
     name = default_name(prompt, today)
     number = 2
-    while jobs.job(name).exists:
+    while not jobs.job(name).is_free or jobs.job(name).exists:
         name = f"{default_name(prompt, today)}-{number}"
         number += 1
     return name

@@ -1,10 +1,10 @@
-"""Time as the overnight path sees it; tests give one that does not wait."""
+"""Time as the batch path sees it; tests give one that does not wait."""
 
 from __future__ import annotations
 
 import time
 
-__all__ = ["WallClock"]
+__all__ = ["Waiting", "WallClock"]
 
 
 class WallClock:
@@ -14,6 +14,51 @@ class WallClock:
         """Return epoch seconds."""
         return time.time()
 
+    def monotonic(self) -> float:
+        """Return seconds that only grow, whatever is done to the wall clock."""
+        return time.monotonic()
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
+
+
+class Waiting:
+    """Counts how long a job was waited for.
+
+    What was slept counts as such, and the work between by the monotonic clock: the wall clock may
+    be set back or forward in the night.
+
+    Parameters
+    ----------
+    clock : WallClock
+        Waits.
+    timeout : float, optional
+        Seconds after which the waiting is over; None: never.
+    """
+
+    def __init__(self, clock: WallClock, timeout: float | None) -> None:
+        self._clock = clock
+        self._timeout = timeout
+        self._waited = 0.0
+        self._since = clock.monotonic()
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until it is over; None without an end."""
+        if self._timeout is None:
+            return None
+        return self._timeout - self._waited - (self._clock.monotonic() - self._since)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return self.left is not None and self.left <= 0
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not beyond the end."""
+        left = self.left
+        slept = seconds if left is None else max(0.0, min(seconds, left))
+        self._waited += slept + self._clock.monotonic() - self._since
+        self._clock.sleep(slept)
+        self._since = self._clock.monotonic()

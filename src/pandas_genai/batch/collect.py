@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from pandas_genai.backends.batches import Batch
-from pandas_genai.batch.digest import Digestion
+from pandas_genai.batch.digest import Digestion, give_up, keys_of
 from pandas_genai.batch.folder import open_new
-from pandas_genai.batch.journal import Part
+from pandas_genai.batch.journal import Part, count_of, cut, moment_of
 from pandas_genai.batch.lines import first_id
 from pandas_genai.batch.site import Site
 from pandas_genai.batch.submit import Submission
-from pandas_genai.errors import JobError
+from pandas_genai.errors import (
+    CacheError,
+    CallError,
+    GenaiError,
+    JobError,
+    RowError,
+    StopRunError,
+    WaitError,
+)
 from pandas_genai.store import SqliteCache
 
-__all__ = ["Collection"]
+__all__ = ["Collection", "is_gone"]
 
 _QUOTA = frozenset({"token_limit_exceeded"})
 """Codes of a batch that ended because too many tokens were enqueued: nothing was worked on."""
 
 _NOT_SENT = frozenset({"written", "uploading", "uploaded", "waiting"})
+
+_GONE = frozenset({"not found", "bad request"})
+"""Reasons of errors after which results are not to be had any more: 404, and 410."""
+
+_OUTAGES = 3
+"""Parts in a row without an answer after which the others are not asked this time."""
 
 _SUCCEEDED = re.compile(rb'"type"\s*:\s*"succeeded"')
 
@@ -41,14 +57,18 @@ class Collection:
         self._site = site
         self._cache = cache
         self._run_id = run_id or site.journal.uid
+        self._ended = 0
 
     def step(self) -> None:
-        """Do everything that can be done now.
+        """Do everything that can be done now, for each part by itself.
+
+        What goes wrong with one part is noted with it, and the others go on. It is raised only
+        where nothing went right.
 
         Raises
         ------
         JobError
-            If the job's requests were never all written.
+            If the job's requests were never all written, or its files are damaged.
         CallError
             What is done stays in the journal; the next step goes on from it.
         """
@@ -58,20 +78,85 @@ class Collection:
                 f"The job {site.folder.name!r} was interrupted before it was submitted: run the "
                 "cell with batch_submit() again; nothing was sent yet."
             )
-        submission = Submission(site)
-        submission.run()
-        ended = 0
-        for part in site.journal.parts:
-            if part.stage == "created":
+        self._ended = 0
+        idle = ("cached", "waiting")
+        self._each([part for part in site.journal.parts if part.stage not in idle], self._advance)
+        self._send_waiting()
+
+    def refresh_all(self) -> None:
+        """Ask how far every batch is that has not ended."""
+        self._each([part for part in self._site.journal.parts if part.in_flight], self.refresh)
+
+    def give_up_gone(self) -> None:
+        """Note as lost what the provider says it does not have, even if it has nothing else."""
+        for part in self._site.journal.parts:
+            if part.in_flight:
+                try:
+                    self.refresh(part)
+                except CallError as error:
+                    if not is_gone(error):
+                        raise
+                    give_up(self._site.folder, part, str(error))
+        self._site.save()
+
+    def _each(self, parts: Sequence[Part], work: Callable[[Part], None]) -> None:
+        """Work on each part by itself; see ``step`` for what goes wrong."""
+        troubles: list[tuple[Part, GenaiError]] = []
+        went_right = outages = 0
+        for part in parts:
+            if outages >= _OUTAGES:
+                break
+            before = part.stage
+            try:
+                work(part)
+            except CacheError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever one part's files and replies do
+                trouble = self._trouble(part, error)
+                troubles.append((part, trouble))
+                part.trouble = cut(str(trouble))
+                outages += isinstance(trouble, WaitError)
+            else:
+                part.trouble, outages = "", 0
+                went_right += (before, part.stage) != ("lost", "lost")
+        if not troubles:
+            return
+        if not went_right:
+            self._site.save()
+            raise troubles[0][1]
+        for part, trouble in troubles:
+            if part.stage == "created" and is_gone(trouble):
+                with suppress(JobError):
+                    give_up(self._site.folder, part, str(trouble))
+        self._site.save()
+
+    def _trouble(self, part: Part, error: Exception) -> GenaiError:
+        """Return an error as one of ours, which names the part."""
+        if isinstance(error, GenaiError):
+            return error
+        folder = self._site.folder
+        where = getattr(error, "filename", None) or folder.path
+        return JobError(
+            f"Part {part.number} of the job {folder.name!r} cannot be worked on "
+            f"({type(error).__name__}: {error}; {where}). The others are not touched by it."
+        )
+
+    def _advance(self, part: Part) -> None:
+        """Take one part as far as it goes now."""
+        submission = Submission(self._site)
+        submission.send(part)
+        if part.stage == "lost":
+            with suppress(CallError):  # as before; the rows say so
                 self.refresh(part)
-                ended += part.stage != "created"
-            if part.stage == "ended":
-                self._store(part)
-            if part.stage == "creating":
-                submission.create(part)
-            if part.stage == "stored":
-                self._digest(part)
-        self._send_waiting(submission, ended)
+        elif part.stage == "created":
+            self.refresh(part)
+            self._ended += part.stage != "created"
+        if part.stage == "ended":
+            self._store(part)
+        if part.stage == "creating":
+            submission.create(part)
+        if part.stage == "stored":
+            self._digest(part)
 
     def _digest(self, part: Part) -> None:
         assert self._cache is not None
@@ -83,7 +168,7 @@ class Collection:
         _described(part, batch)
         if batch.ended:
             if batch.code in _QUOTA and not batch.done:
-                part.rejected.append(batch.id)
+                part.rejected.append(part.batch_id or "")
                 part.stage = "waiting"
             else:
                 part.stage = "ended"
@@ -97,12 +182,21 @@ class Collection:
             part.batch_id or "", part.status, ended=True, output=part.output, error=part.error
         )
         results, errors = site.folder.results(backend, part), site.folder.errors(backend, part)
-        stored = api.fetch(batch, "output", results)
-        if part.candidates and stored and not self._is_ours(part, first_id(results)):
-            results.unlink()
-            self._next_candidate(part)
+        try:
+            stored = api.fetch(batch, "output", results)
+            if part.candidates and stored and not self._is_ours(part, first_id(results)):
+                results.unlink()
+                self._next_candidate(part)
+                return
+            anything = api.fetch(batch, "error", errors) or stored
+            if part.done and not anything:
+                raise gone(part)
+        except (RowError, StopRunError) as error:
+            if not is_gone(error):
+                raise
+            give_up(site.folder, part, str(error))
+            site.save()
             return
-        api.fetch(batch, "error", errors)
         if backend == "anthropic" and stored:
             with results.open("rb") as lines, open_new(errors) as file:
                 file.writelines(line for line in lines if not _SUCCEEDED.search(line))
@@ -111,8 +205,7 @@ class Collection:
         site.save()
 
     def _is_ours(self, part: Part, custom_id: str) -> bool:
-        prefix, _, _ = self._site.custom_id(part.number, 1).rpartition("-")
-        return custom_id.startswith(f"{prefix}-")
+        return custom_id in keys_of(self._site.folder, part)
 
     def _next_candidate(self, part: Part) -> None:
         """Go on without a batch that turned out to be somebody else's."""
@@ -123,14 +216,14 @@ class Collection:
         part.stage = "created" if others else "creating"
         self._site.save()
 
-    def _send_waiting(self, submission: Submission, ended: int) -> None:
+    def _send_waiting(self) -> None:
         """Create again what had no room: as many as have ended, all once nothing is left."""
         parts = self._site.journal.parts
         waiting = [part for part in parts if part.stage == "waiting"]
         busy = any(part.in_flight for part in parts)
-        for part in waiting[: ended if busy else None]:
+        for part in waiting[: self._ended if busy else None]:
             part.stage = "uploaded"
-            submission.create(part)
+            Submission(self._site).create(part)
 
     def digest_again(self, numbers: set[int]) -> None:
         """Read stored results once more, for a cache that has lost them."""
@@ -150,8 +243,22 @@ class Collection:
             self._site.save()
 
 
+def is_gone(error: GenaiError) -> bool:
+    """Whether an error says that the provider does not have what was asked for."""
+    return isinstance(error, CallError) and error.reason in _GONE
+
+
+def gone(part: Part) -> StopRunError:
+    """Return the error of a batch that has ended and whose results are nowhere."""
+    return StopRunError(
+        f"{part.done:,} requests of the batch {part.batch_id} were answered, but the provider "
+        "names no results of it.",
+        reason="not found",
+    )
+
+
 def _described(part: Part, batch: Batch) -> None:
-    part.status, part.done, part.failed = batch.status, batch.done, batch.failed
-    part.ends_by = batch.ends_by or part.ends_by
-    part.code, part.message = batch.code, batch.message
-    part.output, part.error = batch.output, batch.error
+    part.status, part.code, part.message = map(cut, (batch.status, batch.code, batch.message))
+    part.done, part.failed = count_of(batch.done), count_of(batch.failed)
+    part.ends_by = moment_of(batch.ends_by) or part.ends_by
+    part.output, part.error = batch.output or None, batch.error or None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import starmap
+from functools import partial
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from pandas_genai.backends.batches import Outcome
@@ -13,10 +15,13 @@ from pandas_genai.backends.caller import params_sent, support_kind, wire_of
 from pandas_genai.backends.classify import Problem, classify
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.batch.folder import JobFolder, lines_of, open_new
-from pandas_genai.batch.journal import Part
+from pandas_genai.batch.journal import Journal, Part, count_of, cut
 from pandas_genai.batch.lines import Matched, ResultLines
+from pandas_genai.batch.manifest import check_digest, unreadable
 from pandas_genai.batch.requests import Template, compact
+from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.batch.site import Site
+from pandas_genai.errors import GenaiError, RowError
 from pandas_genai.report.answers import answers_of
 from pandas_genai.report.prices import pricer
 from pandas_genai.store import Answer, SqliteCache, Writer
@@ -25,7 +30,11 @@ from pandas_genai.task.reply import Refusal, Reply, Usage, check_reply
 
 __all__ = ["Digestion", "Lost", "Sent", "keys_of", "lost_of"]
 
+RESULTS_LOST = "results lost"
+"""The reason of rows whose results the provider does not have any more, though they were paid."""
+
 _BLOCK = 50_000
+_MOST_MODELS = 100
 _ADAPTABLE = frozenset({400, 422})
 
 
@@ -42,7 +51,7 @@ class Lost:
     request_id : str, optional
         The vendor's id of the request.
     whole : bool
-        Whether its request as a whole failed: the rows may be sent together again.
+        Whether its request as a whole failed, so that nothing points at one of its rows.
     """
 
     key: str
@@ -70,12 +79,69 @@ class Sent:
 
 def keys_of(folder: JobFolder, part: Part) -> dict[str, Sent]:
     """Return the rows of each request of a part by its custom id."""
-    return {line[0]: Sent(line[1], line[2]) for line in lines_of(folder.keys(part.number))}
+    path = folder.keys(part.number)
+    known = dict(lines_of(path, _sent, part.keys_digest))
+    if len(known) != part.requests or sum(len(sent.keys) for sent in known.values()) != part.rows:
+        raise unreadable(path, f"it does not hold the {part.requests:,} requests of the part")
+    return known
+
+
+def _sent(line: Any) -> tuple[str, Sent]:
+    custom_id, keys, labels = line
+    words = [custom_id, *keys, *(label for label in labels if label is not None)]
+    if not all(isinstance(word, str) for word in words) or len(keys) != len(labels):
+        raise ValueError("it does not hold a request's id, keys and labels")
+    return custom_id, Sent(keys, labels)
+
+
+def check_files(folder: JobFolder, journal: Journal) -> None:
+    """Look whether the files are sound that say which rows a job has.
+
+    Raises
+    ------
+    JobError
+        If one is missing or damaged; names it.
+    """
+    if journal.ready:
+        _checked(folder.rows, lambda: row_keys(folder), journal.rows_digest)
+    for part in journal.parts:
+        _checked(folder.keys(part.number), partial(keys_of, folder, part), part.keys_digest)
+        if part.finished:
+            deque(lost_of(folder, part), maxlen=0)
+
+
+def _checked(path: Path, read: Callable[[], Iterable[object]], digest: str) -> None:
+    """Read a file of ours, or only its bytes where its hash is known: ten times as fast."""
+    if not digest:
+        deque(read(), maxlen=0)
+        return
+    check_digest(path, digest)
+
+
+def give_up(folder: JobFolder, part: Part, why: str) -> None:
+    """Note that the provider has the results of a part no more: its rows have failed.
+
+    They were paid for, so that they are sent again only on demand.
+    """
+    message = f"The provider does not have the results of the row's batch any more: {why}"
+    with open_new(folder.failures(part.number)) as failures:
+        for sent in keys_of(folder, part).values():
+            _write(failures, _all(sent.keys, RESULTS_LOST, cut(message), whole=True))
+    part.answered, part.refused, part.expired = 0, part.rows, 0
+    part.stage = "lost"
 
 
 def lost_of(folder: JobFolder, part: Part) -> Iterator[Lost]:
     """Read the texts that a part has no answer for."""
-    yield from starmap(Lost, lines_of(folder.failures(part.number)))
+    yield from lines_of(folder.failures(part.number), _lost)
+
+
+def _lost(line: Any) -> Lost:
+    key, reason, message, request_id, whole = line
+    words = [key, reason, message, request_id or ""]
+    if not all(isinstance(word, str) for word in words) or not isinstance(whole, bool):
+        raise ValueError("it does not hold a row's key and why it failed")
+    return Lost(key, reason, message, request_id, whole)
 
 
 class Digestion:
@@ -133,8 +199,8 @@ class Digestion:
         try:
             with open_new(folder.failures(part.number)) as failures:
                 for matched in lines:
-                    missing.pop(matched.custom_id)
-                    accepted, lost = self._taken(known[matched.custom_id], matched, writer)
+                    missing.pop(matched.custom_id, None)
+                    accepted, lost = self._confined(known[matched.custom_id], matched, writer)
                     answered += accepted
                     refused += _write(failures, lost)
                 for custom_id in missing:
@@ -145,6 +211,16 @@ class Digestion:
         finally:
             writer.close()
         self._note(answered, refused, lines.strange)
+
+    def _confined(self, sent: Sent, matched: Matched, writer: Writer) -> tuple[int, Sequence[Lost]]:
+        """Read one result; whatever is wrong with it costs its own rows only."""
+        try:
+            return self._taken(sent, matched, writer)
+        except GenaiError:  # of the cache, not of the result
+            raise
+        except Exception as error:  # noqa: BLE001 - no line may keep the job from being collected
+            why = f"The result cannot be read ({type(error).__name__}: {error})."
+            return 0, _all(sent.keys, "unreadable result", cut(why))
 
     def _taken(self, sent: Sent, matched: Matched, writer: Writer) -> tuple[int, Sequence[Lost]]:
         """Put the answers of one request; return how many there are, and what has none."""
@@ -178,7 +254,7 @@ class Digestion:
         """Check one answer as the live path does; what it cost counts in any case."""
         answer = outcome.answer
         assert answer is not None
-        usage, model = answer.usage, answer.model or self._task.model
+        usage, model = answer.usage, cut(answer.model or self._task.model)
         self._bill(usage, model)
         sent = self._sent_with(chunk)
         if answer.fault is not None:
@@ -200,12 +276,14 @@ class Digestion:
         self._usage += usage
         self._cost = None if cost is None or self._cost is None else self._cost + cost
         self._calls += 1
+        if model not in self._models and len(self._models) >= _MOST_MODELS:
+            model = "others"
         self._models[model] = self._models.get(model, 0) + 1
 
     def _failed(self, keys: Sequence[str], outcome: Outcome) -> list[Lost]:
         """Say why a request has no answer; learn what the endpoint does not take."""
         if outcome.unfinished:
-            self._expired += len(keys)
+            self._expired += len(keys) if outcome.unfinished == "expired" else 0
             said = {
                 "expired": "The batch reached its time limit before this row's turn.",
                 "cancelled": "The batch was cancelled before this row's turn.",
@@ -215,7 +293,9 @@ class Digestion:
         assert problem is not None
         self._learn(keys, problem)
         error = classify(problem, where=self._where)
-        return _all(keys, error.reason, str(error), request_id=outcome.request_id, whole=True)
+        # A refused request may have been built wrongly for all rows, which the next try mends.
+        whole = not isinstance(error, RowError) or error.reason == "bad request"
+        return _all(keys, error.reason, str(error), request_id=outcome.request_id, whole=whole)
 
     def _learn(self, keys: Sequence[str], problem: Problem) -> None:
         if self._lower is not None or problem.status not in _ADAPTABLE:
@@ -233,7 +313,7 @@ class Digestion:
             why = part.message or part.code or "the provider gave no reason"
             return _all(keys, "batch failed", f"The batch failed: {why}", whole=True)
         if part.status in ("expired", "cancelled"):
-            self._expired += len(keys)
+            self._expired += len(keys) if part.status == "expired" else 0
             return _all(keys, part.status, f"The batch was {part.status}.", whole=True)
         return _all(
             keys, "missing in results", "The provider's results leave this row out.", whole=True
@@ -243,13 +323,15 @@ class Digestion:
         part, usage = self._part, self._usage
         part.answered, part.refused, part.expired = answered, refused, self._expired
         part.calls, part.cost, part.models = self._calls, self._cost, self._models
-        part.input_tokens, part.cached_tokens = usage.input_tokens, usage.cached_tokens
-        part.cache_write_tokens, part.output_tokens = usage.cache_write_tokens, usage.output_tokens
+        part.input_tokens = count_of(usage.input_tokens)
+        part.cached_tokens = count_of(usage.cached_tokens)
+        part.cache_write_tokens = count_of(usage.cache_write_tokens)
+        part.output_tokens = count_of(usage.output_tokens)
         part.unknown_calls, part.params_sent = usage.unknown_calls, self._params_sent
         part.strange = strange
         if self._lower is not None:
             site, task = self._site, self._task
-            site.journal.lower = [self._lower.rung, sorted(self._lower.dropped)]
+            site.journal.lower = (self._lower.rung, sorted(self._lower.dropped))
             url = site.journal.base_url
             site.means.endpoints.learn(url, task.model, support_kind(task), self._lower)
         part.stage = "cached"
@@ -272,5 +354,7 @@ def _all(keys: Sequence[str], reason: str, message: str, **more: Any) -> list[Lo
 
 def _write(file: Any, lost: Sequence[Lost]) -> int:
     for one in lost:
-        file.write(compact([one.key, one.reason, one.message, one.request_id, one.whole]) + b"\n")
+        request_id = one.request_id if isinstance(one.request_id, str) else None
+        line = [one.key, one.reason, cut(one.message), request_id and cut(request_id), one.whole]
+        file.write(compact(line) + b"\n")
     return len(lost)

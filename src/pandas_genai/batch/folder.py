@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import filelock
 from pydantic_core import from_json
 
 from pandas_genai.batch.journal import Journal, Part
-from pandas_genai.batch.names import checked_name
+from pandas_genai.batch.manifest import opened, read_manifest, unreadable
+from pandas_genai.batch.names import checked_name, file_name
 from pandas_genai.errors import JobError, UsageError
 from pandas_genai.store import atomic_write
 from pandas_genai.task.task import Backend
 
 __all__ = ["HANDLE", "JobFolder", "JobsFolder"]
+
+T = TypeVar("T")
 
 HANDLE = "job.json"
 """The job's handle: its journal."""
@@ -35,7 +40,21 @@ job's directory may go.
 
 `.gitignore` keeps the texts out of version control.
 """
+_HEADING = _README.partition("\n")[0].encode()
+_IGNORE = "*\n"
 _LOCK_S = 1800.0
+_LOCK = "genai_batches.lock"
+"""Not ``.lock``: in a folder of the user's, that may be somebody else's."""
+
+_OURS = frozenset({"README.md", ".gitignore", ".lock", _LOCK})
+_CACHE = "genai_cache.sqlite"
+_JOB_OURS = frozenset({"batch_input", "batch_output", "rows.jsonl", ".lock", ".gitignore"})
+_LEFT = re.compile(
+    r"\.(README\.md|\.gitignore|job\.json|rows\.jsonl|keys_\d+\.jsonl|failures_\d+\.jsonl"
+    r"|(batch|batch_result|batch_error|requests|results|errors|submission)(_.+)?\.(jsonl|json|txt))"
+    r"\.(part|[a-z0-9_]{8})"
+)
+"""What a killed kernel leaves: names that nobody else gives, an editor's ``.job.json.swp`` not."""
 
 
 class JobsFolder:
@@ -66,11 +85,23 @@ class JobsFolder:
                 "that exists or can be made."
             ) from error
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the folder was made for jobs: in any other, nothing but jobs is written."""
+        try:
+            with opened(self.path / "README.md") as file:
+                return file.read(len(_HEADING)) == _HEADING
+        except JobError:
+            names = {entry.name for entry in self.path.iterdir()}
+            left = (name for name in names - _OURS if not name.startswith(_CACHE))
+            return all(_LEFT.fullmatch(name) for name in left)
+
     def describe(self) -> None:
         """Say in the folder what lies there; to be called under the lock."""
-        for name, text in (("README.md", _README), (".gitignore", "*\n")):
-            for path in self.path.glob(f".{name}.*"):
-                path.unlink(missing_ok=True)
+        if not self.is_ours:
+            return
+        _remove_left(self.path.iterdir())
+        for name, text in (("README.md", _README), (".gitignore", _IGNORE)):
             if not (self.path / name).exists():
                 atomic_write(self.path / name, text)
 
@@ -78,14 +109,39 @@ class JobsFolder:
         """Return the place of a job, whether or not there is one."""
         return JobFolder(self.path / checked_name(name))
 
-    def jobs(self) -> list[JobFolder]:
-        """Return all jobs, the oldest first."""
-        found = [JobFolder(handle.parent) for handle in self.path.glob(f"*/{HANDLE}")]
-        return sorted(found, key=lambda job: (job.journal().created, job.name))
+    def jobs(self) -> tuple[list[tuple[JobFolder, Journal]], list[tuple[JobFolder, JobError]]]:
+        """Read the manifests of all jobs.
+
+        Returns
+        -------
+        sound : list
+            The jobs with their manifests, the oldest first.
+        damaged : list
+            The jobs whose manifest cannot be read, with the reason; none is in the way of others.
+        """
+        sound, damaged = [], []
+        for job in self._folders():
+            try:
+                sound.append((job, job.journal()))
+            except JobError as error:
+                damaged.append((job, error))
+        return sorted(sound, key=lambda found: (found[1].created, found[0].name)), damaged
+
+    def _folders(self) -> Iterator[JobFolder]:
+        try:
+            names = sorted(os.listdir(self.path))  # noqa: PTH208 - a name that is no text is one, too
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise JobError(f"The folder {self.path} cannot be read: {error.strerror}.") from None
+        for name in names:
+            job = JobFolder(self.path / name)
+            if job.exists:
+                yield job
 
     def lock(self, tell: Callable[[str], None]) -> Any:
         """Keep other kernels from choosing and writing a job meanwhile."""
-        return _locked(self.path / ".lock", f"the folder {self.path}", tell)
+        return _locked(self.path / _LOCK, f"the folder {self.path}", tell)
 
 
 class JobFolder:
@@ -105,17 +161,49 @@ class JobFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a job."""
-        return self.handle.exists()
+        """Whether there is a job, sound or damaged."""
+        try:
+            os.lstat(self.handle)
+        except (FileNotFoundError, NotADirectoryError):
+            # Something was submitted from here, and what says so is gone.
+            return self.rows.exists() and any(self.path.glob("batch_*put/submission*.json"))
+        except (OSError, ValueError):  # a directory that cannot be looked into
+            return True
+        return True
 
-    def make(self) -> None:
-        """Make the directories, readable by their owner alone."""
+    @property
+    def is_free(self) -> bool:
+        """Whether a job may be written here: nothing is there, or what a killed kernel left."""
+        try:
+            names = os.listdir(self.path)  # noqa: PTH208 - a name that is no text is one, too
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return all(name in _JOB_OURS or _LEFT.fullmatch(name) for name in names)
+
+    def make(self, *, ignored: bool = True) -> None:
+        """Make the directories, readable by their owner alone.
+
+        Parameters
+        ----------
+        ignored : bool, default True
+            Whether the folder around keeps the texts out of version control already.
+        """
         for path in (self.path, self.path / "batch_input", self.path / "batch_output"):
             path.mkdir(mode=0o700, exist_ok=True)
+        if not ignored:
+            atomic_write(self.path / ".gitignore", _IGNORE)
 
     def journal(self) -> Journal:
-        """Read the job's journal."""
-        return Journal.load(self.handle)
+        """Read the job's manifest.
+
+        Raises
+        ------
+        JobError
+            If it is damaged.
+        """
+        return read_manifest(self.handle)
 
     def save(self, journal: Journal) -> None:
         """Write the job's journal."""
@@ -123,9 +211,9 @@ class JobFolder:
 
     def tidy(self) -> None:
         """Remove what a killed kernel left half written; to be called under the lock."""
-        for pattern in (f".{HANDLE}.*", ".submission*.json.*", ".*.part"):
-            for path in self.path.rglob(pattern):
-                path.unlink(missing_ok=True)
+        for path in (self.path, self.path / "batch_input", self.path / "batch_output"):
+            if path.is_dir():
+                _remove_left(path.iterdir())
 
     def lock(self, tell: Callable[[str], None]) -> Any:
         """Keep other kernels from working on the job meanwhile."""
@@ -144,20 +232,24 @@ class JobFolder:
     def submission(self, backend: Backend, part: Part) -> Path:
         """Return where it is noted that a batch was created."""
         if backend == "openai":
-            return self.path / "batch_output" / f"submission_{_named(part)}.json"
+            return self.path / "batch_output" / f"submission_{file_name(part.batch_id)}.json"
         return self.path / "batch_input" / f"submission{_and(part.number)}.json"
 
     def results(self, backend: Backend, part: Part) -> Path:
         """Return where the results of a batch are, as the provider wrote them."""
         name = (
-            f"batch_result_{_named(part)}" if backend == "openai" else f"results{_and(part.number)}"
+            f"batch_result_{file_name(part.batch_id)}"
+            if backend == "openai"
+            else f"results{_and(part.number)}"
         )
         return self.path / "batch_output" / f"{name}.jsonl"
 
     def errors(self, backend: Backend, part: Part) -> Path:
         """Return where the errors of a batch are, as the provider wrote them."""
         name = (
-            f"batch_error_{_named(part)}" if backend == "openai" else f"errors{_and(part.number)}"
+            f"batch_error_{file_name(part.batch_id)}"
+            if backend == "openai"
+            else f"errors{_and(part.number)}"
         )
         return self.path / "batch_output" / f"{name}.txt"
 
@@ -166,11 +258,60 @@ class JobFolder:
         return self.path / "batch_output" / f"failures_{number}.jsonl"
 
 
-def lines_of(path: Path) -> Iterator[Any]:
-    """Read one of our own JSON lines files, a line at a time."""
-    with path.open("rb") as file:
-        for line in file:
-            yield from_json(line)
+def lines_of(path: Path, read: Callable[[Any], T], digest: str = "") -> Iterator[T]:
+    """Read one of our own JSON lines files, a line at a time.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    read : callable
+        Makes a value of a line's JSON; a ``ValueError``, ``TypeError`` or ``LookupError`` of it
+        is a damaged line.
+    digest : str, optional
+        SHA-256 of the file as it was written; looked at once all is read.
+
+    Raises
+    ------
+    JobError
+        If it is missing or damaged; names the file and the line.
+    """
+    found = hashlib.sha256()
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):
+            found.update(line)
+            try:
+                value = read(from_json(line))
+            except (ValueError, TypeError, LookupError) as error:
+                raise unreadable(path, f"line {number} is damaged: {error}") from None
+            yield value
+    if digest and found.hexdigest() != digest:
+        raise unreadable(path, "it is not what was written")
+
+
+def _remove_left(paths: Iterator[Path]) -> None:
+    for path in paths:
+        if _LEFT.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(place: JobFolder | JobsFolder) -> Iterator[None]:
+    """Turn what the file system refuses into a sentence: a full disk, a directory without rights.
+
+    Raises
+    ------
+    JobError
+        What is on disk is whole: every file of a job is written whole or not at all.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or place.path
+        raise JobError(
+            f"{where} cannot be written or read ({error.strerror or error}): mend that and run the "
+            "cell again. Nothing is lost: what was done stands in the job's files."
+        ) from error
 
 
 @contextmanager
@@ -183,11 +324,6 @@ def open_new(path: Path) -> Iterator[Any]:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
-
-
-def _named(part: Part) -> str:
-    """Return a batch's id as a part of a file's name: some servers have slashes in it."""
-    return str(part.batch_id).replace("/", "_")
 
 
 def _and(number: int) -> str:

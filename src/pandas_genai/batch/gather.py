@@ -12,12 +12,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pandas_genai.batch.clock import Waiting
 from pandas_genai.batch.collect import Collection
-from pandas_genai.batch.journal import Part
+from pandas_genai.batch.journal import Part, cut
 from pandas_genai.batch.reasons import forgotten, reasons
 from pandas_genai.batch.site import Site
 from pandas_genai.batch.state import JobState
-from pandas_genai.errors import CacheError, Stopped, UsageError, WaitError
+from pandas_genai.errors import (
+    CacheError,
+    CallError,
+    JobError,
+    Stopped,
+    UsageError,
+    WaitError,
+)
 from pandas_genai.report.answers import answered
 from pandas_genai.report.book import OnError, RunBook
 from pandas_genai.report.failures import NOT_FAILED
@@ -87,7 +95,7 @@ class Gathering:
         self._index = index
         self._observer = observer
         self._run_id = uuid.uuid4().hex[:12]
-        self._trouble: WaitError | None = None
+        self._trouble: CallError | JobError | None = None
         chosen = site.cache_path() if cache is None else cache
         if chosen is None:
             raise UsageError(
@@ -115,9 +123,9 @@ class Gathering:
             stack.callback(kept.let_go)
             book = RunBook(cache, self._site.task, self._run_id, "batch_collect", self._index)
             before = self._answered(cache)
-            book.open(self._rows, int(self._rows.copies[before].sum()))
             new: list[Part] = []
             try:
+                book.open(self._rows, int(self._rows.copies[before].sum()))
                 self._advance(cache, patience, new)
                 failures = self._failures(cache)
                 self._say()
@@ -179,27 +187,23 @@ class Gathering:
 
     def _advance(self, cache: SqliteCache, patience: Patience, new: list[Part]) -> None:
         """Go on with the job, until it has ended where that is wanted."""
-        self._step(cache, new)
-        if not patience.wait or self._is_done():
+        if not self._try(cache, new) or not patience.wait or self._is_done():
             return
-        clock, poll = self._site.clock, patience.poll_s
-        until = None if patience.timeout is None else clock.now() + patience.timeout
-        self._observer.started(self._progress())
+        waiting, poll = Waiting(self._site.clock, patience.timeout), patience.poll_s
         outcome = "failed"
         try:
+            self._observer.started(self._progress())
             while not self._is_done():
-                left = None if until is None else until - clock.now()
-                if left is not None and left <= 0:
+                if waiting.is_over:
                     outcome = "stopped"
                     return
-                clock.sleep(poll if left is None else min(poll, left))
+                waiting.sleep(poll)
                 poll = min(poll * _GROWTH, max(_LONGEST_POLL_S, patience.poll_s))
-                try:
-                    self._step(cache, new)
-                    self._trouble = None
-                except WaitError as error:  # a job outlives many an outage: it is asked again
-                    self._trouble = error
+                goes_on = self._try(cache, new, waits=True)
                 self._observer.moved(self._progress(poll))
+                if not goes_on:
+                    outcome = "stopped"
+                    return
             outcome = "completed"
         except KeyboardInterrupt:
             outcome = "stopped"
@@ -210,12 +214,31 @@ class Gathering:
         finally:
             self._observer.ended(self._progress(), outcome)
 
+    def _try(self, cache: SqliteCache, new: list[Part], *, waits: bool = False) -> bool:
+        """Go on as far as it goes; False where waiting does not help.
+
+        Where no part of the job could be worked on, that is raised if there is nothing to return
+        yet; a job outlives many an outage, so that it is waited out.
+        """
+        self._trouble = None
+        try:
+            self._step(cache, new)
+        except (CallError, JobError) as error:
+            outage = isinstance(error, WaitError)
+            if not (waits and outage) and not any(
+                part.finished for part in self._site.journal.parts
+            ):
+                raise
+            self._trouble = error
+            return outage
+        return True
+
     def _is_done(self) -> bool:
         return self._site.journal.finished
 
     def _step(self, cache: SqliteCache, new: list[Part]) -> None:
         site = self._site
-        if site.journal.finished:
+        if site.journal.finished and not site.journal.lost:
             return
         with site.locked():
             before = {part.number for part in site.journal.parts if part.finished}
@@ -238,13 +261,19 @@ class Gathering:
             output_tokens=state.usage.output_tokens,
             cost=state.cost,
             waiting_s=poll if trouble else 0.0,
-            waiting_for=trouble.reason if trouble else "",
+            waiting_for=getattr(trouble, "reason", "damaged files") if trouble else "",
         )
 
     def _say(self) -> None:
-        if not self._site.journal.finished:
+        journal, tell = self._site.journal, self._site.means.tell
+        if not journal.finished:
             said = f" The last time it was asked: {self._trouble}" if self._trouble else ""
-            self._site.means.tell(f"{JobState.of(self._site.journal)}{said}")
+            tell(f"{JobState.of(journal)}{said}")
+        elif journal.lost:
+            tell(str(JobState.of(journal)))
+        for part in journal.parts:
+            if part.trouble and part.trouble != cut(str(self._trouble)):
+                tell(f"Part {part.number}: {part.trouble}")
 
 
 def _columns(task: Task, parts: Sequence[Part], ok: int, failed: int) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,25 +12,26 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.batch.collect import Collection
-from pandas_genai.batch.folder import JobFolder, JobsFolder
+from pandas_genai.batch.folder import JobFolder, JobsFolder, explained
 from pandas_genai.batch.gather import Gathering, Patience
 from pandas_genai.batch.journal import Journal
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.prepare import prepare
 from pandas_genai.batch.reasons import reasons
-from pandas_genai.batch.resubmit import write_again
+from pandas_genai.batch.resubmit import Again, write_again
 from pandas_genai.batch.rowfile import saved_rows
 from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.state import JobState
 from pandas_genai.batch.submit import Submission
-from pandas_genai.errors import counted
+from pandas_genai.errors import JobError, counted
 from pandas_genai.report.book import OnError
 from pandas_genai.report.failures import IN_PROGRESS, as_frame, failed_rows
 from pandas_genai.report.observer import Observer, Silent
 from pandas_genai.report.report import Report
 from pandas_genai.report.sent import params_columns
-from pandas_genai.store import Cache, SqliteCache
+from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.rows import Rows
+from pandas_genai.task.task import Task
 
 __all__ = ["BatchJob", "submit"]
 
@@ -55,7 +57,10 @@ class BatchJob:
     observer: Callable[[], Observer] = field(default=Silent, repr=False)
 
     def __repr__(self) -> str:
-        return str(JobState.of(self.folder.journal()))
+        try:
+            return str(JobState.of(self.folder.journal()))
+        except JobError as error:
+            return f"Job {self.name!r}: damaged. {error}"
 
     @property
     def name(self) -> str:
@@ -75,12 +80,9 @@ class BatchJob:
         JobState
             Prints as one line.
         """
-        with Site(self.folder, self.means) as site, site.locked():
+        with explained(self.folder), Site(self.folder, self.means) as site, site.locked():
             # No cache is opened: only results would go into it.
-            collection = Collection(site, None)
-            for part in site.journal.parts:
-                if part.stage == "created":
-                    collection.refresh(part)
+            Collection(site, None).refresh_all()
         return JobState.of(site.journal)
 
     def collect(
@@ -104,8 +106,9 @@ class BatchJob:
         DataFrame
             A row for each row of the frame that was submitted, under its index labels.
         """
-        rows, index = saved_rows(self.folder, self.folder.journal())
         patience = Patience(wait, poll_s, timeout)
+        with explained(self.folder):
+            rows, index = saved_rows(self.folder, self.folder.journal())
         return self.gather(rows, index, patience, cache, on_error)
 
     def gather(
@@ -117,20 +120,30 @@ class BatchJob:
         on_error: OnError,
     ) -> pd.DataFrame:
         """Collect what is finished, for any rows."""
-        with Site(self.folder, self.means) as site:
+        with explained(self.folder), Site(self.folder, self.means) as site:
             return Gathering(site, rows, index, cache, self.observer()).run(patience, on_error)
 
     def submit(self) -> BatchJob:
         """Give the provider whatever part of the job it does not have yet."""
-        with Site(self.folder, self.means) as site, site.locked():
+        with explained(self.folder), Site(self.folder, self.means) as site, site.locked():
             Submission(site).run()
         return self
 
-    def resubmit_failed(self) -> BatchJob:
+    def resubmit_failed(self, *, lost: bool = False, cache: Cache | None = None) -> BatchJob:
         """Submit the failed rows once more, and only those, as a new batch of this job.
 
-        Rows whose batch has not ended, and rows answered in the meantime, are not sent. What the
-        results taught about the endpoint (a parameter that it does not take) is heeded.
+        Rows whose batch has not ended, and rows answered in the meantime, are not sent. Rows of a
+        request that was refused, broke or was answered wrongly go alone; those of a batch that
+        expired or was refused as a whole go together again. What the results taught about the
+        endpoint (a parameter that it does not take) is heeded.
+
+        Parameters
+        ----------
+        lost : bool, default False
+            Whether to send also rows whose results the provider does not have any more. They
+            were paid for when they were answered, and are paid for again.
+        cache : str, Path or SqliteCache, optional
+            Where the answers are; by default, where the job was submitted with.
 
         Returns
         -------
@@ -143,23 +156,25 @@ class BatchJob:
             If the files with the requests are gone.
         """
         with (
+            explained(self.folder),
             Site(self.folder, self.means) as site,
-            SqliteCache(site.cache_path()) as cache,
+            ExitStack() as stack,
             site.locked(),
         ):
+            answers, ours = open_cache(site.cache_path() or False if cache is None else cache)
+            if ours:
+                stack.callback(answers.close)
+            if lost:
+                Collection(site, None).give_up_gone()
             Submission(site).run()
-            count = write_again(site, cache)
+            again = write_again(site, answers, lost=lost)
             Submission(site).run()
-        self.means.tell(
-            f"Submitted {counted(count, 'failed row')} of the job {self.name!r} again."
-            if count
-            else f"No row of the job {self.name!r} has failed: nothing was submitted."
-        )
+        self.means.tell(_sent_again(self.name, again))
         return self
 
     def cancel(self) -> JobState:
         """Ask the provider to end the job early; what it has finished can still be collected."""
-        with Site(self.folder, self.means) as site, site.locked():
+        with explained(self.folder), Site(self.folder, self.means) as site, site.locked():
             Collection(site, None).cancel()
         return JobState.of(site.journal)
 
@@ -169,12 +184,13 @@ class BatchJob:
         journal = self.folder.journal()
         state = JobState.of(journal)
         rows, index = saved_rows(self.folder, journal)
-        with SqliteCache(Site(self.folder, self.means).cache_path()) as cache:
+        site = Site(self.folder, self.means)
+        with SqliteCache(site.cache_path()) as cache:
             known = cache.present(journal.prompt_hash, rows.keys)
         missing = set(rows.keys) - known
         found = failed_rows(rows, reasons(self.folder, journal, missing))
         failed = [row for row in found if row.key is not None and row.reason != IN_PROGRESS]
-        params = _params(journal)
+        params = _params(site.task, journal)
         models: dict[str, int] = {}
         for part in journal.parts:
             for model, count in part.models.items():
@@ -204,14 +220,29 @@ class BatchJob:
         )
 
 
-def _params(journal: Journal) -> dict[str, dict[str, Any]]:
+def _params(task: Task, journal: Journal) -> dict[str, dict[str, Any]]:
     """Return what the requests of a job were sent with, and what was left out."""
-    task = journal.task("")  # who is asked does not matter here
     columns = params_columns(task, (part.params_sent for part in journal.parts))
     return {name: json.loads(text or "{}") for name, text in columns.items()}
 
 
 def submit(jobs: JobsFolder, order: Order, means: Means) -> BatchJob:
     """Prepare a job and give it to the provider, or go on with the one that was prepared."""
-    folder = prepare(jobs, order, means)
+    with explained(jobs):
+        folder = prepare(jobs, order, means)
     return BatchJob(folder, means).submit()
+
+
+def _sent_again(name: str, again: Again) -> str:
+    lines = []
+    if again.sent:
+        lines.append(f"Submitted {counted(again.sent, 'failed row')} of the job {name!r} again.")
+    elif not again.kept:
+        lines.append(f"No row of the job {name!r} has failed: nothing was submitted.")
+    if again.kept:
+        lines.append(
+            f"Not submitted again: {counted(again.kept, 'row')} of the job {name!r} whose results "
+            "the provider has lost, but which were paid for. resubmit_failed(lost=True) submits "
+            "them, too, and they are paid for a second time."
+        )
+    return " ".join(lines)

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from pandas_genai.backends.endpoints import Support
-from pandas_genai.errors import JobError
-from pandas_genai.report.prices import checked_prices
+from pandas_genai.errors import printable
 from pandas_genai.store import atomic_write
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Backend, Task
 
-__all__ = ["FORMAT", "Journal", "Part", "Stage"]
+__all__ = ["FORMAT", "LATEST", "MOST", "Journal", "Part", "Stage", "count_of", "cut"]
+__all__ += ["moment_of"]
 
 FORMAT = 1
+
+MOST = 2**53
+"""The largest count that a manifest holds: one that JSON carries exactly."""
+
+LATEST = 9_000_000_000.0
+"""The latest moment in epoch seconds: pandas' nanoseconds end in the year 2262."""
+
+LONGEST = 1_000_000
+"""The longest line of a manifest, in characters; what a provider says is cut far below."""
+
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Moment = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
+Money = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
+Line = Annotated[str, Field(max_length=LONGEST)]
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST)]
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{4,128}$")]
+Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 
 Stage = Literal[
     "written",
@@ -29,8 +47,30 @@ Stage = Literal[
     "ended",
     "stored",
     "cached",
+    "lost",
 ]
-"""How far a part has come. ``waiting``: refused for want of quota, to be created again."""
+"""How far a part has come. ``waiting``: refused for want of quota, to be created again. ``lost``:
+the provider has its results no more; it is asked again each time until the rows are sent again."""
+
+
+_MOST_TEXT = 2_000
+
+
+def count_of(number: object) -> int:
+    """Return a provider's count as it is kept: 0 where it is none."""
+    return min(max(number, 0), MOST) if type(number) is int else 0
+
+
+def moment_of(seconds: object) -> float | None:
+    """Return a provider's time as it is kept: None where no calendar has it."""
+    if isinstance(seconds, (int, float)) and 0 <= seconds <= LATEST:
+        return float(seconds)
+    return None
+
+
+def cut(text: str) -> str:
+    """Return what a provider says as it is kept: printable, and not without end."""
+    return printable(text, _MOST_TEXT)
 
 
 @dataclass
@@ -45,8 +85,8 @@ class Part:
         How often its rows were submitted before.
     requests, rows, bytes, characters : int
         What is in the file; rows are distinct texts, characters those of the texts.
-    digest : str
-        SHA-256 of the file.
+    digest, keys_digest : str
+        SHA-256 of the file, and of the file that says which rows each request holds.
     rung, dropped : str, list of str
         How the requests were built: see ``Support``.
     stage : Stage
@@ -63,6 +103,8 @@ class Part:
         Epoch seconds, as the provider says.
     status, code, message : str
         The provider's own words for the state of the batch.
+    trouble : str
+        Why it could not be worked on the last time, the others could; empty otherwise.
     output, error : str or None
         Where the provider keeps the results.
     done, failed : int
@@ -85,43 +127,45 @@ class Part:
         What the results held that was never asked for: custom ids by kind.
     """
 
-    number: int
-    round: int = 0
-    requests: int = 0
-    rows: int = 0
-    bytes: int = 0
-    characters: int = 0
-    digest: str = ""
-    rung: str = ""
-    dropped: list[str] = field(default_factory=list)
+    number: Annotated[int, Field(ge=1, le=MOST)]
+    round: Count = 0
+    requests: Count = 0
+    rows: Count = 0
+    bytes: Count = 0
+    characters: Count = 0
+    digest: Digest = ""
+    keys_digest: Digest = ""
+    rung: Line = ""
+    dropped: list[Line] = field(default_factory=list)
     stage: Stage = "written"
-    file_id: str | None = None
-    batch_id: str | None = None
-    candidates: list[str] = field(default_factory=list)
-    rejected: list[str] = field(default_factory=list)
-    intended: float | None = None
-    submitted: float | None = None
-    ends_by: float | None = None
-    status: str = ""
-    code: str = ""
-    message: str = ""
-    output: str | None = None
-    error: str | None = None
-    done: int = 0
-    failed: int = 0
-    answered: int = 0
-    refused: int = 0
-    expired: int = 0
-    calls: int = 0
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    output_tokens: int = 0
-    unknown_calls: int = 0
-    cost: float | None = 0.0
-    params_sent: str = ""
-    models: dict[str, int] = field(default_factory=dict)
-    strange: dict[str, int] = field(default_factory=dict)
+    file_id: Id | None = None
+    batch_id: Id | None = None
+    candidates: list[Id] = field(default_factory=list)
+    rejected: list[Line] = field(default_factory=list)
+    intended: Moment | None = None
+    submitted: Moment | None = None
+    ends_by: Moment | None = None
+    status: Line = ""
+    code: Line = ""
+    message: Line = ""
+    trouble: Line = ""
+    output: Id | None = None
+    error: Id | None = None
+    done: Count = 0
+    failed: Count = 0
+    answered: Count = 0
+    refused: Count = 0
+    expired: Count = 0
+    calls: Count = 0
+    input_tokens: Count = 0
+    cached_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    output_tokens: Count = 0
+    unknown_calls: Count = 0
+    cost: Money | None = 0.0
+    params_sent: Line = ""
+    models: dict[Line, Count] = field(default_factory=dict)
+    strange: dict[Line, Count] = field(default_factory=dict)
 
     @property
     def support(self) -> Support:
@@ -141,8 +185,8 @@ class Part:
 
     @property
     def finished(self) -> bool:
-        """Whether its answers are in the cache."""
-        return self.stage == "cached"
+        """Whether there is nothing to wait for: its answers are in the cache, or lost."""
+        return self.stage in ("cached", "lost")
 
     @property
     def in_flight(self) -> bool:
@@ -183,9 +227,11 @@ class Journal:
         had not ended; distinct texts that were submitted.
     index_names, index_dtypes : list
         The names and types of the index's levels.
+    rows_digest : str
+        SHA-256 of the file with the rows' labels and keys; empty in jobs of version 0.1.
     ready : bool
         Whether all files of requests are written.
-    lower : list or None
+    lower : tuple or None
         Rung and dropped parameters to build with from now on, as the results taught.
     prices : dict or None
         The user's own prices, as they were given with the job.
@@ -193,60 +239,36 @@ class Journal:
         In the order of their numbers.
     """
 
-    name: str
-    uid: str
+    name: Annotated[str, Field(min_length=1, max_length=400)]
+    uid: Hex
     backend: Backend
-    base_url: str
-    model: str
-    key_check: str
-    prompt_hash: str
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=LONGEST)]
+    model: Id
+    key_check: Annotated[str, Field(max_length=LONGEST)]
+    prompt_hash: Hex
     prompt: str
     schema: Any
     params: dict[str, Any]
-    text: Any
-    chunk_size: int
-    fingerprint: str
-    created: float
-    version: str
-    cache: str | None = None
-    rows: int = 0
-    empty: int = 0
-    twins: int = 0
-    cached: int = 0
-    elsewhere: int = 0
-    sent: int = 0
-    index_names: list[Any] = field(default_factory=list)
-    index_dtypes: list[str] = field(default_factory=list)
+    text: dict[str, Any]
+    chunk_size: Annotated[int, Field(ge=1, le=MOST)]
+    fingerprint: Hex
+    created: Moment
+    version: Line
+    cache: Id | None = None
+    rows: Count = 0
+    empty: Count = 0
+    twins: Count = 0
+    cached: Count = 0
+    elsewhere: Count = 0
+    sent: Count = 0
+    index_names: list[str | None] = field(default_factory=list)
+    index_dtypes: list[Line] = field(default_factory=list)
+    rows_digest: Digest = ""
     ready: bool = False
-    lower: list[Any] | None = None
-    prices: dict[str, float] | None = None
+    lower: tuple[Line, list[Line]] | None = None
+    prices: dict[Line, Money] | None = None
     parts: list[Part] = field(default_factory=list)
-    format: int = FORMAT
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a journal.
-
-        Raises
-        ------
-        JobError
-            If it is damaged, or of a newer version.
-        """
-        try:
-            said = json.loads(path.read_bytes())
-            if said["format"] > FORMAT:
-                raise JobError(
-                    f"{path} was written by a newer pandas-genai (format {said['format']}, this "
-                    f"one reads {FORMAT}): upgrade pandas-genai."
-                )
-            checked_prices(said.get("prices"))
-            parts = [Part(**_known(Part, part)) for part in said.pop("parts")]
-            return cls(**_known(cls, said), parts=parts)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise JobError(
-                f"The job's file {path} cannot be read ({type(error).__name__}: {error}): restore "
-                "it, or move its directory away and submit again."
-            ) from error
+    format: Count = FORMAT
 
     def save(self, path: Path) -> None:
         """Write the journal: the old one or the new one is there, never a part of either."""
@@ -264,11 +286,11 @@ class Journal:
         )
 
     @property
+    def lost(self) -> bool:
+        """Whether the provider has some results no more."""
+        return any(part.stage == "lost" for part in self.parts)
+
+    @property
     def finished(self) -> bool:
-        """Whether every answer is in the cache."""
+        """Whether there is nothing to wait for: every answer is in the cache, or lost."""
         return self.ready and all(part.finished for part in self.parts)
-
-
-def _known(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
-    names = {item.name for item in fields(kind)}
-    return {name: value for name, value in said.items() if name in names}

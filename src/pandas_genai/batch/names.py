@@ -8,11 +8,17 @@ from datetime import date
 
 from pandas_genai.errors import UsageError
 
-__all__ = ["checked_name", "custom_prefix", "default_name"]
+__all__ = ["checked_name", "custom_prefix", "default_name", "file_name"]
 
 _LONGEST_NAME = 100
 _LONGEST_PREFIX = 36
 _RESERVED = frozenset('/\\<>:"|?*')
+_TAKEN = frozenset({"readme.md", "genai_batches.lock", "genai_cache.sqlite"})
+"""What else lies in a folder of jobs, in small letters: some file systems know no others."""
+
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices."""
+
 _IN_NAME = re.compile(r"\w+")
 _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]+")
 _WORDS = 5
@@ -42,11 +48,14 @@ def checked_name(name: object) -> str:
         and not _RESERVED & set(name)
         and not name.startswith((".", " "))
         and not name.endswith((".", " "))
+        and name.lower() not in _TAKEN
+        and not _DEVICE.fullmatch(name)
     )
     if not good:
         raise UsageError(
             f"The job's name {name!r} cannot be that of a directory: use letters, digits, spaces, "
-            f"'-' and '_', at most {_LONGEST_NAME} bytes, no dot at either end."
+            f"'-' and '_', at most {_LONGEST_NAME} bytes, no dot at either end, and not the name "
+            "of a file that lies there."
         )
     return str(name)
 
@@ -82,3 +91,21 @@ def custom_prefix(name: str) -> str:
         return name
     mark = hashlib.sha256(name.encode()).hexdigest()[:6]
     return f"{spelt[: _LONGEST_PREFIX - 7].strip('_')}_{mark}"
+
+
+def file_name(batch_id: str | None) -> str:
+    """Return a provider's id as part of a file's name, wherever it would lead otherwise.
+
+    Examples
+    --------
+    >>> file_name("batch_6724ab.1-x")
+    'batch_6724ab.1-x'
+    >>> file_name("../../etc/x")
+    '.._.._etc_x_56da1a'
+    """
+    given = str(batch_id)
+    spelt = re.sub(r"[^a-zA-Z0-9_.-]", "_", given)[:150]
+    if spelt == given:
+        return given
+    mark = hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{spelt}_{mark}"

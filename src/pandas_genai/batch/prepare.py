@@ -124,7 +124,7 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
     """Write everything that the job needs, and last that it is all there."""
     task, endpoint = work.resolved.task, work.resolved.endpoint
     save_task(work.order.cache, task)
-    save_rows(job, work.order.labels, work.rows)
+    journal.rows_digest = save_rows(job, work.order.labels, work.rows)
     wanted, journal.cached = work.wanted()
     journal.elsewhere = len(work.elsewhere)
     support = support_of(task, endpoint, work.means.endpoints)

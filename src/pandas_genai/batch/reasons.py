@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from pandas_genai.batch.digest import keys_of, lost_of
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.errors import JobError
 from pandas_genai.report.failures import IN_PROGRESS, NOT_SUBMITTED
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.reply import Failure, Refusal
@@ -31,7 +33,7 @@ def in_flight(job: JobFolder, journal: Journal) -> Iterator[tuple[Part, str]]:
 
 
 def under_way(
-    jobs: JobsFolder, prompt_hash: str, but: str | None = None
+    jobs: JobsFolder, prompt_hash: str, but: str | None = None, *, strict: bool = True
 ) -> Iterator[tuple[str, str]]:
     """Return the texts that the jobs of a task have submitted and not collected.
 
@@ -43,17 +45,23 @@ def under_way(
         The task.
     but : str, optional
         The name of a job that does not count.
+    strict : bool, default True
+        Whether a job of the task whose files are damaged is an error; otherwise it is passed over.
 
     Yields
     ------
     name, key : str
         Of the job, and of the row.
     """
-    for job in jobs.jobs():
-        journal = job.journal()
+    sound, _ = jobs.jobs()
+    for job, journal in sound:
         if journal.prompt_hash == prompt_hash and job.name != but:
-            for _, key in in_flight(job, journal):
-                yield job.name, key
+            try:
+                for _, key in in_flight(job, journal):
+                    yield job.name, key
+            except JobError:
+                if strict:
+                    raise
 
 
 def reasons(job: JobFolder, journal: Journal, missing: set[str]) -> list[Failure]:
@@ -69,28 +77,42 @@ def reasons(job: JobFolder, journal: Journal, missing: set[str]) -> list[Failure
         Row keys that the cache has no answer for.
     """
     found: dict[str, Failure] = {}
-    for part in journal.parts:
-        if part.finished:
-            for lost in lost_of(job, part):
-                if lost.key in missing:
-                    refusal = Refusal(lost.reason, lost.message)
-                    found[lost.key] = _failure(lost.key, refusal, part.round + 1, lost.request_id)
-    for part, key in in_flight(job, journal):
-        if key in missing:
-            said = _QUOTA if part.stage == "waiting" else _BATCH
-            found[key] = _failure(key, Refusal(IN_PROGRESS, said), part.round + 1)
+    rest_is = Refusal(NOT_SUBMITTED, _NEVER)
+    for work in (_given_up, _waited_for):
+        for part in journal.parts:
+            try:
+                found |= {one.row.key: one for one in work(job, part) if one.row.key in missing}
+            except JobError as error:  # the rows of the part are not known, those of others are
+                rest_is = Refusal("damaged job", str(error))
     rest = missing - found.keys()
     if rest:
         found |= _elsewhere(job, journal, rest)
-    never = Refusal(NOT_SUBMITTED, _NEVER)
-    return [found.get(key) or _failure(key, never, 0) for key in missing]
+    return [found.get(key) or _failure(key, rest_is, 0) for key in missing]
+
+
+def _given_up(job: JobFolder, part: Part) -> Iterator[Failure]:
+    if part.finished:
+        for lost in lost_of(job, part):
+            refusal = Refusal(lost.reason, lost.message)
+            yield _failure(lost.key, refusal, part.round + 1, lost.request_id)
+
+
+def _waited_for(job: JobFolder, part: Part) -> Iterator[Failure]:
+    said = _QUOTA if part.stage == "waiting" else _BATCH
+    if part.trouble:
+        said = f"{said} The last time: {part.trouble}"
+    refusal = Refusal(IN_PROGRESS, said)
+    if not part.finished:
+        for sent in keys_of(job, part).values():
+            for key in sent.keys:
+                yield _failure(key, refusal, part.round + 1)
 
 
 def _elsewhere(job: JobFolder, journal: Journal, missing: set[str]) -> dict[str, Failure]:
     """Find what another job of the same task has submitted."""
     found: dict[str, Failure] = {}
     jobs = JobsFolder(job.path.parent)
-    for other, key in under_way(jobs, journal.prompt_hash, but=job.name):
+    for other, key in under_way(jobs, journal.prompt_hash, but=job.name, strict=False):
         if key in missing:
             said = f"The row is in the job {other!r}: collect that one, too."
             found[key] = _failure(key, Refusal(IN_PROGRESS, said), 1)
@@ -103,10 +125,11 @@ def forgotten(job: JobFolder, journal: Journal, missing: Iterable[str]) -> set[i
     found = set()
     for part in journal.parts:
         if part.finished and part.answered:
-            lost = {one.key for one in lost_of(job, part)}
-            keys = (key for sent in keys_of(job, part).values() for key in sent.keys)
-            if any(key in wanted and key not in lost for key in keys):
-                found.add(part.number)
+            with suppress(JobError):  # its rows are said to be those of a damaged job
+                lost = {one.key for one in lost_of(job, part)}
+                keys = (key for sent in keys_of(job, part).values() for key in sent.keys)
+                if any(key in wanted and key not in lost for key in keys):
+                    found.add(part.number)
     return found
 
 

@@ -18,6 +18,7 @@ from pandas_genai.backends.caller import wire_of
 from pandas_genai.backends.endpoints import Endpoint, Support
 from pandas_genai.batch.folder import JobFolder, open_new
 from pandas_genai.batch.journal import Part
+from pandas_genai.batch.manifest import opened
 from pandas_genai.errors import UsageError
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.prompt import user_text
@@ -165,6 +166,7 @@ class _PartWriter:
 
     def __post_init__(self) -> None:
         self._digest = hashlib.sha256()
+        self._keys_digest = hashlib.sha256()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._room = self.limits.bytes - sum(map(len, self.container))
@@ -185,7 +187,9 @@ class _PartWriter:
             )
         self._put(between + line if part.requests else line)
         keys = [row.key for row in chunk.rows]
-        self.keys.write(to_json([custom_id, keys, self.labels(chunk.rows)]) + b"\n")
+        named = to_json([custom_id, keys, self.labels(chunk.rows)]) + b"\n"
+        self._keys_digest.update(named)
+        self.keys.write(named)
         part.requests += 1
         part.rows += len(chunk.rows)
         part.characters += sum(len(row.text) for row in chunk.rows)
@@ -196,6 +200,7 @@ class _PartWriter:
         self._put(self.container[2])
         self._flush()
         self.part.digest = self._digest.hexdigest()
+        self.part.keys_digest = self._keys_digest.hexdigest()
 
     def _put(self, data: bytes) -> None:
         self._pending.append(data)
@@ -213,7 +218,7 @@ class _PartWriter:
 
 def texts_of(path: Path) -> Iterable[tuple[str, dict[str, str]]]:
     """Read back what was sent: for each request its custom id, and the text of each token."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         for line in file:
             stripped = line.strip().rstrip(b",")
             if stripped in (b"[", b"]", b""):

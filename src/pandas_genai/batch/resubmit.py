@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from pandas_genai.backends.endpoints import Support
-from pandas_genai.batch.digest import keys_of, lost_of
+from pandas_genai.batch.digest import RESULTS_LOST, Lost, keys_of, lost_of
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.requests import Template, texts_of, write_requests
 from pandas_genai.batch.site import Site, limits_of
@@ -13,14 +14,39 @@ from pandas_genai.errors import JobError
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.chunks import Chunk, Row
 
-__all__ = ["write_again"]
+__all__ = ["Again", "write_again"]
 
 
-def write_again(site: Site, cache: SqliteCache) -> int:
+@dataclass(frozen=True)
+class Again:
+    """What was sent again.
+
+    Parameters
+    ----------
+    sent : int
+        Texts.
+    kept : int
+        Texts that were not, since the provider has lost their results and they were paid.
+    """
+
+    sent: int
+    kept: int
+
+
+_UNTRIED = frozenset({"expired", "cancelled", "batch failed", RESULTS_LOST})
+"""Reasons that say nothing about the rows: their request was never worked on, or answered well."""
+
+_BROKEN = frozenset({"server error", "timeout", "missing in results"})
+"""Reasons that may lie with the rows: one text can bring a server down each time."""
+
+
+def write_again(site: Site, cache: SqliteCache, *, lost: bool = False) -> Again:
     """Write the requests of every text that has failed for good so far, and no other.
 
-    Texts whose request failed as a whole share one again; those that a reply left out, or
-    answered wrongly, are asked alone. What the results taught about the endpoint is heeded.
+    Rows share a request again only where nothing points at one of them: their batch expired or
+    was refused as a whole, or everything in it failed. The rows of a request that was refused,
+    broke, or was answered wrongly go alone, so that one bad row does not take the others along
+    again. What the results taught about the endpoint is heeded.
 
     Parameters
     ----------
@@ -28,11 +54,13 @@ def write_again(site: Site, cache: SqliteCache) -> int:
         The job, locked.
     cache : SqliteCache
         A text that was answered in the meantime is not sent.
+    lost : bool, default False
+        Whether texts are sent again, and paid again, whose results the provider has lost.
 
     Returns
     -------
-    int
-        How many texts.
+    Again
+        How many texts, and how many of lost results were not sent.
 
     Raises
     ------
@@ -40,13 +68,20 @@ def write_again(site: Site, cache: SqliteCache) -> int:
         If the files of requests are gone.
     """
     journal, folder = site.journal, site.folder
-    together, alone = _failed(site, cache)
-    if not together and not alone:
-        return 0
-    task, endpoint = site.task, site.endpoint
+    if not journal.parts:
+        return Again(0, 0)
     support = journal.parts[-1].support
     if journal.lower is not None:
         support = Support(journal.lower[0], frozenset(journal.lower[1]))
+    failed = _failed(site, cache)
+    kept = [key for key, (_, one) in failed.items() if one.reason == RESULTS_LOST and not lost]
+    for key in kept:
+        del failed[key]
+    if not failed:
+        return Again(0, len(kept))
+    alone = [key for key, (part, one) in failed.items() if _goes_alone(part, one, support)]
+    together = list(failed.keys() - set(alone))
+    task, endpoint = site.task, site.endpoint
     rounds = max(part.round for part in journal.parts) + 1
     rows = _Rows(site)
     new = write_requests(
@@ -60,24 +95,39 @@ def write_again(site: Site, cache: SqliteCache) -> int:
         lambda sent: [rows.labels.get(row.key) for row in sent],
         first=len(journal.parts) + 1,
     )
+    if lost:
+        for part in journal.parts:
+            if part.stage == "lost":
+                part.stage = "cached"  # its results are not asked for any more
     journal.parts += new
     site.save()
-    return len(together) + len(alone)
+    return Again(len(failed), len(kept))
 
 
-def _failed(site: Site, cache: SqliteCache) -> tuple[list[str], list[str]]:
-    """Return the keys of failed texts: those to be sent together, and those to be sent alone."""
-    lost = {}
+def _failed(site: Site, cache: SqliteCache) -> dict[str, tuple[Part, Lost]]:
+    """Return the texts that have failed, each with the part in which it did last."""
+    failed: dict[str, tuple[Part, Lost]] = {}
     for part in site.journal.parts:
         if part.finished:
-            lost.update({one.key: one.whole for one in lost_of(site.folder, part)})
+            failed |= {one.key: (part, one) for one in lost_of(site.folder, part)}
         else:  # on its way again
             for sent in keys_of(site.folder, part).values():
                 for key in sent.keys:
-                    lost.pop(key, None)
-    for key in cache.present(site.journal.prompt_hash, list(lost)):
-        del lost[key]
-    return [key for key in lost if lost[key]], [key for key in lost if not lost[key]]
+                    failed.pop(key, None)
+    for key in cache.present(site.journal.prompt_hash, list(failed)):
+        del failed[key]
+    return failed
+
+
+def _goes_alone(part: Part, failed: Lost, support: Support) -> bool:
+    """Whether a row goes into a request of its own; ``support`` is how it will be sent."""
+    if not failed.whole:
+        return True
+    if failed.reason in _UNTRIED:
+        return False
+    if failed.reason in _BROKEN:
+        return bool(part.calls or part.round)  # others were answered, or it failed so before
+    return failed.reason == "bad request" and part.support == support
 
 
 class _Rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,17 +12,26 @@ from pydantic_core import to_json
 
 from pandas_genai.batch.folder import JobFolder, lines_of, open_new
 from pandas_genai.batch.journal import Journal
+from pandas_genai.batch.manifest import unreadable
 from pandas_genai.report.report import label_value
 from pandas_genai.task.rows import Rows, rows_of_keys
 
 __all__ = ["level_dtypes", "row_keys", "save_rows", "saved_rows"]
 
 _BLOCK = 10_000
+_KEY = re.compile(r"[0-9a-f]{32}")
 
 
-def save_rows(job: JobFolder, index: pd.Index, rows: Rows) -> None:
-    """Write for each row its label and its key; null had no text, "" one that cannot be sent."""
+def save_rows(job: JobFolder, index: pd.Index, rows: Rows) -> str:
+    """Write for each row its label and its key; null had no text, "" one that cannot be sent.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
+    """
     unsendable = set(rows.unsendable)
+    digest = hashlib.sha256()
     with open_new(job.rows) as file:
         for start in range(0, len(rows), _BLOCK):
             codes = rows.codes[start : start + _BLOCK]
@@ -31,17 +42,27 @@ def save_rows(job: JobFolder, index: pd.Index, rows: Rows) -> None:
             ]
             labels = map(_json, index[start : start + _BLOCK].tolist())
             lines = [f"[{label},{cell}]\n" for label, cell in zip(labels, cells, strict=True)]
-            file.write("".join(lines).encode())
+            block = "".join(lines).encode()
+            digest.update(block)
+            file.write(block)
+    return digest.hexdigest()
 
 
 def _json(label: object) -> str:
     return str(label) if type(label) is int else to_json(label_value(label)).decode()
 
 
-def row_keys(job: JobFolder) -> Iterator[str | None]:
+def row_keys(job: JobFolder, digest: str = "") -> Iterator[str | None]:
     """Read the keys of the rows that were submitted."""
-    for _, key in lines_of(job.rows):
+    for _, key in lines_of(job.rows, _labelled, digest):
         yield key
+
+
+def _labelled(line: Any) -> tuple[Any, str | None]:
+    label, key = line
+    if key not in (None, "") and not _KEY.fullmatch(key):
+        raise ValueError(f"{key!r:.80} is no key of a row")
+    return tuple(label) if isinstance(label, list) else label, key
 
 
 def level_dtypes(index: pd.Index) -> list[str]:
@@ -55,14 +76,18 @@ def saved_rows(job: JobFolder, journal: Journal) -> tuple[Rows, pd.Index]:
     labels: list[Any] = []
 
     def keys() -> Iterator[str | None]:
-        for label, key in lines_of(job.rows):
-            labels.append(tuple(label) if isinstance(label, list) else label)
+        for label, key in lines_of(job.rows, _labelled, journal.rows_digest):
+            labels.append(label)
             yield key
 
     rows = rows_of_keys(keys())
+    if len(rows) != journal.rows:
+        raise unreadable(job.rows, f"it has {len(rows):,} rows, the job {journal.rows:,}")
     names, dtypes = journal.index_names, journal.index_dtypes
     if len(names) == 1:
         return rows, _typed(labels, dtypes[0], names[0])
+    if not all(isinstance(label, tuple) and len(label) == len(names) for label in labels):
+        raise unreadable(job.rows, f"not every label has {len(names)} levels")
     levels = list(zip(*labels, strict=True)) or [()] * len(names)
     typed = [_typed(list(level), dtype) for level, dtype in zip(levels, dtypes, strict=True)]
     return rows, pd.MultiIndex.from_arrays(typed, names=names)
@@ -72,6 +97,6 @@ def _typed(labels: list[Any], dtype: str, name: Any = None) -> pd.Index:
     """Read labels back into their type; those of a type that cannot be read stay as written."""
     try:
         typed: pd.Index = pd.Index(labels, dtype=dtype, name=name, tupleize_cols=False)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, ArithmeticError):
         typed = pd.Index(labels, name=name, tupleize_cols=False)
     return typed

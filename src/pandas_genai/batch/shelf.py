@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
+from pandas_genai.batch.digest import check_files
 from pandas_genai.batch.folder import JobFolder, JobsFolder
-from pandas_genai.batch.journal import Part
+from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.batch.state import JobState, moment
 from pandas_genai.batch.texts import LazyTexts
-from pandas_genai.errors import JobError, UsageError, counted
+from pandas_genai.errors import JobError, UsageError, counted, printable
 from pandas_genai.task.rows import Rows, distinct_rows, rows_of_keys
 
 __all__ = ["existing", "fitting_job", "jobs_frame"]
 
+DAMAGED = "damaged"
+"""The stage of a job whose files cannot be read."""
+
 _LEAST_SHARE = 0.5
 _COLUMNS = ["name", "backend", "model", "rows", "stage", "done", "failed", "expired"]
-_COLUMNS += ["submitted", "ends_by", "cost"]
+_COLUMNS += ["submitted", "ends_by", "cost", "reason"]
+_COUNTS = ("rows", "done", "failed", "expired")
 
 
 def fitting_job(
@@ -52,31 +57,33 @@ def fitting_job(
     if name is not None:
         folder = existing(jobs, name)
         return folder, distinct_rows(LazyTexts(data, folder.journal().text))
-    everything = jobs.jobs()
-    if not everything:
+    sound, damaged = jobs.jobs()
+    if not sound and not damaged:
         raise nothing_there(jobs)
-    found = [(job, rows) for job in everything if (rows := _fit(job, data)) is not None]
+    found = [(pair, rows) for pair in sound if (rows := _fit(*pair, data)) is not None]
     if len(found) == 1:
-        return found[0]
-    listed = "\n".join(f"  {_said(job)}" for job in ([job for job, _ in found] or everything))
+        (job, _), rows = found[0]
+        return job, rows
+    lines = [_said(*pair) for pair in ([pair for pair, _ in found] or sound)]
+    lines += [f"{job.name!r}: damaged; {error}" for job, error in damaged]
+    listed = "\n".join(f"  {line}" for line in lines)
     which = "Several jobs fit these rows" if found else "No job fits these rows"
     raise JobError(f"{which}: pass name= of one of those in {jobs.path}:\n{listed}")
 
 
-def _fit(job: JobFolder, data: pd.DataFrame | pd.Series[Any]) -> Rows | None:
+def _fit(job: JobFolder, journal: Journal, data: pd.DataFrame | pd.Series[Any]) -> Rows | None:
     """Return the rows of the frame if the job is about most of them, or most of it about them."""
     try:
-        rows = distinct_rows(LazyTexts(data, job.journal().text))
-    except UsageError:
+        rows = distinct_rows(LazyTexts(data, journal.text))
+        theirs = rows_of_keys(row_keys(job)).keys
+    except (UsageError, JobError):
         return None
-    theirs = rows_of_keys(row_keys(job)).keys
     fewer = min(len(rows.keys), len(theirs))
     common = len(set(rows.keys).intersection(theirs))
     return rows if fewer and common >= _LEAST_SHARE * fewer else None
 
 
-def _said(job: JobFolder) -> str:
-    journal = job.journal()
+def _said(job: JobFolder, journal: Journal) -> str:
     prompt = " ".join(journal.prompt.split())
     short = prompt if len(prompt) <= 60 else f"{prompt[:59]}…"
     return f"{job.name!r}: {counted(journal.rows, 'row')}, {journal.model}, {short!r}"
@@ -93,10 +100,10 @@ def existing(jobs: JobsFolder, name: str) -> JobFolder:
     folder = jobs.job(name)
     if folder.exists:
         return folder
-    everything = jobs.jobs()
-    if not everything:
+    sound, damaged = jobs.jobs()
+    if not sound and not damaged:
         raise nothing_there(jobs)
-    names = ", ".join(repr(job.name) for job in everything)
+    names = ", ".join(repr(job.name) for job, _ in [*sound, *damaged])
     raise JobError(f"There is no job {name!r} in {jobs.path}: there are {names}.")
 
 
@@ -110,18 +117,35 @@ def nothing_there(jobs: JobsFolder) -> JobError:
 
 def jobs_frame(jobs: JobsFolder) -> pd.DataFrame:
     """List the jobs of a folder; ``pandas_genai.jobs`` says how."""
-    records = []
-    for job in jobs.jobs():
-        journal = job.journal()
-        state = JobState.of(journal)
-        done, failed = state.answered, state.failed
-        said = [job.name, journal.backend, journal.model, journal.rows, state.stage, done, failed]
-        submitted = state.submitted or datetime.fromtimestamp(journal.created, UTC)
-        records.append([*said, state.expired, submitted, _due(journal.parts), state.cost])
+    sound, damaged = jobs.jobs()
+    records = [_record(job, journal) for job, journal in sound]
+    records += [_damaged(job, error) for job, error in damaged]
     frame = pd.DataFrame(records, columns=_COLUMNS)
     for column in ("submitted", "ends_by"):
         frame[column] = pd.to_datetime(frame[column], utc=True).dt.floor("s")
-    return frame.astype({"cost": "Float64"}).set_index("name")
+    types = {"cost": "Float64"}
+    if (frame["stage"] == DAMAGED).any():
+        types |= dict.fromkeys(_COUNTS, "Int64")
+    else:
+        frame = frame.drop(columns="reason")
+    return frame.astype(types).set_index("name")
+
+
+def _record(job: JobFolder, journal: Journal) -> list[object]:
+    try:
+        check_files(job, journal)
+    except JobError as error:
+        return _damaged(job, error)
+    state = JobState.of(journal)
+    counts = [journal.rows, state.stage, state.answered, state.failed, state.expired]
+    submitted = state.submitted or moment(journal.created)
+    who = [job.name, journal.backend, printable(journal.model)]
+    return [*who, *counts, submitted, _due(journal.parts), state.cost, ""]
+
+
+def _damaged(job: JobFolder, error: JobError) -> list[object]:
+    """List a job that cannot be worked on; what it holds is not known."""
+    return [job.name, None, None, None, DAMAGED, *[None] * 6, str(error)]
 
 
 def _due(parts: Iterable[Part]) -> datetime | None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,14 +30,17 @@ from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.batch.manifest import unreadable
 from pandas_genai.batch.names import custom_prefix
-from pandas_genai.errors import CredentialsError
+from pandas_genai.errors import CredentialsError, JobError
 from pandas_genai.redaction import public_url
 from pandas_genai.report.prices import Prices, checked_prices
 from pandas_genai.settings import confirmed_base_url, load_settings
 from pandas_genai.task.task import Backend, Task
 
 __all__ = ["Means", "Site", "custom_ids", "key_check", "limits_of"]
+
+_SQLITE = b"SQLite format 3\x00"
 
 _log = logging.getLogger("pandas_genai")
 
@@ -125,16 +129,29 @@ class Site:
         """Where the job was submitted, with the key as far as it is known."""
         return self._resolved().endpoint
 
-    @property
+    @cached_property
     def task(self) -> Task:
-        """What was asked."""
+        """What was asked.
+
+        Raises
+        ------
+        JobError
+            If the fields of the manifest are not those of the task that was submitted.
+        """
         journal = self.journal
-        task = journal.task(identity_of(journal.base_url))
-        if task.prompt_hash == journal.prompt_hash:
-            return task
         # Version 0.1 knew the host alone: its jobs go on under the hash that they have.
-        old = journal.task(host_of(journal.base_url))
-        return old if old.prompt_hash == journal.prompt_hash else task
+        for address in (identity_of(journal.base_url), host_of(journal.base_url)):
+            try:
+                task = journal.task(address)
+            except Exception as error:  # noqa: BLE001 - a schema can be damaged in any way
+                raise unreadable(self.folder.handle, f"schema or params: {error}") from None
+            if task.prompt_hash == journal.prompt_hash:
+                return task
+        self._check_key(self.endpoint)
+        raise unreadable(
+            self.folder.handle,
+            "prompt, schema, model, backend, base_url or params: not what prompt_hash was made of",
+        )
 
     @property
     def prices(self) -> Prices | None:
@@ -225,10 +242,10 @@ class Site:
     def known_batches(self, part: Part) -> set[str]:
         """Return the batches that belong to other parts, of this job or its neighbours."""
         known = set(part.rejected)
-        for folder in JobsFolder(self.folder.path.parent).jobs():
-            same = folder.name == self.journal.name
-            journal = self.journal if same else folder.journal()
-            for other in journal.parts:
+        sound, _ = JobsFolder(self.folder.path.parent).jobs()
+        for folder, journal in sound:
+            same = folder.name == self.folder.name
+            for other in (self.journal if same else journal).parts:
                 if not (same and other.number == part.number):
                     known |= {other.batch_id or "", *other.rejected} - {""}
         return known
@@ -236,7 +253,18 @@ class Site:
     def cache_path(self) -> Path | None:
         """Return the cache file that the job was submitted with."""
         said = self.journal.cache
-        return None if said is None else Path(os.path.normpath(self.folder.path / said))
+        if said is None:
+            return None
+        path = Path(os.path.normpath(self.folder.path / said))
+        jobs = self.folder.path.parent
+        is_beside = os.path.realpath(path.parent) in map(os.path.realpath, (jobs.parent, jobs))
+        if not is_beside and not _is_database(path):
+            raise JobError(
+                f"{self.folder.handle} names the cache {path}, which is not there: pass cache= "
+                "with the file that the answers belong into. Only beside the jobs a cache is made "
+                "because a handle says so."
+            )
+        return path
 
 
 def custom_ids(journal: Journal) -> Callable[[int, int], str]:
@@ -245,3 +273,11 @@ def custom_ids(journal: Journal) -> Callable[[int, int], str]:
     if journal.backend == "anthropic":
         prefix = f"{prefix}-{journal.uid}"
     return lambda part, request: f"{prefix}-{part}-{request}"
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return path.is_file() and file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False

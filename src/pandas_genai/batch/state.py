@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pandas_genai.batch.journal import Journal, Part
-from pandas_genai.errors import counted
+from pandas_genai.errors import counted, printable
 from pandas_genai.report.prices import known_cost
 from pandas_genai.task.reply import Usage
 
 __all__ = ["JobState", "moment"]
 
+_ENDED = frozenset({"ended", "stored", "cached", "lost"})
 _NOT_SENT = frozenset({"written", "uploading", "uploaded", "creating"})
 
 
@@ -46,6 +47,8 @@ class JobState:
     strange : dict
         What was odd about the results: ``unknown``, ``doubled`` and ``missing`` custom ids, and
         ``unreadable`` lines.
+    lost : int
+        Of the failed: those whose results the provider does not have any more.
     """
 
     name: str
@@ -64,6 +67,7 @@ class JobState:
     cost: float | None
     statuses: tuple[str, ...]
     strange: dict[str, int]
+    lost: int = 0
 
     @classmethod
     def of(cls, journal: Journal) -> JobState:
@@ -83,7 +87,7 @@ class JobState:
             expired=max(0, sum(part.expired for part in parts) - expired_again),
             worked_on=sum(_worked_on(part) for part in parts),
             batches=len(parts),
-            ended=sum(part.stage in ("ended", "stored", "cached") for part in parts),
+            ended=sum(part.stage in _ENDED for part in parts),
             waiting=sum(part.stage == "waiting" for part in parts),
             submitted=moment(
                 min((part.submitted for part in parts if part.submitted), default=None)
@@ -91,8 +95,9 @@ class JobState:
             ends_by=moment(max(ends, default=None)),
             usage=usage,
             cost=known_cost(usage, None if None in costs else sum(cost or 0.0 for cost in costs)),
-            statuses=tuple(part.status for part in parts),
+            statuses=tuple(printable(part.status) for part in parts),
             strange=dict(sum((Counter(part.strange) for part in parts), Counter())),
+            lost=sum(part.rows for part in parts if part.stage == "lost"),
         )
 
     def __str__(self) -> str:
@@ -100,6 +105,11 @@ class JobState:
         said = f"Job {self.name!r}: {self.stage}; {self.answered:,} of {rows} collected"
         if self.failed:
             said += f", {self.failed:,} failed"
+        if self.lost:
+            said += (
+                f" (of {self.lost:,} the provider has lost the results, which were paid for: "
+                "resubmit_failed(lost=True) pays for them again)"
+            )
         if self.stage != "collected":
             verb = "has" if self.batches == 1 else "have"
             said += f"; {self.ended} of {counted(self.batches, 'batch', 'batches')} {verb} ended"
@@ -112,7 +122,7 @@ class JobState:
             said += f"; odd lines in the results: {odd}"
         if self.ends_by is not None:
             said += f"; the end is due by {self.ends_by:%Y-%m-%d %H:%M} UTC"
-        return f"{said}."
+        return printable(f"{said}.")
 
 
 def moment(seconds: float | None) -> datetime | None:
@@ -136,4 +146,4 @@ def _stage(journal: Journal) -> str:
         return "waiting for quota"
     if "created" in stages:
         return "in progress"
-    return "collected" if stages <= {"cached"} else "ended"
+    return "collected" if stages <= {"cached", "lost"} else "ended"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from pandas_genai.backends.batches import Batch, Wanted
 from pandas_genai.backends.caller import wire_of
 from pandas_genai.backends.retry import ATTEMPTS
-from pandas_genai.batch.journal import Part
+from pandas_genai.batch.journal import Part, cut, moment_of
+from pandas_genai.batch.manifest import check_digest
 from pandas_genai.batch.site import Site
 from pandas_genai.errors import RowError, StopRunError, WaitError
 from pandas_genai.store import atomic_write
@@ -50,15 +52,19 @@ class Submission:
             What is at the provider stays in the journal; the next call goes on from it.
         """
         for part in self._site.journal.parts:
-            if part.stage in ("written", "uploading"):
-                self._upload(part)
-            if part.stage in ("uploaded", "creating"):
-                self.create(part)
+            self.send(part)
+
+    def send(self, part: Part) -> None:
+        """Send one part, if it is not at the provider and was not put off."""
+        if part.stage in ("written", "uploading"):
+            self._upload(part)
+        if part.stage in ("uploaded", "creating"):
+            self.create(part)
 
     def _upload(self, part: Part) -> None:
         site, api = self._site, self._site.api
         if api.has_files:
-            path = site.folder.requests(site.journal.backend, part.number)
+            path = self._intact(part)
             name = f"{site.tags(part)['pandas_genai_job']}-{part.number}-{part.digest[:12]}.jsonl"
             resumed = part.stage == "uploading"
             part.stage = "uploading"
@@ -72,14 +78,22 @@ class Submission:
         part.stage = "uploaded"
         site.save()
 
+    def _intact(self, part: Part) -> Path:
+        """Return the file of a part's requests, which must be what was written."""
+        path = self._site.folder.requests(self._site.journal.backend, part.number)
+        check_digest(path, part.digest)
+        return path
+
     def create(self, part: Part) -> None:
         """Create the batch of a part, or find the one that was created."""
         site, api = self._site, self._site.api
         resumed = part.stage == "creating"
+        path = site.folder.requests(site.journal.backend, part.number)
+        if not api.has_files:
+            path = self._intact(part)
         if not resumed:
             part.stage, part.intended = "creating", site.clock.now()
             site.save()
-        path = site.folder.requests(site.journal.backend, part.number)
         headers = self._headers(part)
         long_ago = site.clock.now() - (part.intended or 0.0) > _LONG_AGO_S
         try:
@@ -106,8 +120,9 @@ class Submission:
         return batch is not None
 
     def _adopt(self, part: Part, batch: Batch) -> None:
-        part.batch_id, part.status = batch.id, batch.status
-        part.submitted, part.ends_by = batch.created or part.intended, batch.ends_by
+        part.batch_id, part.status = batch.id, cut(batch.status)
+        part.submitted = moment_of(batch.created) or part.intended
+        part.ends_by = moment_of(batch.ends_by)
         part.code = part.message = ""
         part.stage = "created"
         self._note(part)

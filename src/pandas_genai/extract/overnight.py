@@ -33,7 +33,7 @@ def warn_under_way(jobs: JobsFolder, prompt_hash: str, keys: Iterable[str]) -> N
     """
     under: list[tuple[str, str]] = []
     with contextlib.suppress(JobError):
-        under.extend(under_way(jobs, prompt_hash))
+        under.extend(under_way(jobs, prompt_hash, strict=False))
     if not under:
         return
     wanted = set(keys)

@@ -124,6 +124,7 @@ class RunBook:
         """Write down how the run ended, once."""
         self.closed = True
         self._cache.end_run(self._run_id, status=status, ended=now(), **columns)
+        self.closed = True
 
     def conclude(
         self,

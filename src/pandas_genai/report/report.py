@@ -208,12 +208,12 @@ def label_json(label: object) -> str:
 
 def label_text(label: object) -> str:
     """Write an index label for a person: as ``str`` does, but for a tuple of NumPy's numbers."""
-    return str(tuple(map(_plain, label)) if isinstance(label, tuple) else label)
+    return _sendable(str(tuple(map(_plain, label)) if isinstance(label, tuple) else label))
 
 
 def label_value(label: object) -> object:
     """Return an index label as a JSON value; a tuple becomes a list."""
-    if type(label) in (int, str):
+    if type(label) is int:
         return label
     return [_plain(part) for part in label] if isinstance(label, tuple) else _plain(label)
 
@@ -223,7 +223,14 @@ def _plain(part: Any) -> object:
     if part is pd.NA or part is pd.NaT:
         return None
     part = part.item() if hasattr(part, "item") else part
-    return part if isinstance(part, (str, int, float, bool, type(None))) else str(part)
+    if part is None or isinstance(part, (int, float)):
+        return part
+    return _sendable(str(part))
+
+
+def _sendable(text: str) -> str:
+    """Spell out lone surrogates, which neither JSON files nor SQLite can carry."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def remember(report: Report) -> None:

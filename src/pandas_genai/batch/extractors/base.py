@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.backends.resolve import Question
+from pandas_genai.batch.clock import Waiting
 from pandas_genai.batch.collect import Collection
-from pandas_genai.batch.folder import JobsFolder
+from pandas_genai.batch.folder import JobsFolder, explained
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.order import Order
@@ -78,7 +79,8 @@ class Extractor:
                 job_id,
                 **options,
             )
-            return BatchJob(prepare(self._jobs, order, means), means)
+            with explained(self._jobs):
+                return BatchJob(prepare(self._jobs, order, means), means)
 
     def _job(self, job_id: str) -> BatchJob:
         return BatchJob(existing(self._jobs, job_id), self._means)
@@ -91,16 +93,15 @@ class Extractor:
     ) -> dict[str, str]:
         """Return the provider's word for each batch; wait for the last, where that is wanted."""
         job, clock = self._job(job_id), self._means.clock
-        until = None if timeout is None else clock.now() + timeout
+        waiting = Waiting(clock, timeout)
         state = job.status()
         while True:
             parts = job.folder.journal().parts
             done = state.ended == state.batches
-            late = until is not None and clock.now() >= until
-            if done or late or not continuous:
+            if done or waiting.is_over or not continuous:
                 return {part.batch_id or f"part {part.number}": part.status for part in parts}
             self._means.tell(str(state))
-            clock.sleep(interval)
+            waiting.sleep(interval)
             state = self._go_on(job)
 
     def _go_on(self, job: BatchJob) -> JobState:
