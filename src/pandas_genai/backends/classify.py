@@ -26,8 +26,9 @@ __all__ = [
 
 Action: TypeAlias = Literal["wait", "pause", "row", "stop"]
 """``wait``: send the same request again later, and after all attempts ask in smaller chunks;
-``pause``: the same, and every worker waits; ``row``: ask in smaller chunks until the row is
-found, and fail it; ``stop``: end the run, keep what was answered."""
+``pause``: the same, and every worker waits (of a rate limit the rows stay together);
+``row``: ask in smaller chunks until the row is found, and fail it;
+``stop``: end the run, keep what was answered."""
 
 
 @dataclass(frozen=True, slots=True)

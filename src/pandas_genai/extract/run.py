@@ -24,6 +24,7 @@ from pandas_genai.extract.overnight import warn_under_way
 from pandas_genai.live.budget import Spending
 from pandas_genai.live.pool import Policy
 from pandas_genai.live.session import Session, Work, columns_of
+from pandas_genai.live.suspects import remembered
 from pandas_genai.live.tally import Tally
 from pandas_genai.report.answers import warn_of_damage
 from pandas_genai.report.book import RunBook
@@ -185,6 +186,7 @@ class Extraction:
             run_id=self._run_id,
             settled=settled,
             fresh=self._manner.fresh,
+            suspects=remembered(rows, wanted, cache.failed(task.prompt_hash)) if wanted else {},
         )
 
     def _label(self, position: int) -> str:

@@ -1,77 +1,163 @@
-"""When a run has no sense any more: the provider is silent, or refuses whatever is asked."""
+"""The circuit breaker: ends a run whose provider is down, or whose replies are of no use."""
 
 from __future__ import annotations
 
 import threading
 
-from pandas_genai.errors import RowError, StopRunError, WaitError
+from pandas_genai.errors import CallError, StopRunError, WaitError
+from pandas_genai.task.chunks import Chunk
+from pandas_genai.task.reply import Refusal
 
 __all__ = ["Breaker"]
 
-_SILENT_CALLS = 10
-"""Calls that fail one after the other, each after all its attempts, before the run stops."""
+_SILENT_FIRST = 4
+"""Calls without an answer, before anything was answered, that end the run: the first, and three
+of one row each, so that a row which no call survives does not look like a provider that is down."""
 
-_REFUSED_ROWS = 10
-"""Rows refused each for itself before anything was answered, before the run stops."""
+_SILENT_CALLS = 10
+"""Calls in a row without an answer that end a run in which something was answered."""
+
+_USELESS_FIRST = 10
+"""Rows asked alone, before anything of use came back, whose replies are of no use: where three
+rows of ten are refused, ten in a row are so in one run of 170,000."""
+
+_USELESS_ROWS = 30
+"""The same in a run in which something of use came back; it asks many more times."""
+
+_USELESS_CALLS = 10
+"""Useless replies in a row, of calls of any size, after which rows are asked alone."""
 
 
 class Breaker:
     """Counts what speaks against going on; raises when it is enough.
 
-    Parameters
-    ----------
-    attempts : int
-        Requests of one call, for the message.
+    Of suspects, rows that have failed before, nothing is concluded about the provider or the
+    question: that they fail again is no news.
     """
 
-    def __init__(self, attempts: int) -> None:
-        self._attempts = attempts
+    def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._answers = 0
+        self._any_use = False
         self._silent = 0
-        self._refused = 0
-        self._any_answer = False
+        self._silent_known = 0
+        self._useless = 0
+        self._useless_rows = 0
+        self._alone: set[str] = set()
+        self._last: WaitError | None = None
 
-    def answered(self, *, useful: bool) -> None:
-        """Note an answer, of use or not."""
+    @property
+    def answers(self) -> int:
+        """How many answers have come, of use or not."""
+        return self._answers
+
+    @property
+    def careful(self) -> bool:
+        """Whether the next call is a probe of one row: what came so far speaks against all."""
+        if not self._any_use:
+            return self._silent + self._useless > 0
+        return self._useless >= _USELESS_CALLS
+
+    @property
+    def doubted(self) -> bool:
+        """Whether nothing of use came back and a call got no answer in all its attempts."""
+        return not self._any_use and self._silent > 0
+
+    def useful(self) -> None:
+        """Note a reply that answers some of its rows."""
         with self._lock:
-            self._silent = 0
-            self._any_answer = self._any_answer or useful
+            self._heard()
+            self._any_use = True
+            self._useless = self._useless_rows = 0
 
-    def silent(self, error: WaitError) -> None:
+    def useless(self, chunk: Chunk, refusal: Refusal, request_id: str | None) -> None:
+        """Note a reply, or an error about these rows, that answers none of them.
+
+        Raises
+        ------
+        StopRunError
+            If so many rows, each asked alone, came to nothing in a row.
+        """
+        with self._lock:
+            self._heard()
+            if chunk.suspect:
+                return
+            self._useless += 1
+            if len(chunk.rows) == 1 and chunk.rows[0].key not in self._alone:
+                self._alone.add(chunk.rows[0].key)
+                self._useless_rows += 1
+            rows = self._useless_rows
+            if rows < (_USELESS_ROWS if self._any_use else _USELESS_FIRST):
+                return
+            before = "The last" if self._any_use else "The first"
+        raise StopRunError(
+            f"{before} {rows} rows were asked alone, and all of them were refused or answered "
+            f"with nothing of use ({refusal.reason}). The last reply: {refusal.message}",
+            reason="useless replies",
+            request_id=request_id,
+        )
+
+    def silent(self, chunk: Chunk, error: WaitError, since: int) -> None:
         """Note a call that got no answer in all its attempts.
 
-        Raises
-        ------
-        StopRunError
-            If it is one too many, or the first of all.
-        """
-        with self._lock:
-            self._silent += 1
-            silent, ever = self._silent, self._any_answer
-        if silent >= _SILENT_CALLS or not ever:
-            calls = f"{silent} calls in a row" if silent > 1 else "The first call"
-            raise StopRunError(
-                f"{calls} failed after {self._attempts} attempts each: {error}",
-                reason=error.reason,
-                request_id=error.request_id,
-            ) from error
-
-    def refused(self, error: RowError) -> None:
-        """Note a request that was refused although it held one row only.
+        Parameters
+        ----------
+        chunk : Chunk
+            What was asked.
+        error : WaitError
+            Its last.
+        since : int
+            ``answers`` when its first attempt had failed: if others came meanwhile, the
+            provider is there, and it is the rows of this call.
 
         Raises
         ------
         StopRunError
-            If nothing else has come back yet.
+            If it is one too many.
         """
         with self._lock:
-            if self._any_answer or error.reason != "bad request":
+            if self._answers != since:
                 return
-            self._refused += 1
-            refused = self._refused
-        if refused >= _REFUSED_ROWS:
-            raise StopRunError(
-                f"The first {refused} rows were refused, each for itself: {error}",
-                reason=error.reason,
-                request_id=error.request_id,
-            )
+            self._last = error
+            if chunk.known_suspect:
+                self._silent_known += 1
+                return
+            self._silent += 1
+            silent, ever = self._silent, self._any_use
+        if (not ever and silent >= _SILENT_FIRST) or (
+            silent >= _SILENT_CALLS and not chunk.suspect
+        ):
+            raise _down(silent, error, ever=ever)
+
+    def hopeless(self, chunk: Chunk) -> CallError | None:
+        """Return why suspects are not asked any more; None while they are.
+
+        The run does not end with an error for them: what else it was to do is done.
+        """
+        silent = self._silent_known if chunk.known_suspect else self._silent
+        return self._last if chunk.suspect and silent >= _SILENT_CALLS else None
+
+    def ended(self) -> None:
+        """Note that nothing is left to ask.
+
+        Raises
+        ------
+        StopRunError
+            If the provider has not answered at all.
+        """
+        if self._last is not None and self._silent and not self._answers:
+            raise _down(self._silent, self._last, ever=False)
+
+    def _heard(self) -> None:
+        self._answers += 1
+        self._silent = self._silent_known = 0
+
+
+def _down(calls: int, error: WaitError, *, ever: bool) -> StopRunError:
+    first = "The only call" if calls == 1 else f"The first {calls} calls"
+    which = f"{calls} calls in a row" if ever else first
+    return StopRunError(
+        f"{which} failed after all attempts: {error}",
+        reason=error.reason,
+        request_id=error.request_id,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
@@ -20,6 +21,9 @@ from pandas_genai.task.chunks import MAX_ROUNDS, Chunk, Row, copies_of
 from pandas_genai.task.reply import Failure, Refusal, Reply, Usage
 
 __all__ = ["Policy", "Pool", "Save"]
+
+_PROBE_ATTEMPTS = 2
+"""Requests for a call that only asks whether anything is answered at all, or answered by now."""
 
 _log = logging.getLogger("pandas_genai")
 
@@ -103,7 +107,7 @@ class Pool:
         self.tally = tally
         self._lock = threading.Lock()
         self._fatal: BaseException | None = None
-        self._breaker = Breaker(policy.attempts)
+        self._breaker = Breaker()
         self._left = 0
         self._ended = threading.Event()
         self._source: Source | None = None
@@ -118,11 +122,17 @@ class Pool:
         Parameters
         ----------
         chunks : iterator of Chunk or Later
-            The run's work.
+            The run's work; suspects come last.
         on_end : callable, optional
             Called with the rows about which nothing more is asked.
         """
-        self._source = Source(chunks, lambda: self.pacer.limit, self._spending.admit, on_end)
+        self._source = Source(
+            chunks,
+            lambda: self.pacer.limit,
+            self._spending.admit,
+            on_end,
+            lambda: self._breaker.careful,
+        )
         self._left = self._workers
         for number in range(self._workers):
             threading.Thread(
@@ -175,6 +185,8 @@ class Pool:
             return
         try:
             self._on_idle()
+            if not self._stop.is_set():
+                self._breaker.ended()
         except Exception as error:  # noqa: BLE001 - a full disk at the very end is the run's error too
             self._fail(error)
         self._ended.set()
@@ -188,10 +200,14 @@ class Pool:
 
     def _answer(self, chunk: Chunk) -> list[Chunk]:
         """Ask one chunk; return the chunks in which some of its rows must be asked again."""
-        attempts = 0
+        lost = self._breaker.hopeless(chunk)
+        if lost is not None:
+            why = Refusal(lost.reason, f"Not asked any more, after many calls in a row: {lost}")
+            return self._give_up(chunk, list(chunk.rows), _refused(chunk, why), 0)
+        attempts = answers = 0
 
         def once() -> Reply:
-            nonlocal attempts
+            nonlocal attempts, answers
             self._pause()
             if not self._spending.again(chunk):
                 raise _PutBackError
@@ -200,31 +216,37 @@ class Pool:
             try:
                 return self._ask(chunk)
             except CallError as error:
+                answers = self._breaker.answers if attempts == 1 else answers
                 self._bill_error(chunk, error)
                 raise
 
         try:
-            reply = self._retrying()(once)
+            reply = self._retrying(chunk)(once)
         except CallError as error:
-            return self._cope(chunk, error, attempts)
+            return self._cope(chunk, error, attempts, answers)
         except _PutBackError:
             return [replace(chunk, attempts=chunk.attempts + attempts)]
         except _AbandonedError:
             return []
         self._bill(chunk, reply.usage, reply.model)
         self.tally.answered(reply.params_sent)
-        self._note_answer(useful=bool(reply.accepted))
+        self._note_answer(chunk, reply)
         if reply.accepted:
             self._keep(chunk, reply)
-        return self._ask_again(
-            chunk, [row for row in chunk.rows if row.key in reply.refused], reply, attempts
-        )
+        if not reply.refused:
+            return []
+        rows = [row for row in chunk.rows if row.key in reply.refused]
+        # What was left out of a reply that is of use says nothing about the other rows.
+        suspect = chunk.suspect or bool(reply.accepted)
+        return self._ask_again(replace(chunk, suspect=suspect), rows, reply, attempts)
 
-    def _retrying(self) -> tenacity.Retrying:
+    def _retrying(self, chunk: Chunk) -> tenacity.Retrying:
+        probe = chunk.known_suspect or self._breaker.doubted
+        most = min(_PROBE_ATTEMPTS, self._policy.attempts) if probe else self._policy.attempts
         return tenacity.Retrying(
             sleep=self._sleep,
             stop=tenacity.stop_any(
-                tenacity.stop_after_attempt(self._policy.attempts),
+                tenacity.stop_after_attempt(most),
                 tenacity.stop_when_event_set(self._stop),
             ),
             wait=self._policy.wait,
@@ -262,8 +284,18 @@ class Pool:
             self.tally.billed(Usage(unknown_calls=1), "", 0.0)
             self._spending.lost(chunk)
 
-    def _note_answer(self, *, useful: bool) -> None:
-        self._breaker.answered(useful=useful)
+    def _note_answer(self, chunk: Chunk, reply: Reply) -> None:
+        """Tell the breaker and the pacer of an answer; only one of use lets more calls out."""
+        if reply.accepted:
+            self._breaker.useful()
+        else:
+            common = Counter(reply.refused.values()).most_common(1)
+            self._breaker.useless(chunk, common[0][0], reply.request_id)
+        if reply.accepted or chunk.suspect:
+            self._open()
+
+    def _open(self) -> None:
+        """Let more calls out, after an answer."""
         if self.pacer.answered() and self._source is not None:
             self._source.wake()
 
@@ -286,37 +318,37 @@ class Pool:
         self._save(chunk, reply, done)
         on_disk.wait()
 
-    def _cope(self, chunk: Chunk, error: CallError, attempts: int) -> list[Chunk]:
+    def _cope(self, chunk: Chunk, error: CallError, attempts: int, answers: int) -> list[Chunk]:
         """Do what the error's class says."""
         if isinstance(error.usage, Usage):
             if error.reason == "truncated" and self._spending.cut_off(chunk, error.usage):
-                self._note_answer(useful=True)  # the answer was good as far as we let it come
+                self._breaker.useful()  # the answer was good as far as we let it come
+                self._open()
                 return [replace(chunk, attempts=chunk.attempts + attempts)]
-            self._note_answer(useful=False)
         if isinstance(error, StopRunError):
             raise error
-        refusal = Refusal(error.reason, str(error))
-        reply = Reply({}, {row.key: refusal for row in chunk.rows}, request_id=error.request_id)
+        reply = _refused(chunk, Refusal(error.reason, str(error)), error.request_id)
         rows = list(chunk.rows)
         if isinstance(error, WaitError):
             if self._stop.is_set():
                 return []
-            self._breaker.silent(error)
-            return self._ask_again(chunk, rows, reply, attempts, whole=True)
-        if isinstance(error, RowError) and len(rows) == 1:
-            self._breaker.refused(error)
-            if chunk.round == 0:
+            self._breaker.silent(chunk, error, answers)
+            if error.reason == "rate limit":  # no row's fault: nothing is won by smaller calls
+                return self._ask_again(chunk, rows, reply, attempts, whole=True)
+            if len(rows) == 1 and (chunk.known_suspect or chunk.round >= MAX_ROUNDS):
                 return self._give_up(chunk, rows, reply, attempts)
+            return chunk.apart(attempts)
         if not isinstance(error, (RowError, SplitError)):
             raise error
+        self._note_answer(chunk, reply)
+        if isinstance(error, RowError) and len(rows) == 1 and chunk.round == 0:
+            return self._give_up(chunk, rows, reply, attempts)
         return self._ask_again(chunk, rows, reply, attempts)
 
     def _ask_again(
         self, chunk: Chunk, rows: list[Row], reply: Reply, attempts: int, *, whole: bool = False
     ) -> list[Chunk]:
-        if not rows:
-            return []
-        if chunk.round >= MAX_ROUNDS:
+        if chunk.round >= MAX_ROUNDS and (whole or len(chunk.rows) == 1):
             return self._give_up(chunk, rows, reply, attempts)
         return chunk.again(rows, whole=whole, attempts=attempts)
 
@@ -330,6 +362,10 @@ class Pool:
 
 class _PutBackError(Exception):
     """Another attempt may not begin now: the chunk waits until it may."""
+
+
+def _refused(chunk: Chunk, why: Refusal, request_id: str | None = None) -> Reply:
+    return Reply({}, {row.key: why for row in chunk.rows}, request_id=request_id)
 
 
 class _AbandonedError(Exception):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pandas_genai.errors import BudgetError, CacheError, Stopped
 from pandas_genai.live.budget import Spending
@@ -14,6 +15,7 @@ from pandas_genai.live.pacing import Clock
 from pandas_genai.live.pool import Policy, Pool
 from pandas_genai.live.recorder import Recorder
 from pandas_genai.live.shared import Unanswered
+from pandas_genai.live.suspects import suspect_chunks
 from pandas_genai.live.tally import Tally
 from pandas_genai.report.observer import Observer, Progress
 from pandas_genai.report.prices import Price
@@ -56,6 +58,8 @@ class Work:
         The rows that need no call.
     fresh : bool
         Whether answers that are in the cache are asked for again.
+    suspects : mapping of int to str
+        Which of the wanted texts failed in an earlier run, and for which reason.
     """
 
     task: Task
@@ -67,6 +71,18 @@ class Work:
     run_id: str
     settled: Progress
     fresh: bool = False
+    suspects: Mapping[int, str] = field(default_factory=dict)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Cut the work into chunks, rows that failed in an earlier run last."""
+        rows, texts, size, first = self.rows, self.texts, self.chunk_size, int(self.run_id, 16)
+        wanted = self.wanted
+        if self.suspects:
+            wanted = [place for place in wanted if place not in self.suspects]
+        return chain(
+            plan_chunks(rows, wanted, texts, size, first=first),
+            suspect_chunks(rows, self.suspects, texts, size, first=first),
+        )
 
 
 def columns_of(tally: Tally, work: Work) -> dict[str, object]:
@@ -252,9 +268,8 @@ class Session:
 
     def _left_to_ask(self) -> Unanswered:
         work = self.work
-        first = int(work.run_id, 16)
         return Unanswered(
-            plan_chunks(work.rows, work.wanted, work.texts, work.chunk_size, first=first),
+            work.chunks(),
             self.cache,
             work.task.prompt_hash,
             self._leases,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ += ["plan_chunks"]
 MAX_ROUNDS = 3
 """How often a row is asked again before it counts as failed."""
 
+_FEW = 8
 _SHUFFLE_SEED = 42
 _TOKEN_LENGTH = 5
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -75,11 +76,20 @@ class Chunk:
         How often these rows were asked before.
     attempts : int, default 0
         HTTP requests already spent on these rows.
+    suspect : bool, default False
+        Whether the rows themselves are what is wrong: they failed in an earlier run, were left out
+        of a reply that answered others, or were part of a call that got no answer.
     """
 
     rows: tuple[Row, ...]
     round: int = 0
     attempts: int = 0
+    suspect: bool = False
+
+    @property
+    def known_suspect(self) -> bool:
+        """Whether the rows failed in an earlier run and were not asked in this one yet."""
+        return self.suspect and self.round == 0
 
     def again(self, rows: Sequence[Row], *, whole: bool = False, attempts: int = 1) -> list[Chunk]:
         """Chunks in which some of the rows are asked once more.
@@ -87,14 +97,35 @@ class Chunk:
         The size falls geometrically, so that the last round asks each row alone whatever the
         first size was; ``whole=True`` keeps the rows together (nothing was wrong with them).
         """
-        left = MAX_ROUNDS - self.round
+        left = max(1, MAX_ROUNDS - self.round)
         size = len(rows) if whole else math.ceil(len(self.rows) ** ((left - 1) / left))
         if len(self.rows) > 1 and not whole:
             size = min(size, len(self.rows) - 1)
         return [
-            Chunk(tuple(rows[start : start + size]), self.round + 1, self.attempts + attempts)
+            Chunk(
+                tuple(rows[start : start + size]),
+                self.round + 1,
+                self.attempts + attempts,
+                self.suspect,
+            )
             for start in range(0, len(rows), size)
         ]
+
+    def apart(self, attempts: int) -> list[Chunk]:
+        """Chunks that find the row which no request survives: each row alone after two steps.
+
+        A request that fails so costs all its attempts, so fewer and larger steps are taken than
+        where a refusal comes at once.
+        """
+        last = MAX_ROUNDS - 1
+        step = last if len(self.rows) <= _FEW else min(last, max(1, self.round))
+        chunk = replace(self, round=step, suspect=True)
+        return chunk.again(self.rows, attempts=attempts)
+
+    def cut(self, rows: int) -> tuple[Chunk, Chunk]:
+        """The first rows as one chunk, and the others."""
+        first, rest = self.rows[:rows], self.rows[rows:]
+        return replace(self, rows=first), replace(self, rows=rest)
 
     @classmethod
     def of_keys(cls, keys: Sequence[str]) -> Chunk:

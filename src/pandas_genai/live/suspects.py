@@ -1,0 +1,59 @@
+"""Rows that failed in an earlier run: asked last, and where they failed a whole request, alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from pandas_genai.task.chunks import Chunk, Texts, plan_chunks
+from pandas_genai.task.rows import Rows
+
+__all__ = ["ALONE", "TOGETHER", "remembered", "suspect_chunks"]
+
+ALONE = frozenset(
+    {
+        "bad request",
+        "connection",
+        "content filter",
+        "invalid reply",
+        "refusal",
+        "request too large",
+        "server error",
+        "timeout",
+        "truncated",
+    }
+)
+"""Reasons for which a request fails as a whole: such a row takes its neighbours along."""
+
+TOGETHER = frozenset({"doubled in reply", "invalid answer", "missing in reply"})
+"""Reasons that are one row's own, whoever else is in the request."""
+
+
+def remembered(rows: Rows, wanted: Sequence[int], failed: Mapping[str, str]) -> dict[int, str]:
+    """Return which wanted rows failed before for a reason of their own, and for which.
+
+    Parameters
+    ----------
+    rows : Rows
+        The distinct texts of the input.
+    wanted : sequence of int
+        Which of them are asked, as places in ``rows.keys``.
+    failed : mapping
+        From row key to the latest reason.
+    """
+    if not failed:
+        return {}
+    own = {key: reason for key, reason in failed.items() if reason in ALONE | TOGETHER}
+    keys = rows.keys
+    return {place: own[keys[place]] for place in wanted if keys[place] in own}
+
+
+def suspect_chunks(
+    rows: Rows, suspects: Mapping[int, str], texts: Texts, chunk_size: int, *, first: int = 0
+) -> Iterator[Chunk]:
+    """Cut rows that failed before into chunks; see ``plan_chunks``."""
+    for reasons, size in ((TOGETHER, chunk_size), (ALONE, 1)):
+        places = [place for place, reason in suspects.items() if reason in reasons]
+        if places:
+            for chunk in plan_chunks(rows, places, texts, size, first=first):
+                yield replace(chunk, suspect=True)
