@@ -320,11 +320,14 @@ class Pool:
 
     def _cope(self, chunk: Chunk, error: CallError, attempts: int, answers: int) -> list[Chunk]:
         """Do what the error's class says."""
-        if isinstance(error.usage, Usage):
-            if error.reason == "truncated" and self._spending.cut_off(chunk, error.usage):
-                self._breaker.useful()  # the answer was good as far as we let it come
-                self._open()
-                return [replace(chunk, attempts=chunk.attempts + attempts)]
+        if (
+            error.reason == "truncated"
+            and isinstance(error.usage, Usage)
+            and self._spending.cut_off(chunk, error.usage)
+        ):
+            self._breaker.useful()  # the answer was good as far as we let it come
+            self._open()
+            return [replace(chunk, attempts=chunk.attempts + attempts)]
         if isinstance(error, StopRunError):
             raise error
         reply = _refused(chunk, Refusal(error.reason, str(error)), error.request_id)
@@ -333,17 +336,22 @@ class Pool:
             if self._stop.is_set():
                 return []
             self._breaker.silent(chunk, error, answers)
-            if error.reason == "rate limit":  # no row's fault: nothing is won by smaller calls
-                return self._ask_again(chunk, rows, reply, attempts, whole=True)
-            if len(rows) == 1 and (chunk.known_suspect or chunk.round >= MAX_ROUNDS):
-                return self._give_up(chunk, rows, reply, attempts)
-            return chunk.apart(attempts)
+            return self._apart(chunk, reply, attempts, error)
         if not isinstance(error, (RowError, SplitError)):
             raise error
         self._note_answer(chunk, reply)
         if isinstance(error, RowError) and len(rows) == 1 and chunk.round == 0:
             return self._give_up(chunk, rows, reply, attempts)
         return self._ask_again(chunk, rows, reply, attempts)
+
+    def _apart(self, chunk: Chunk, reply: Reply, attempts: int, error: WaitError) -> list[Chunk]:
+        """Ask again what got no answer in all its attempts; no row takes others along."""
+        rows = list(chunk.rows)
+        if error.reason == "rate limit":  # no row's fault: nothing is won by smaller calls
+            return self._ask_again(chunk, rows, reply, attempts, whole=True)
+        if len(rows) == 1 and (chunk.known_suspect or chunk.round >= MAX_ROUNDS):
+            return self._give_up(chunk, rows, reply, attempts)
+        return chunk.apart(attempts)
 
     def _ask_again(
         self, chunk: Chunk, rows: list[Row], reply: Reply, attempts: int, *, whole: bool = False
