@@ -29,6 +29,7 @@ from pandas_genai.live.tally import Tally
 from pandas_genai.report.answers import warn_of_damage
 from pandas_genai.report.book import RunBook
 from pandas_genai.report.observer import Progress
+from pandas_genai.report.origins import origin_columns
 from pandas_genai.report.partial import Kept
 from pandas_genai.report.report import label_text
 from pandas_genai.store import Cache, SqliteCache, open_cache
@@ -122,6 +123,9 @@ class Extraction:
                     tally = session.tally
                 self._ask(work, session)
                 columns = columns_of(tally, work)
+                if session is None:
+                    origins = cache.origins(self.task.prompt_hash, work.rows.keys)
+                    columns |= origin_columns(origins, self._price)
                 return book.conclude(
                     work.rows, tally.failures, columns, on_error=self._manner.on_error
                 )

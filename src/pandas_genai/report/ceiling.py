@@ -118,9 +118,11 @@ class Ceiling:
 
     def room(self, chunk: Chunk, body: Mapping[str, Any]) -> Room:
         """Return how long the answer to a chunk may be."""
-        for name in _LIMIT_NAMES:
-            if name in self.task.sent_params and isinstance(body.get(name), int):
-                return Room(body[name], body[name], fixed=True)
+        if any(name in self.task.sent_params for name in _LIMIT_NAMES):
+            # Under which of its two names it is sent depends on the endpoint.
+            chosen = next((body[name] for name in _LIMIT_NAMES if name in body), None)
+            if isinstance(chosen, int):
+                return Room(chosen, chosen, fixed=True)
         least = max(self._expected(len(chunk.rows)) + _thinking(body), self._needed(chunk))
         least = -(-least // _STEP) * _STEP
         always = body.get("max_tokens")  # one wire sends a limit with every request

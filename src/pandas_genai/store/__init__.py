@@ -5,6 +5,7 @@ from pandas_genai.store.files import atomic_write
 from pandas_genai.store.records import (
     Answer,
     FailureRecord,
+    Origin,
     RequestRecord,
     RunRecord,
     TaskRecord,
@@ -18,6 +19,7 @@ __all__ = [
     "Cache",
     "FailureRecord",
     "Leases",
+    "Origin",
     "RequestRecord",
     "RunRecord",
     "SqliteCache",

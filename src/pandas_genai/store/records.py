@@ -11,7 +11,7 @@ from zlib import crc32
 
 from pydantic_core import from_json
 
-__all__ = ["Answer", "FailureRecord", "RequestRecord", "RunRecord", "TaskRecord"]
+__all__ = ["Answer", "FailureRecord", "Origin", "RequestRecord", "RunRecord", "TaskRecord"]
 __all__ += ["checksum", "named", "now", "packed_keys", "storable", "unpacked_keys", "whole"]
 
 _KEY_DIGITS = 32
@@ -253,6 +253,40 @@ def answer_rows(
         )
         for answer in answers
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where some of the answers in a cache come from.
+
+    Parameters
+    ----------
+    model : str
+        The model that answered.
+    first, last : str
+        When the first and the last of them came, as ISO 8601 text in UTC.
+    answers, input_tokens, cached_tokens, output_tokens : int
+        How many there are, and what they took together.
+    """
+
+    model: str
+    first: str
+    last: str
+    answers: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+
+    def __add__(self, other: Origin) -> Origin:
+        return Origin(
+            self.model,
+            min(self.first, other.first),
+            max(self.last, other.last),
+            self.answers + other.answers,
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)

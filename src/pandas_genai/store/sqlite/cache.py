@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pandas_genai.errors import CacheError
-from pandas_genai.store.records import checksum, now, storable, whole
+from pandas_genai.store.records import Origin, checksum, now, storable, whole
 from pandas_genai.store.sqlite.history import History
 from pandas_genai.store.sqlite.leases import Leases
 from pandas_genai.store.sqlite.link import FILE_ERRORS, Link, explained
@@ -42,6 +42,17 @@ SELECT AVG(output_tokens) FROM (
     WHERE prompt_hash = ? AND repeat = 0 AND output_tokens > 0 LIMIT 10000
 )
 """
+
+_ORIGINS = """
+SELECT COALESCE(model_answered, model, ''), MIN(created), MAX(created), COUNT(*),
+COALESCE(SUM(input_tokens), 0), COALESCE(SUM(cached_tokens), 0), COALESCE(SUM(output_tokens), 0)
+FROM results
+WHERE prompt_hash = ? AND {which} AND repeat = 0
+GROUP BY 1
+"""
+_ORIGINS_OF_ALL = _ORIGINS.format(which="TRUE")
+_ORIGINS_OF_SOME = _ORIGINS.format(which="text_hash IN (SELECT value FROM json_each(?))")
+_LOOKED_UP = 20_000
 
 _GET = """
 SELECT CAST(COALESCE(results.json_result, ids.json_result) AS BLOB) AS result,
@@ -250,6 +261,20 @@ class SqliteCache(History):
         """
         ((average,),) = self._link.query(_ANSWER_TOKENS, (prompt_hash,))
         return None if average is None else float(average)
+
+    def origins(self, prompt_hash: str, text_hashes: Sequence[str]) -> list[Origin]:
+        """Say where the answers to texts come from: one entry a model, the most frequent first."""
+        if len(text_hashes) > _LOOKED_UP:  # most often they are all that the task has
+            every = [Origin(*row) for row in self._link.query(_ORIGINS_OF_ALL, (prompt_hash,))]
+            if sum(origin.answers for origin in every) == len(text_hashes):
+                return sorted(every, key=lambda origin: -origin.answers)
+        found: dict[str, Origin] = {}
+        for block in _blocks(text_hashes):
+            for row in self._link.query(_ORIGINS_OF_SOME, (prompt_hash, block)):
+                new = Origin(*row)
+                old = found.get(new.model)
+                found[new.model] = new if old is None else old + new
+        return sorted(found.values(), key=lambda origin: -origin.answers)
 
     def writer(self) -> Writer:
         """Return a new writer; closed with the cache, if not before.
