@@ -106,7 +106,7 @@ SERVED = [
     (400, {"object": "error", "message": "too long", "code": 400}, RowError, None, "too long"),
     (502, "<html><title>Bad gateway</title>", WaitError, "server error", "says: Bad gateway"),
     (529, anthropic("Overloaded", "overloaded_error"), WaitError, "server error", "Overloaded"),
-    (302, "", StopRunError, "not found", "base_url"),
+    (302, "", StopRunError, "redirect", "base_url"),
 ]
 
 

@@ -150,7 +150,6 @@ class Caller:
         """
         body, support, response = self._send(chunk)
         answer = self._answer(response)
-        self._endpoints.note_answer(self._endpoint, self._task.model)
         usage, model = answer.usage, answer.model or str(body["model"])
         request_id = _request_id(response.headers) or answer.id
         content = response.content if self._keep_replies else None
@@ -160,6 +159,8 @@ class Caller:
             answer.fault.usage, answer.fault.model = usage, model
             raise answer.fault
         accepted, refused = check_reply(answer.payload, chunk, self._task.schema)
+        if accepted:
+            self._endpoints.note_answer(self._endpoint, self._task.model)
         sent = self._params_sent(body, support)
         return Reply(accepted, refused, usage, model, request_id, sent, content)
 

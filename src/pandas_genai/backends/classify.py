@@ -146,7 +146,7 @@ RULES = (
     Rule(
         ("3xx",),
         "stop",
-        "not found",
+        "redirect",
         "The run cannot go on, the address sends elsewhere: is base_url right?",
     ),
     Rule((), "row", "bad request"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -28,14 +28,15 @@ from pandas_genai.live.suspects import remembered
 from pandas_genai.live.tally import Tally
 from pandas_genai.report.answers import warn_of_damage
 from pandas_genai.report.book import RunBook
+from pandas_genai.report.failures import as_records, failed_rows
 from pandas_genai.report.observer import Progress
 from pandas_genai.report.origins import origin_columns
 from pandas_genai.report.partial import Kept
 from pandas_genai.report.report import label_text
-from pandas_genai.store import Cache, SqliteCache, open_cache
+from pandas_genai.store import Cache, FailureRecord, SqliteCache, open_cache
 from pandas_genai.task.chunks import Chunk
-from pandas_genai.task.reply import Reply
-from pandas_genai.task.rows import distinct_rows
+from pandas_genai.task.reply import Failure, Reply
+from pandas_genai.task.rows import Rows, distinct_rows
 
 __all__ = ["Extraction"]
 
@@ -191,7 +192,12 @@ class Extraction:
             settled=settled,
             fresh=self._manner.fresh,
             suspects=remembered(rows, wanted, cache.failed(task.prompt_hash)) if wanted else {},
+            records=lambda failures: self._records(rows, failures),
         )
+
+    def _records(self, rows: Rows, failures: Iterable[Failure]) -> list[FailureRecord]:
+        found = [row for row in failed_rows(rows, failures) if row.key is not None]
+        return as_records(found, self._index, self._run_id)
 
     def _label(self, position: int) -> str:
         return label_text((self._index if self._ids is None else self._ids)[position])

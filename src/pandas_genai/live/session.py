@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -20,10 +20,10 @@ from pandas_genai.live.tally import Tally
 from pandas_genai.report.observer import Observer, Progress
 from pandas_genai.report.prices import Price
 from pandas_genai.report.sent import params_columns
-from pandas_genai.store import SqliteCache
+from pandas_genai.store import FailureRecord, SqliteCache
 from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Chunk, plan_chunks
-from pandas_genai.task.reply import Reply
+from pandas_genai.task.reply import Failure, Reply
 from pandas_genai.task.rows import Rows
 from pandas_genai.task.task import Task
 
@@ -60,6 +60,8 @@ class Work:
         Whether answers that are in the cache are asked for again.
     suspects : mapping of int to str
         Which of the wanted texts failed in an earlier run, and for which reason.
+    records : callable
+        From failures to what the cache's table ``failures`` keeps of them.
     """
 
     task: Task
@@ -72,6 +74,7 @@ class Work:
     settled: Progress
     fresh: bool = False
     suspects: Mapping[int, str] = field(default_factory=dict)
+    records: Callable[[Iterable[Failure]], Iterable[FailureRecord]] = lambda failures: ()
 
     def chunks(self) -> Iterator[Chunk]:
         """Cut the work into chunks, rows that failed in an earlier run last."""
@@ -253,6 +256,8 @@ class Session:
         columns = columns_of(tally, self.work)
         with contextlib.suppress(CacheError):  # let go meanwhile, or held by another program
             self.cache.end_run(self.work.run_id, ended=now(), **self._end, **columns)
+            # The next run asks last for what has failed in this one.
+            self.cache.save_failures(self.work.run_id, self.work.records(tally.failures))
 
     def _on_idle(self) -> None:
         self._writer.close()

@@ -17,6 +17,7 @@ ALONE = frozenset(
         "content filter",
         "invalid reply",
         "refusal",
+        "reply too large",
         "request too large",
         "server error",
         "timeout",
