@@ -199,15 +199,19 @@ class Notebook:
         self.page.wait_for_function(READY, timeout=30_000)
         return self.cells()
 
-    def screenshot(self, name):
-        """Save a picture of the whole notebook, for a person to look at."""
+    def artifact(self, name):
+        """Where a picture is kept."""
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        self.page.set_viewport_size({"width": 1280, "height": 900})
+        return ARTIFACTS / f"{name}.png"
+
+    def screenshot(self, name, width=1280):
+        """Save a picture of the whole notebook, for a person to look at."""
+        self.page.set_viewport_size({"width": width, "height": 900})
         height = min(self.page.evaluate(HEIGHT) + 120, 12_000)
-        self.page.set_viewport_size({"width": 1280, "height": max(height, 900)})
+        self.page.set_viewport_size({"width": width, "height": max(height, 900)})
         self.page.evaluate(TO_THE_TOP)
         self.page.wait_for_timeout(500)  # the layout follows the new size
-        self.page.screenshot(path=ARTIFACTS / f"{name}.png", clip=self.page.evaluate(CELLS_BOX))
+        self.page.screenshot(path=self.artifact(name), clip=self.page.evaluate(CELLS_BOX))
 
 
 @pytest.fixture

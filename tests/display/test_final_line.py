@@ -14,6 +14,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
+from pandas_genai.display.html import NO_MATH
+
 SETUP = """
 import pandas as pd, pandas_genai
 from pandas_genai.testing import Fault, LoopbackProvider
@@ -67,7 +69,7 @@ def test_a_finished_run(run):
     assert "tokens" in line
     assert "cost $" in line
     html = [output["data"]["text/html"] for output in outputs if "text/html" in output["data"]]
-    assert html == [f"<div>{line}</div>"]
+    assert html == [f'<div class="{NO_MATH}">{line}</div>']
 
 
 def test_two_runs_say_the_same_word_for_word(run, tmp_path):
@@ -130,7 +132,7 @@ provider.release()
 
 def test_waiting_for_a_job(run):
     (outputs,) = run("""
-night = LoopbackProvider(lambda text: {"label": "good"}, batch_seconds=0.2).start()
+night = LoopbackProvider(lambda text: {"label": "good"}, batch_seconds=3).start()
 job = df.genai.batch_submit("Tone?", ["good", "bad"], base_url=night.openai_url, api_key="k")
 out = df.genai.batch_collect(wait=True, poll_s=0.05)
 night.stop()

@@ -14,7 +14,18 @@ from typing import Literal
 
 from pandas_genai.errors import printable
 
-__all__ = ["NO_MATH", "TAGS", "Shown", "card", "element", "fold", "no_math", "pairs", "quiet"]
+__all__ = [
+    "NO_MATH",
+    "TAGS",
+    "Shown",
+    "at_least",
+    "card",
+    "element",
+    "fold",
+    "no_math",
+    "pairs",
+    "quiet",
+]
 __all__ += ["section", "table", "text", "wrapped"]
 
 TAGS = frozenset(
@@ -72,6 +83,11 @@ def quiet(content: str) -> str:
 def wrapped(content: str) -> str:
     """Return a text that keeps its lines and breaks where it must."""
     return element("div", content, _WRAPPED)
+
+
+def at_least(content: str, width: str) -> str:
+    """Return content that stays readable beside a long neighbour."""
+    return element("div", content, f"min-width:{width}")
 
 
 def fold(summary: str, content: str) -> str:

@@ -9,7 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from pandas_genai.display.html import Shown, card, element, fold, quiet, table, text, wrapped
+from pandas_genai.display.html import (
+    Shown,
+    at_least,
+    card,
+    element,
+    fold,
+    quiet,
+    table,
+    text,
+    wrapped,
+)
 from pandas_genai.errors import counted
 from pandas_genai.settings import whole_number
 
@@ -108,9 +118,10 @@ def _cells(said: str | None, answers: dict[str, Any], quoting: frozenset[str]) -
         evidence = [piece for value in quotes for piece in _strings(value) if _is_passage(piece)]
         marked = _marked(said, evidence)
         short = f"{text(said, _OPEN)} {quiet(f'({len(said):,} characters)')}"
-        yield fold(short, wrapped(marked)) if len(said) > _OPEN else wrapped(marked)
-    rows = [[quiet(text(name)), _value(value)] for name, value in answers.items()]
-    yield table([], rows, ruled=False)
+        folded = fold(element("span", short, "overflow-wrap:anywhere"), wrapped(marked))
+        yield at_least(folded if len(said) > _OPEN else wrapped(marked), "9em")
+    rows = [[quiet(text(name)), at_least(_value(value), "4em")] for name, value in answers.items()]
+    yield at_least(table([], rows, ruled=False), "8em")
 
 
 def _strings(value: Any) -> Iterator[str]:
