@@ -25,7 +25,10 @@
 
 from __future__ import annotations
 
+import linecache
 import re
+from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -108,10 +111,28 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 class GenaiError(Exception):
-    """Root of every error that pandas_genai raises on purpose. Its message is printable."""
+    """Root of every error that pandas_genai raises on purpose. Its message is printable.
+
+    A notebook shows the message and the line that led to it, without the frames of this package;
+    plain Python shows the whole traceback.
+    """
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
+
+    def _render_traceback_(self) -> list[str]:
+        return [*_own_line(self.__traceback__), f"{type(self).__name__}: {printable(self)}"]
+
+
+def _own_line(trace: TracebackType | None) -> list[str]:
+    """Return the line of the user's code that called this package, as IPython marks it."""
+    package, last = str(Path(__file__).parent), None
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(package):
+        last, trace = trace, trace.tb_next
+    if last is None:
+        return []
+    source = linecache.getline(last.tb_frame.f_code.co_filename, last.tb_lineno).strip()
+    return [f"----> {last.tb_lineno} {printable(source, 200)}"] if source else []
 
 
 class PartialResult:

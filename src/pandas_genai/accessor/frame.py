@@ -8,14 +8,16 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.accessor.arguments import checked_text, named_arguments, question_of
+from pandas_genai.accessor.origin import run_of
 from pandas_genai.accessor.results import Results
 from pandas_genai.accessor.texts import BackendName, Texts
-from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.texts import said_text
 from pandas_genai.display.cards import PreviewCard
 from pandas_genai.display.progress import observer_for
+from pandas_genai.errors import counted
 from pandas_genai.extract import (
     CHUNK_SIZE,
     MAX_WORKERS,
@@ -26,6 +28,7 @@ from pandas_genai.extract import (
 from pandas_genai.report import Observer, OnError
 from pandas_genai.report.plan import Plan
 from pandas_genai.report.prices import Prices
+from pandas_genai.settings import whole_number
 from pandas_genai.store import Cache
 from pandas_genai.task.text import rows_text
 
@@ -44,6 +47,17 @@ class FrameAccessor(Texts, Results):
     def __init__(self, data: pd.DataFrame) -> None:
         self._data: pd.DataFrame = data
 
+    def __repr__(self) -> str:
+        rows = counted(len(self._data), "row")
+        run_id = run_of(self._data)
+        if run_id is not None:
+            return f"{rows} of answers (run {run_id}): .report .errors .show() .plot() .join(df)"
+        return (
+            f"{rows} to ask: .preview(prompt, schema) .estimate(...) .extract(...), and at the "
+            "batch API .batch_submit(...) .batch_collect()"
+        )
+
+    @named_arguments
     def extract(
         self,
         prompt: str,
@@ -163,7 +177,8 @@ class FrameAccessor(Texts, Results):
         a  Great people.  good
         b         Awful.   bad
         """
-        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
+        checked_text(self._data, text)
+        question = question_of(prompt, schema, model, backend, base_url, api_key, client, params)
         bar = observer_for(progress)
         manner = Manner(
             chunk_size,
@@ -177,6 +192,7 @@ class FrameAccessor(Texts, Results):
         )
         return self._extract(question, cache, manner, lambda rows: rows_text(rows, text))
 
+    @named_arguments
     def estimate(
         self,
         prompt: str,
@@ -235,10 +251,12 @@ max_workers, params, prices
         ...
         suggested: live (fewer than 2,000 texts)
         """
-        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
+        checked_text(self._data, text)
+        question = question_of(prompt, schema, model, backend, base_url, api_key, client, params)
         manner = Manner(chunk_size, max_workers, prices=prices)
         return self._estimate(said_text(self._data, text), question, cache, manner, sample)
 
+    @named_arguments
     def batch_submit(
         self,
         prompt: str,
@@ -307,12 +325,14 @@ max_workers, params, prices
         a  good
         b   bad
         """
-        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
+        checked_text(self._data, text)
+        question = question_of(prompt, schema, model, backend, base_url, api_key, client, params)
         said = said_text(self._data, text)
         return self._submit(
             question, said, cache, chunk_size, name, folder, Allowance(max_cost, prices)
         )
 
+    @named_arguments
     def preview(
         self,
         prompt: str,
@@ -349,6 +369,8 @@ max_workers, params, prices
         >>> request["body"]["messages"][1]["content"]
         '[{"input_id": "2j2h2", "input_text": "Great people."}]'
         """
-        question = Question(prompt, schema, model, backend, base_url, None, client, params)
+        whole_number("n", n)
+        checked_text(self._data, text)
+        question = question_of(prompt, schema, model, backend, base_url, None, client, params)
         manner = Manner(chunk_size)
         return PreviewCard(preview_requests(question, rows_text(self._data, text), manner, n))

@@ -9,14 +9,17 @@ import pandas as pd
 
 from pandas_genai.accessor.frame import FrameAccessor
 from pandas_genai.accessor.texts import bar
-from pandas_genai.batch.folder import JobsFolder
+from pandas_genai.batch import JobState
+from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.shelf import existing, jobs_frame
 from pandas_genai.batch.site import Means
 from pandas_genai.display.cards import ShownJob
 from pandas_genai.display.lines import say
 from pandas_genai.display.where import default_cache_path, jobs_place
+from pandas_genai.errors import GenaiError
 from pandas_genai.report import runs as runs_of
+from pandas_genai.report.failures import warn_user
 from pandas_genai.store import SqliteCache
 
 __all__ = ["genai", "jobs", "open_job", "runs"]
@@ -39,13 +42,16 @@ def genai(data: pd.DataFrame) -> FrameAccessor:
     return FrameAccessor(data)
 
 
-def jobs(folder: str | Path | None = None) -> pd.DataFrame:
-    """List the overnight jobs of a folder, as far as their handles know; no provider is asked.
+def jobs(folder: str | Path | None = None, *, refresh: bool = False) -> pd.DataFrame:
+    """List the overnight jobs of a folder, as far as their handles know.
 
     Parameters
     ----------
     folder : str or Path, optional
-        Where jobs lie; ``genai_batches`` beside the notebook unless told.
+        Where jobs lie; by default ``genai_batches`` beside the notebook.
+    refresh : bool, default False
+        Ask the providers first how far the jobs are that have not ended. Otherwise no provider is
+        asked. A job whose provider does not answer stays as its handle knows it, with a warning.
 
     Returns
     -------
@@ -60,7 +66,19 @@ def jobs(folder: str | Path | None = None) -> pd.DataFrame:
     >>> len(jobs("nowhere"))
     0
     """
-    return jobs_frame(JobsFolder(jobs_place(folder)[0]))
+    place = JobsFolder(jobs_place(folder)[0])
+    for found in place.jobs() if refresh else ():
+        if JobState.of(found.journal()).stage not in {"ended", "collected", "not submitted"}:
+            _asked(found)
+    return jobs_frame(place)
+
+
+def _asked(found: JobFolder) -> None:
+    """Ask the provider of a job how far it is; one that does not answer stops nobody."""
+    try:
+        BatchJob(found, Means(tell=say)).status()
+    except GenaiError as error:
+        warn_user(f"The job {found.name!r} was not refreshed: {error}", UserWarning)
 
 
 def open_job(
@@ -111,8 +129,9 @@ def runs(cache: SqliteCache | str | Path | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a run, indexed by ``run_id``: task, status, times, counts of rows, calls and
-        tokens, cost in US dollars (missing where the price is unknown), models, endpoint.
+        One row a run, indexed by ``run_id``: when it started, the model, counts of rows, cost in
+        US dollars (missing where the price is unknown), status; then calls, tokens, endpoint, and
+        the hash of the task.
 
     Raises
     ------

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.accessor.arguments import named_arguments, question_of
 from pandas_genai.accessor.texts import BackendName, Texts
-from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.texts import series_said
 from pandas_genai.display.cards import PreviewCard
 from pandas_genai.display.progress import observer_for
+from pandas_genai.errors import counted
 from pandas_genai.extract import (
     CHUNK_SIZE,
     MAX_WORKERS,
@@ -43,6 +44,13 @@ class SeriesAccessor(Texts):
     def __init__(self, data: pd.Series[Any]) -> None:
         self._data: pd.Series[Any] = data
 
+    def __repr__(self) -> str:
+        return (
+            f"{counted(len(self._data), 'text')} to ask: .preview(prompt, schema) .estimate(...) "
+            ".extract(...), and at the batch API .batch_submit(...) .batch_collect()"
+        )
+
+    @named_arguments
     def extract(
         self,
         prompt: str,
@@ -65,7 +73,7 @@ class SeriesAccessor(Texts):
         keep_replies: bool = False,
     ) -> pd.DataFrame:
         """Ask a language model the same question of every text; see ``df.genai.extract``."""
-        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
+        question = question_of(prompt, schema, model, backend, base_url, api_key, client, params)
         bar = observer_for(progress)
         manner = Manner(
             chunk_size,
@@ -79,6 +87,7 @@ class SeriesAccessor(Texts):
         )
         return self._extract(question, cache, manner, series_text)
 
+    @named_arguments
     def estimate(
         self,
         prompt: str,
@@ -97,10 +106,11 @@ class SeriesAccessor(Texts):
         prices: Prices | None = None,
     ) -> Plan:
         """Say what asking the rest of the texts will take; see ``df.genai.estimate``."""
-        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
+        question = question_of(prompt, schema, model, backend, base_url, api_key, client, params)
         manner = Manner(chunk_size, max_workers, prices=prices)
         return self._estimate(series_said(), question, cache, manner, sample)
 
+    @named_arguments
     def batch_submit(
         self,
         prompt: str,
@@ -120,11 +130,12 @@ class SeriesAccessor(Texts):
         prices: Prices | None = None,
     ) -> BatchJob:
         """Hand the same question to the vendor's batch API; see ``df.genai.batch_submit``."""
-        question = Question(prompt, schema, model, backend, base_url, api_key, client, params)
+        question = question_of(prompt, schema, model, backend, base_url, api_key, client, params)
         return self._submit(
             question, series_said(), cache, chunk_size, name, folder, Allowance(max_cost, prices)
         )
 
+    @named_arguments
     def preview(
         self,
         prompt: str,
@@ -139,6 +150,6 @@ class SeriesAccessor(Texts):
         params: Mapping[str, Any] | None = None,
     ) -> Preview:
         """Show the exact requests that ``extract`` would send; see ``df.genai.preview``."""
-        question = Question(prompt, schema, model, backend, base_url, None, client, params)
+        question = question_of(prompt, schema, model, backend, base_url, None, client, params)
         texts = series_text(self._data)
         return PreviewCard(preview_requests(question, texts, Manner(chunk_size), n))

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
+from pandas_genai.accessor.arguments import with_advice
 from pandas_genai.accessor.origin import remember_origin
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
@@ -62,7 +63,8 @@ class Texts:
         extraction = Extraction(
             question, render(self._data), self._data.index, manner, where, jobs=jobs
         )
-        result = extraction.run()
+        with with_advice(question):
+            result = extraction.run()
         remember_origin(result, self._data, render)
         return result
 
@@ -71,7 +73,8 @@ class Texts:
     ) -> Plan:
         where = default_cache_path() if cache is None else cache
         texts = LazyTexts(self._data, said)
-        plan = Estimation(question, texts, self._data.index, manner, where).plan(sample)
+        with with_advice(question):
+            plan = Estimation(question, texts, self._data.index, manner, where).plan(sample)
         return PlanCard.of_plan(plan)
 
     def _submit(
@@ -96,7 +99,8 @@ class Texts:
                 name=name,
                 allowance=allowance,
             )
-            job = submit(JobsFolder(path), order, means)
+            with with_advice(question):
+                job = submit(JobsFolder(path), order, means)
         say(submitted_line(job, where))
         return ShownJob(job.folder, means, bar)
 

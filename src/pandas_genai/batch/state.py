@@ -17,7 +17,7 @@ _ENDED = frozenset({"ended", "stored", "cached", "lost"})
 _NOT_SENT = frozenset({"written", "uploading", "uploaded", "creating"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class JobState:
     """How far a job was when its provider was asked last.
 
@@ -100,7 +100,7 @@ class JobState:
             lost=sum(part.rows for part in parts if part.stage == "lost"),
         )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         rows = counted(self.rows, "row")
         said = f"Job {self.name!r}: {self.stage}; {self.answered:,} of {rows} collected"
         if self.failed:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
-from pandas_genai.batch import BatchJob
+from pandas_genai.batch import BatchJob, JobState
 from pandas_genai.display.html import (
     card,
     element,
@@ -21,12 +21,12 @@ from pandas_genai.display.html import (
     text,
     wrapped,
 )
-from pandas_genai.errors import counted
+from pandas_genai.errors import counted, printable
 from pandas_genai.extract import Preview
 from pandas_genai.report import Report
 from pandas_genai.report.plan import Plan
 
-__all__ = ["PlanCard", "PreviewCard", "ReportCard", "ShownJob"]
+__all__ = ["AwaitedCard", "PlanCard", "PreviewCard", "ReportCard", "ShownJob", "StateCard"]
 
 _EXAMPLES = 3
 _LONG = 300
@@ -36,7 +36,7 @@ class ReportCard(Report):
     """A report that a notebook shows as a card; the report itself knows no screen."""
 
     @classmethod
-    def of_report(cls, report: Report) -> ReportCard:
+    def of_report(cls, report: Report) -> Self:
         """Show a report."""
         return cls(**{item.name: getattr(report, item.name) for item in fields(Report)})
 
@@ -61,10 +61,94 @@ class ReportCard(Report):
 class ShownJob(BatchJob):
     """A job whose report a notebook shows as a card."""
 
+    def _repr_html_(self) -> str:
+        return StateCard.of_state(JobState.of(self.folder.journal()))._repr_html_()
+
+    def status(self) -> StateCard:
+        """Ask the provider how far the job is. Nothing is submitted or collected.
+
+        Returns
+        -------
+        JobState
+            Prints as one line; a card in a notebook.
+        """
+        return StateCard.of_state(super().status())
+
+    def cancel(self) -> StateCard:
+        """Ask the provider to end the job early; what it has finished can still be collected.
+
+        Returns
+        -------
+        JobState
+            As from ``status``.
+        """
+        return StateCard.of_state(super().cancel())
+
     @property
     def report(self) -> ReportCard:
         """What the job tells so far, everything that was collected taken together."""
-        return ReportCard.of_report(super().report)
+        report, journal = super().report, self.folder.journal()
+        if report.models or report.calls or report.input_tokens:
+            return ReportCard.of_report(report)
+        awaited = AwaitedCard.of_report(report)
+        object.__setattr__(awaited, "state", JobState.of(journal))
+        object.__setattr__(awaited, "asked", journal.model)
+        return awaited
+
+
+class StateCard(JobState):
+    """How far a job is, as a card."""
+
+    @classmethod
+    def of_state(cls, state: JobState) -> Self:
+        """Show a state."""
+        return cls(**{item.name: getattr(state, item.name) for item in fields(JobState)})
+
+    def _repr_html_(self) -> str:
+        rows = counted(self.rows, "row")
+        facts = {"collected": f"{self.answered:,} of {rows}, {self.failed:,} failed"}
+        if self.stage != "collected":
+            batches = counted(self.batches, "batch", "batches")
+            facts["ended"] = f"{self.ended:,} of {batches}"
+            if self.worked_on:
+                facts["done there"] = f"about {counted(self.worked_on, 'more row')}"
+            if self.waiting:
+                facts["waiting"] = f"{counted(self.waiting, 'batch', 'batches')} wait for quota"
+        if self.submitted is not None:
+            facts["submitted"] = f"{self.submitted:%Y-%m-%d %H:%M} UTC"
+        if self.ends_by is not None:
+            facts["ends by"] = f"{self.ends_by:%Y-%m-%d %H:%M} UTC"
+        if self.stage in {"ended", "collected"} and self.usage.input_tokens:
+            facts["cost so far"] = "unknown" if self.cost is None else text(f"${self.cost:,.4f}")
+        if self.strange:
+            facts["odd lines"] = text(
+                ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.strange.items()))
+            )
+        return card(f"Job {text(self.name)} {quiet(text(self.stage))}", pairs(facts))
+
+
+class AwaitedCard(ReportCard):
+    """The report of a job of which nothing was collected yet: what is known of it."""
+
+    state: JobState
+    asked: str
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.state}\nmodel: {printable(self.asked)}\ntokens and cost: known once the "
+            "results are collected\n"
+            f"task: {self.prompt_hash}"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "model": text(self.asked),
+            "tokens": quiet("known once the results are collected"),
+            "cost": quiet("known once the results are collected"),
+            "task": element("code", text(self.prompt_hash)),
+        }
+        title = f"Report of the job {text(self.state.name)}"
+        return StateCard.of_state(self.state)._repr_html_() + card(title, pairs(facts))
 
 
 def _failures(errors: pd.DataFrame) -> Iterator[str]:

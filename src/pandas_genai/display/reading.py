@@ -121,7 +121,7 @@ def _cells(said: str | None, answers: dict[str, Any], quoting: frozenset[str]) -
         folded = fold(element("span", short, "overflow-wrap:anywhere"), wrapped(marked))
         yield at_least(folded if len(said) > _OPEN else wrapped(marked), "9em")
     rows = [[quiet(text(name)), at_least(_value(value), "4em")] for name, value in answers.items()]
-    yield at_least(table([], rows, ruled=False), "8em")
+    yield at_least(table([], rows, ruled=False), "clamp(8em, 22vw, 16em)")
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections import Counter
 from collections.abc import Iterable
 
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.reasons import under_way
 from pandas_genai.errors import JobError
-from pandas_genai.report.failures import user_level
+from pandas_genai.report.failures import warn_user
 
 __all__ = ["RowsUnderWayWarning", "warn_under_way"]
 
@@ -38,9 +37,8 @@ def warn_under_way(jobs: JobsFolder, prompt_hash: str, keys: Iterable[str]) -> N
         return
     wanted = set(keys)
     for name, count in Counter(name for name, key in under if key in wanted).items():
-        warnings.warn(
+        warn_user(
             f"{count:,} of the texts that are asked now are under way in the job {name!r}, and "
             f"will be paid for twice: stop this run, and let batch_collect({name!r}) bring them.",
             RowsUnderWayWarning,
-            stacklevel=user_level(),
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
 
-from pandas_genai.report.failures import user_level
+from pandas_genai.report.failures import warn_user
 from pandas_genai.store import Answer, RequestRecord, SqliteCache
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import Reply
@@ -28,11 +27,10 @@ def warn_of_damage(cache: SqliteCache) -> None:
     """Say in one line, at the user's line of code, that damaged answers count as none."""
     count = cache.damaged()
     if count:
-        warnings.warn(
+        warn_user(
             f"{count:,} of the answers in the cache file {cache.path} are damaged and count as "
             "not there: they are asked for again. Check the disk, or restore a copy of the file.",
             DamagedAnswersWarning,
-            stacklevel=user_level(),
         )
 
 

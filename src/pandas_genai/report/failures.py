@@ -26,7 +26,7 @@ __all__ += [
     "as_records",
     "failed_rows",
     "reasons_text",
-    "user_level",
+    "warn_user",
 ]
 __all__ += ["warn_of"]
 
@@ -45,6 +45,7 @@ NOT_REACHED = "not reached"
 NOT_FAILED = frozenset({EMPTY_TEXT, IN_PROGRESS, NOT_REACHED})
 """The reasons of rows that are not answered, and yet nothing went wrong."""
 
+_CELL = "this cell"
 _PACKAGE = str(Path(__file__).parents[1])
 
 
@@ -137,17 +138,38 @@ def warn_of(found: Sequence[FailedRow], total: int) -> None:
     found = [row for row in found if row.reason != IN_PROGRESS]
     if found:
         have = "has" if len(found) == 1 else "have"
-        warnings.warn(
+        warn_user(
             f"{len(found):,} of {counted(total, 'row')} {have} no answer "
             f"({printable(reasons_text(found))}); see .genai.errors of the result.",
             RowsFailedWarning,
-            stacklevel=user_level(),
         )
 
 
-def user_level() -> int:
-    """How far up the stack the first frame outside this package is."""
-    level, frame = 0, inspect.currentframe()
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn at the user's line of code.
+
+    A kernel runs each cell from a temporary file, whose path tells nobody anything: the warning
+    then names the cell instead.
+
+    Parameters
+    ----------
+    message : str
+        One sentence.
+    category : type
+        The class of the warning.
+    """
+    frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        level, frame = level + 1, frame.f_back
-    return level
+        frame = frame.f_back
+    if frame is None:
+        warnings.warn(message, category, stacklevel=2)
+        return
+    path, names = Path(frame.f_code.co_filename), frame.f_globals
+    warnings.warn_explicit(
+        message,
+        category,
+        _CELL if path.parent.name.startswith("ipykernel_") else str(path),
+        frame.f_lineno,
+        module=names.get("__name__", "__main__"),
+        registry=names.setdefault("__warningregistry__", {}),
+    )

@@ -19,6 +19,7 @@ from pandas_genai.store import SqliteCache
 __all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "remember", "runs"]
 
 _COLUMNS = ["reason", "message", "attempts", "request_id"]
+_FIRST = ["started", "model", "rows", "ok", "failed", "cached", "cost", "status", "kind"]
 _MOST_REMEMBERED = 200
 _READ = frozenset(
     {"answered_from", "answered_to", "errors", "message", "models", "params_dropped"}
@@ -275,17 +276,27 @@ def _saved_errors(cache: SqliteCache, run_id: str) -> pd.DataFrame:
 def runs(cache: SqliteCache | str | Path) -> pd.DataFrame:
     """List the runs that a cache remembers; ``pandas_genai.runs`` says how."""
     if isinstance(cache, SqliteCache):
-        return _runs_frame(cache.runs())
+        return _runs_frame(cache.runs(), cache.tasks())
     if not Path(cache).exists():
         raise UsageError(f"There is no cache file {str(cache)!r}: nothing was run with it yet.")
     with SqliteCache(cache) as opened:
-        return _runs_frame(opened.runs())
+        return _runs_frame(opened.runs(), opened.tasks())
 
 
-def _runs_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _runs_frame(
+    records: Sequence[Mapping[str, Any]], tasks: Sequence[Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Return the runs, first what a person looks for, the hash of the task last."""
     if not records:
         return pd.DataFrame({"run_id": []}).set_index("run_id")
+    asked = {task["prompt_hash"]: task["model"] for task in tasks}
     frame = pd.DataFrame([dict(record) for record in records]).set_index("run_id")
+    frame["model"] = [
+        ", ".join(json.loads(record["models"] or "[]")) or asked.get(record["prompt_hash"])
+        for record in records
+    ]
+    others = [name for name in frame.columns if name not in {*_FIRST, "prompt_hash"}]
+    frame = frame[[*_FIRST, *others, "prompt_hash"]]
     for name in ("started", "ended"):
         frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601")
     return frame.astype({"cost": "Float64"})

@@ -51,6 +51,8 @@ def _each(
     for row in rows:
         try:
             texts.append(text_of(row))
+        except UsageError:
+            raise
         except Exception as error:
             label = printable(repr(index[len(texts)]), _SHOWN)
             said = printable(f"{type(error).__name__}: {error}", _SHOWN)
@@ -218,6 +220,16 @@ def _from_template(frame: pd.DataFrame, template: str) -> list[str | None]:
     return _each(frame.index, rows, lambda values: _filled(parts, values))
 
 
+def _formatted(name: str, value: object, spec: str) -> str:
+    try:
+        return format(value, spec)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"text= has {{{name}:{spec}}}, but {value!r:.60} cannot be written so ({error}): "
+            f"leave :{spec} out, or give the column another type."
+        ) from None
+
+
 def _filled(parts: Sequence[tuple[str, Any, Any, Any]], values: Sequence[object]) -> str | None:
     if all(is_blank(value) for value in values):
         return None
@@ -230,5 +242,5 @@ def _filled(parts: Sequence[tuple[str, Any, Any, Any]], values: Sequence[object]
             filled = "" if is_blank(value) and not isinstance(value, str) else value
             if conversion:
                 filled = repr(filled) if conversion == "r" else str(filled)
-            written.append(format(filled, spec) if spec and filled != "" else str(filled))
+            written.append(_formatted(name, filled, spec) if spec and filled != "" else str(filled))
     return "".join(written)

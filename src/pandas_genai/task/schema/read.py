@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import numpy as np
 from pydantic import PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
@@ -32,6 +33,7 @@ _FORMS = (
     "pydantic model, a TypedDict, a dataclass or a JSON schema"
 )
 _LABEL = "label"
+_PLAIN = (bool, int, float, str)
 
 
 def compile_schema(spec: object) -> Schema:
@@ -93,6 +95,8 @@ def _compiled(spec: object) -> Schema:
 def _typed(spec: object) -> Any:
     if isinstance(spec, set | frozenset):
         raise SchemaError("schema= is a set, which has no order: write its labels as a list.")
+    if isinstance(spec, type) and issubclass(spec, (*_PLAIN, np.generic)):
+        return record_type({_LABEL: spec})
     return annotation_of(spec, "")
 
 

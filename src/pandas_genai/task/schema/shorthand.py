@@ -8,8 +8,10 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from datetime import datetime
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import typing_extensions
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -32,6 +34,14 @@ _NO_TYPES = (
     str, bytes, int, float, complex, set, frozenset, range, FieldInfo, BaseModel,
     types.EllipsisType, types.FunctionType, types.BuiltinFunctionType, types.ModuleType,
 )  # fmt: skip
+
+_NUMPY: tuple[tuple[type[np.generic], type], ...] = (
+    (np.bool_, bool),
+    (np.integer, int),
+    (np.floating, float),
+    (np.str_, str),
+    (np.datetime64, datetime),
+)
 
 
 class Fragment:
@@ -74,12 +84,24 @@ def annotation_of(value: object, where: str) -> Any:
         return _fragment(value, where) if is_json_schema(value) else record_type(value, where)
     if isinstance(value, list | tuple):
         return _listed(value, where)
+    if isinstance(value, set | frozenset):
+        raise SchemaError(f"{_place(where)} is a set, which has no order: write a list of labels.")
+    if isinstance(value, type) and issubclass(value, np.generic):
+        return _numpy(value, where)
     instance = is_dataclass(value) and not isinstance(value, type)
     if value is None or isinstance(value, _NO_TYPES) or instance:
         raise SchemaError(f"{_place(where)} is {_shown(value)}, not a type: {_INSTEAD}.")
     if isinstance(value, type) and _is_old_typeddict(value):
         return _typeddict(value, where)
     return _generic(value, where)
+
+
+def _numpy(value: type[np.generic], where: str) -> type:
+    """Return the type that numpy's scalar stands for."""
+    for theirs, plain in _NUMPY:
+        if issubclass(value, theirs):
+            return plain
+    raise SchemaError(f"{_place(where)} is numpy's {value.__name__}, not a type: {_INSTEAD}.")
 
 
 def _generic(value: Any, where: str) -> Any:
