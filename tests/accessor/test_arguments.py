@@ -27,7 +27,7 @@ CASES = [
     (lambda df: {"text": "reveiw"}, "did you mean 'review'"),
     (lambda df: {"text": ["review", "boddy"]}, "did you mean 'body'"),
     (lambda df: {"text": "{reviw}"}, "did you mean 'review'"),
-    (lambda df: {"text": "{body:d}"}, r"text= has \{body:d\}, but 'a' cannot be written so"),
+    (lambda df: {"text": "{body:d}"}, r"\{body:d\} does not fit 'a'"),
     (lambda df: {"params": "temperature=0"}, r"such as \{'temperature': 0\}, not 'temperature=0'"),
     (lambda df: {"temperature": 0}, r"temperature= goes into params=: write params=\{'temperature"),
     (lambda df: {"chunksize": 2}, "no argument chunksize=: did you mean chunk_size=?"),

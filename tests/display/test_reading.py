@@ -90,7 +90,7 @@ def test_of_several_runs_the_one_whose_answers_these_are(ask):
     with pytest.raises(UsageError, match=r"labels\.genai\.join\(df\)"):
         _ = changed.genai.report
     for stranger in (first, pd.DataFrame(), pd.DataFrame({"tone": [], "quote": []})):
-        with pytest.raises(UsageError, match="No run is known"):
+        with pytest.raises(UsageError, match="not the result of a run"):
             _ = stranger.genai.report
 
 

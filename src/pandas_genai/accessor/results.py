@@ -37,8 +37,8 @@ class Results:
         run_id = run_of(self._data)
         if run_id is None:
             raise UsageError(
-                "No run is known to have made this frame: ask .genai of the result, or put the "
-                "result beside your frame with labels.genai.join(df)."
+                "This frame is not the result of a run that is known here: ask .genai of the "
+                "result, or put the result beside your frame with labels.genai.join(df)."
             )
         return ReportCard.of_report(find_report(run_id, default_cache_path()))
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pandas_genai.errors import printable
-from pandas_genai.report.failures import user_level
+from pandas_genai.report.failures import warn_user
 from pandas_genai.task.fingerprint import canonical_json
 from pandas_genai.task.task import Task
 
@@ -81,10 +80,9 @@ def warn_left_out(params: Mapping[str, Any], where: str) -> None:
     named = {name: value for name, value in params.items() if name != "structured"}
     if named:
         shown = ", ".join(f"{name}={value!r}" for name, value in named.items())
-        warnings.warn(
+        warn_user(
             printable(
                 f"{where} does not take {shown}: left out, so these answers were made without it."
             ),
             ParameterLeftOutWarning,
-            stacklevel=user_level(),
         )

@@ -51,8 +51,6 @@ def _each(
     for row in rows:
         try:
             texts.append(text_of(row))
-        except UsageError:
-            raise
         except Exception as error:
             label = printable(repr(index[len(texts)]), _SHOWN)
             said = printable(f"{type(error).__name__}: {error}", _SHOWN)
@@ -224,10 +222,7 @@ def _formatted(name: str, value: object, spec: str) -> str:
     try:
         return format(value, spec)
     except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"text= has {{{name}:{spec}}}, but {value!r:.60} cannot be written so ({error}): "
-            f"leave :{spec} out, or give the column another type."
-        ) from None
+        raise ValueError(f"{{{name}:{spec}}} does not fit {value!r:.40} ({error})") from None
 
 
 def _filled(parts: Sequence[tuple[str, Any, Any, Any]], values: Sequence[object]) -> str | None:
