@@ -67,9 +67,10 @@ def jobs(folder: str | Path | None = None, *, refresh: bool = False) -> pd.DataF
     0
     """
     place = JobsFolder(jobs_place(folder)[0])
-    for found in place.jobs() if refresh else ():
-        if JobState.of(found.journal()).stage not in {"ended", "collected", "not submitted"}:
-            _asked(found)
+    if refresh:
+        for found, journal in place.jobs()[0]:
+            if JobState.of(journal).stage not in {"ended", "collected", "not submitted"}:
+                _asked(found)
     return jobs_frame(place)
 
 
