@@ -209,7 +209,7 @@ def label_json(label: object) -> str:
 
 def label_text(label: object) -> str:
     """Write an index label for a person: as ``str`` does, but for a tuple of NumPy's numbers."""
-    return _sendable(str(tuple(map(_plain, label)) if isinstance(label, tuple) else label))
+    return _sendable(tuple(map(_plain, label)) if isinstance(label, tuple) else label)
 
 
 def label_value(label: object) -> object:
@@ -226,11 +226,18 @@ def _plain(part: Any) -> object:
     part = part.item() if hasattr(part, "item") else part
     if part is None or isinstance(part, (int, float)):
         return part
-    return _sendable(str(part))
+    return _sendable(part)
 
 
-def _sendable(text: str) -> str:
-    """Spell out lone surrogates, which neither JSON files nor SQLite can carry."""
+def _sendable(label: object) -> str:
+    """Write a label; lone surrogates, which neither JSON files nor SQLite can carry, spelt out.
+
+    A label whose own ``str`` fails is named by its type: it costs no answer.
+    """
+    try:
+        text = str(label)
+    except Exception:  # noqa: BLE001 - whatever a user's own object raises
+        text = f"<{type(label).__name__}>"
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
