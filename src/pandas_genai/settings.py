@@ -92,19 +92,22 @@ def read_dotenv() -> dict[str, str]:
     try:
         # Opening a pipe without a writer would wait for one for ever.
         descriptor = os.open(_DOTENV, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISDIR(mode):  # a virtual environment is often called so
+                return {}
+            if not stat.S_ISREG(mode):
+                raise UsageError(f"{place} is no plain file: move it away.")
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                raw = file.read(_MOST_DOTENV_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        if Path(_DOTENV).is_dir():
+        if Path(_DOTENV).is_dir():  # which Windows does not open
             return {}
         raise UsageError(f"{place} cannot be read ({error.strerror}).") from None
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):  # a virtual environment is often called so
-            return {}
-        if not stat.S_ISREG(mode):
-            raise UsageError(f"{place} is no plain file: move it away.")
-        raw = file.read(_MOST_DOTENV_BYTES + 1)
     if len(raw) > _MOST_DOTENV_BYTES:
         raise UsageError(f"{place} is larger than a megabyte: it cannot be meant as settings.")
     try:
