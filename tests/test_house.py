@@ -37,6 +37,7 @@ EXPORTED = {
     "JobState",
     "LocalModelError",
     "OpenAIBatchExtractor",
+    "ParameterLeftOutWarning",
     "RowError",
     "RowsFailedError",
     "RowsFailedWarning",

@@ -120,12 +120,14 @@ class FrameAccessor(Texts, Results):
             Keep failed rows as missing values, or raise once all is done and saved.
         params : mapping, optional
             Sent beside the messages, such as ``{"temperature": 0}`` or ``{"max_tokens": 500}``;
-            ``{"structured": "tool"}`` chooses how the schema is enforced.
+            ``{"structured": "tool"}`` chooses how the schema is enforced. Names are checked
+            against those that the API knows; what is in ``{"extra_body": {...}}`` is sent as it
+            is.
         progress : bool or Observer, optional
             False shows no bar; an observer takes the events instead.
         max_cost : float, optional
-            US dollars that this run may cost: no call is begun that would pass it. Answers from
-            the cache cost nothing.
+            US dollars that this run may cost: no call is begun that could pass it, however long
+            its answer. Answers from the cache cost nothing.
         prices : mapping, optional
             Your own prices in US dollars per million tokens, such as ``{"input": 0.1, "output":
             0.5}``; ``"cached"`` is that of input read from the vendor's prompt cache (as input
