@@ -140,7 +140,7 @@ def warn_of(found: Sequence[FailedRow], total: int) -> None:
         have = "has" if len(found) == 1 else "have"
         warn_user(
             f"{len(found):,} of {counted(total, 'row')} {have} no answer "
-            f"({printable(reasons_text(found))}); see .genai.errors of the result.",
+            f"({reasons_text(found)}); see .genai.errors of the result.",
             RowsFailedWarning,
         )
 
@@ -158,6 +158,7 @@ def warn_user(message: str, category: type[Warning]) -> None:
     category : type
         The class of the warning.
     """
+    message = printable(message)
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back

@@ -55,8 +55,8 @@ def _each(
             label = printable(repr(index[len(texts)]), _SHOWN)
             said = printable(f"{type(error).__name__}: {error}", _SHOWN)
             raise UsageError(
-                f"The text of row {label} (at position {len(texts):,}) cannot be written: {said}. "
-                "Correct or drop the value, or convert the column to text before."
+                f"The text of row {label} cannot be written: {said}. Correct or drop the value, or "
+                "convert the column to text before."
             ) from error
     return texts
 
@@ -173,15 +173,13 @@ def _from_columns(frame: pd.DataFrame, names: list[Any]) -> list[str | None]:
 
 
 def _keys_of(names: Sequence[Any]) -> list[str]:
-    """Name columns in JSON as ``str`` writes them; as ``repr`` does where 1 and "1" would meet."""
-    labels: dict[str, set[Any]] = {}
-    for name in names:
-        labels.setdefault(str(name), set()).add(name)
-    keys = [str(name) if len(labels[str(name)]) == 1 else repr(name) for name in names]
-    if len(set(keys)) < len(set(names)):
-        shown = ", ".join(map(repr, names))
-        raise UsageError(f"text=[{shown}]: columns are written alike; rename one of them.")
-    return keys
+    """Name columns in JSON: as ``str`` writes them, or as ``repr`` does where 1 and "1" meet."""
+    for written in (str, repr):
+        keys = [written(name) for name in names]
+        if len(set(keys)) == len(set(names)):
+            return keys
+    shown = ", ".join(map(repr, names))
+    raise UsageError(f"text=[{shown}]: columns are written alike; rename one of them.")
 
 
 def _plain(value: Any) -> object:
