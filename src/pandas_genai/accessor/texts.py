@@ -115,6 +115,7 @@ class Texts:
         cache: Cache | None = None,
         on_error: OnError = "keep",
         prices: Prices | None = None,
+        keep_replies: bool = False,
     ) -> pd.DataFrame:
         """Collect what an overnight job has answered, for these rows.
 
@@ -140,6 +141,8 @@ class Texts:
             Keep failed rows as missing values, or raise once everything is saved.
         prices : mapping, optional
             Your own prices, instead of those that ``batch_submit`` was given.
+        keep_replies : bool, default False
+            Keep each line of the results in the cache's table ``requests``, too.
 
         Returns
         -------
@@ -159,7 +162,8 @@ class Texts:
         patience = Patience(wait, poll_s, timeout)
         path, _ = jobs_place(folder)
         job, rows = fitting_job(JobsFolder(path), name, self._data)
-        collected = BatchJob(job, Means(tell=say, prices=prices), bar)
+        means = Means(tell=say, prices=prices, keep_replies=keep_replies)
+        collected = BatchJob(job, means, bar)
         result = collected.gather(rows, self._data.index, patience, cache, on_error)
         said = job.journal().text
         remember_origin(result, self._data, lambda data: list(LazyTexts(data, said)))

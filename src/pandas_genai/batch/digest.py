@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -22,9 +23,9 @@ from pandas_genai.batch.requests import Template, compact
 from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.batch.site import Site
 from pandas_genai.errors import GenaiError, RowError
-from pandas_genai.report.answers import answers_of
+from pandas_genai.report.answers import answers_of, request_of
 from pandas_genai.report.prices import pricer
-from pandas_genai.store import Answer, SqliteCache, Writer
+from pandas_genai.store import Answer, RequestRecord, SqliteCache, Writer
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Refusal, Reply, Usage, check_reply
 
@@ -34,6 +35,8 @@ RESULTS_LOST = "results lost"
 """The reason of rows whose results the provider does not have any more, though they were paid."""
 
 _BLOCK = 50_000
+_JOB_SHIFT, _PART_BITS = 25, 24
+_MOST_REQUESTS = 100_000
 _MOST_MODELS = 100
 _ADAPTABLE = frozenset({400, 422})
 
@@ -160,6 +163,9 @@ class Digestion:
     """
 
     def __init__(self, site: Site, part: Part, cache: SqliteCache, run_id: str) -> None:
+        self._keep_replies = site.means.keep_replies
+        self._refused: list[RequestRecord] = []
+        self._numbers: dict[str, int] = {}
         self._run_id = run_id
         self._site = site
         self._part = part
@@ -195,6 +201,8 @@ class Digestion:
         lines = ResultLines(backend, paths if backend == "openai" else paths[:1], known)
         answered = refused = 0
         missing = dict.fromkeys(known)
+        first = _first_number(self._site.journal.uid, part.number)
+        self._numbers = {custom_id: first + place for place, custom_id in enumerate(known)}
         writer = self._cache.writer()
         try:
             with open_new(folder.failures(part.number)) as failures:
@@ -234,9 +242,12 @@ class Digestion:
         reply = self._reply(chunk, answers[0])
         for other in answers[1:]:
             reply = _agreed(reply, self._reply(chunk, other))
-        if reply.accepted:
+        request = self._request(chunk, reply, matched)
+        if not reply.accepted:
+            self._refused.append(request)
+        else:
             label = labels.__getitem__
-            self._ready += answers_of(self._task, chunk.rows, reply, self._run_id, label)
+            self._ready += answers_of(self._task, chunk.rows, reply, self._run_id, label, request)
             if len(self._ready) >= _BLOCK:
                 self._put(writer)
         lost = [
@@ -248,7 +259,21 @@ class Digestion:
     def _put(self, writer: Writer) -> None:
         """Hand over what is ready, in the order in which the cache's table keeps it."""
         ready, self._ready = self._ready, []
-        writer.put(sorted(ready, key=attrgetter("text_hash")))
+        refused, self._refused = self._refused, []
+        writer.put(sorted(ready, key=attrgetter("text_hash")), requests=refused)
+
+    def _request(self, chunk: Chunk, reply: Reply, matched: Matched) -> RequestRecord:
+        """Return the record of a request, under the same number whenever it is read."""
+        kept = replace(reply, content=matched.line) if self._keep_replies else reply
+        return request_of(
+            self._task,
+            chunk,
+            kept,
+            self._run_id,
+            cost=self._price(reply.usage, reply.model),
+            job=self._site.journal.uid,
+            number=self._numbers[matched.custom_id],
+        )
 
     def _reply(self, chunk: Chunk, outcome: Outcome) -> Reply:
         """Check one answer as the live path does; what it cost counts in any case."""
@@ -358,3 +383,9 @@ def _write(file: Any, lost: Sequence[Lost]) -> int:
         line = [one.key, one.reason, cut(one.message), request_id and cut(request_id), one.whole]
         file.write(compact(line) + b"\n")
     return len(lost)
+
+
+def _first_number(job: str, part: int) -> int:
+    """Return the number of a part's first request in the cache: the same at every reading."""
+    start = int.from_bytes(hashlib.blake2b(job.encode(), digest_size=8).digest()) >> _JOB_SHIFT
+    return (start << _PART_BITS) + part * _MOST_REQUESTS

@@ -244,6 +244,8 @@ class Gathering:
             before = {part.number for part in site.journal.parts if part.finished}
             try:
                 Collection(site, cache, self._run_id).step()
+                if site.journal.finished:
+                    cache.end_job(site.journal.uid)
             finally:
                 new += [
                     part

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +93,13 @@ class BatchJob:
         timeout: float | None = None,
         cache: Cache | None = None,
         on_error: OnError = "keep",
+        keep_replies: bool = False,
     ) -> pd.DataFrame:
         """Collect what is finished, for the rows that were submitted.
 
         Parameters
         ----------
-        wait, poll_s, timeout, cache, on_error
+        wait, poll_s, timeout, cache, on_error, keep_replies
             As in ``df.genai.batch_collect``.
 
         Returns
@@ -109,7 +110,8 @@ class BatchJob:
         patience = Patience(wait, poll_s, timeout)
         with explained(self.folder):
             rows, index = saved_rows(self.folder, self.folder.journal())
-        return self.gather(rows, index, patience, cache, on_error)
+        job = replace(self, means=replace(self.means, keep_replies=keep_replies))
+        return job.gather(rows, index, patience, cache, on_error)
 
     def gather(
         self,

@@ -28,10 +28,13 @@ class Matched:
         The request.
     outcomes : list of Outcome
         One for each of its lines that could be read; none where a line was there but not readable.
+    line : bytes
+        The first of these lines, as it came.
     """
 
     custom_id: str
     outcomes: list[Outcome]
+    line: bytes = b""
 
 
 @dataclass
@@ -79,10 +82,10 @@ class ResultLines:
                 odd["doubled"] += 1
             elif counts[custom_id] == 1:
                 alone.add(custom_id)
-                yield Matched(custom_id, outcomes)
+                yield Matched(custom_id, outcomes, line)
             else:
                 odd["doubled"] += custom_id in several
-                several.setdefault(custom_id, Matched(custom_id, [])).outcomes += outcomes
+                several.setdefault(custom_id, Matched(custom_id, [], line)).outcomes += outcomes
         yield from several.values()
         found = alone | several.keys()
         odd["missing"] = sum(custom_id not in found for custom_id in self.known)

@@ -16,6 +16,7 @@ from pandas_genai.backends.resolve import Resolved
 from pandas_genai.batch.claim import claimed
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.batch.leases import lease_rows
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.reasons import under_way
 from pandas_genai.batch.requests import Template, write_requests
@@ -87,7 +88,11 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
         else:
             others = () if order.fresh else under_way(jobs, journal.prompt_hash, but=job.name)
             elsewhere = {key for _, key in others}
-            _write(job, journal, _Work(order, resolved, rows, texts, elsewhere, means))
+            try:
+                _write(job, journal, _Work(order, resolved, rows, texts, elsewhere, means))
+            except BaseException:
+                order.cache.end_job(journal.uid)
+                raise
     return job
 
 
@@ -126,6 +131,11 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
     save_task(work.order.cache, task)
     journal.rows_digest = save_rows(job, work.order.labels, work.rows)
     wanted, journal.cached = work.wanted()
+    keys = work.rows.keys.take(wanted)
+    others = lease_rows(work.order.cache, job, journal, keys, work.means.clock.now())
+    if others and not work.order.fresh:
+        wanted = wanted[[key not in others for key in keys]]
+        work.elsewhere.update(others)
     journal.elsewhere = len(work.elsewhere)
     support = support_of(task, endpoint, work.means.endpoints)
     limits: Limits = limits_of(task.backend)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.batch.digest import RESULTS_LOST, Lost, keys_of, lost_of
 from pandas_genai.batch.journal import Part
+from pandas_genai.batch.leases import lease_rows
 from pandas_genai.batch.requests import Template, texts_of, write_requests
 from pandas_genai.batch.site import Site, limits_of
 from pandas_genai.errors import JobError
@@ -76,6 +77,11 @@ def write_again(site: Site, cache: SqliteCache, *, lost: bool = False) -> Again:
     failed = _failed(site, cache)
     kept = [key for key, (_, one) in failed.items() if one.reason == RESULTS_LOST and not lost]
     for key in kept:
+        del failed[key]
+    if not failed:
+        return Again(0, len(kept))
+    # Those that another job has sent meanwhile are its own.
+    for key in lease_rows(cache, folder, journal, list(failed), site.clock.now()):
         del failed[key]
     if not failed:
         return Again(0, len(kept))

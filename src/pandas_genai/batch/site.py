@@ -75,6 +75,8 @@ class Means:
         What the process knows of endpoints.
     prices : mapping, optional
         The user's own prices, instead of those that were given with the job.
+    keep_replies : bool, default False
+        Whether each line of the results is kept in the cache, too.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -84,6 +86,7 @@ class Means:
     tell: Callable[[str], None] = _log.info
     endpoints: Endpoints = ENDPOINTS
     prices: Prices | None = None
+    keep_replies: bool = False
 
     def __post_init__(self) -> None:
         checked_prices(self.prices)

@@ -101,6 +101,7 @@ def request_of(
     cost: float | None,
     attempts: int = 1,
     job: str | None = None,
+    number: int | None = None,
 ) -> RequestRecord:
     """Return the record of one billed call.
 
@@ -120,6 +121,8 @@ def request_of(
         HTTP requests until it came.
     job : str, optional
         The batch job.
+    number : int, optional
+        The record's id, where it is not the writer's to choose.
     """
     usage = reply.usage if reply.usage.known else None
     first = next(iter(reply.refused.values()), None)
@@ -141,4 +144,5 @@ def request_of(
         cost=None if usage is None else cost,
         job=job,
         reply=reply.content,
+        number=number,
     )

@@ -125,6 +125,8 @@ class RequestRecord:
         The batch job.
     reply : bytes or None
         The body of the reply without secrets; None where it is not kept.
+    number : int or None
+        The record's id, where it must be the same when the call is recorded again.
     """
 
     run_id: str
@@ -144,6 +146,7 @@ class RequestRecord:
     cost: float | None = None
     job: str | None = None
     reply: bytes | None = None
+    number: int | None = None
 
 
 def request_rows(numbered: Mapping[RequestRecord, int]) -> list[tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from pandas_genai.errors import CacheError
 from pandas_genai.store.records import Origin, checksum, now, storable, whole
 from pandas_genai.store.sqlite.history import History
-from pandas_genai.store.sqlite.leases import Leases
+from pandas_genai.store.sqlite.leases import JobLeases, Leases
 from pandas_genai.store.sqlite.link import FILE_ERRORS, Link, explained
 from pandas_genai.store.sqlite.opening import connect, open_file, open_memory
 from pandas_genai.store.sqlite.writer import Writer
@@ -86,7 +86,7 @@ WHERE row_id = ?1 AND prompt_hash = ?2
 """
 
 
-class SqliteCache(History):
+class SqliteCache(History, JobLeases):
     """Answers, tasks, runs and failures in one SQLite file.
 
     Any thread may use it, and several processes may use one file at once (on a local disk:

@@ -17,7 +17,7 @@ from pandas_genai.store.records import now, packed_keys, unpacked_keys
 from pandas_genai.store.sqlite.link import Link, is_lock
 from pandas_genai.store.sqlite.owner import Liveness, OwnerLock, machine
 
-__all__ = ["BEAT_S", "EXPIRY_S", "Granted", "Leases"]
+__all__ = ["BEAT_S", "EXPIRY_S", "Granted", "JobLeases", "Leases"]
 
 BEAT_S = 5.0
 """How often an owner renews its leases."""
@@ -39,6 +39,21 @@ _LEASE = "INSERT INTO leases (prompt_hash, owner, rows) VALUES (?, ?, ?)"
 _END_LEASE = "DELETE FROM leases WHERE id = ? AND owner = ?"
 _END_LEASES = "DELETE FROM leases WHERE owner = ?"
 _END_OWNER = "DELETE FROM owners WHERE owner = ?"
+
+
+_ENROL_JOB = """
+INSERT OR REPLACE INTO owners (owner, kind, machine, pid, beats, beaten)
+VALUES (?, 'batch', ?, NULL, 0, ?)
+"""
+_JOBS_ROWS = """
+SELECT leases.rows FROM leases JOIN owners USING (owner)
+WHERE prompt_hash = ? AND leases.owner <> ? AND kind = 'batch'
+"""
+_JOBS = """
+SELECT DISTINCT owner, machine FROM leases JOIN owners USING (owner)
+WHERE prompt_hash = ? AND kind = 'batch'
+"""
+_JOB_BLOCK = 50_000
 
 
 class Granted(NamedTuple):
@@ -208,3 +223,56 @@ class Leases:
         with self._link.transaction() as connection:
             connection.executemany(_END_LEASES, ((owner,) for owner in dead))
             connection.executemany(_END_OWNER, ((owner,) for owner in dead))
+
+
+class JobLeases:
+    """The rows of batch jobs: leased until their job has ended, without a heartbeat.
+
+    Whether a job has ended is written in its directory; the store only says where that is.
+
+    Parameters
+    ----------
+    link : Link
+        To the cache.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def lease_job(self, prompt_hash: str, job: str, place: str, keys: Sequence[str]) -> set[str]:
+        """Lease rows for a job, but for those that another job has.
+
+        Parameters
+        ----------
+        prompt_hash, job : str
+            The task, and the job's identity.
+        place : str
+            The job's directory.
+        keys : sequence of str
+            Row keys.
+
+        Returns
+        -------
+        set of str
+            The rows among them that other jobs have leased.
+        """
+        with self._link.transaction() as connection:
+            found = connection.execute(_JOBS_ROWS, (prompt_hash, job))
+            busy = {key for (rows,) in found for key in unpacked_keys(rows)}
+            others = busy.intersection(keys)
+            ours = [key for key in keys if key not in others] if others else keys
+            connection.execute(_ENROL_JOB, (job, place, now()))
+            for start in range(0, len(ours), _JOB_BLOCK):
+                rows = packed_keys(ours[start : start + _JOB_BLOCK])
+                connection.execute(_LEASE, (prompt_hash, job, rows))
+        return others
+
+    def leasing_jobs(self, prompt_hash: str) -> dict[str, str]:
+        """Return the directories of the jobs that have leased rows of a task, by job."""
+        return dict(self._link.query(_JOBS, (prompt_hash,)))
+
+    def end_job(self, job: str) -> None:
+        """End all leases of a job."""
+        with self._link.transaction() as connection:
+            connection.execute(_END_LEASES, (job,))
+            connection.execute(_END_OWNER, (job,))

@@ -33,7 +33,7 @@ INSERT OR REPLACE INTO results (
 """
 
 _INSERT_REQUEST = """
-INSERT OR IGNORE INTO requests (
+INSERT OR REPLACE INTO requests (
     id, run_id, job, prompt_hash, request_id, model, model_answered, params_sent, created,
     attempts, refused, reason, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
     cost, rows, reply
@@ -113,7 +113,9 @@ class Writer:
         """
         named = (answer.request for answer in answers if answer.request is not None)
         calls = dict.fromkeys((*requests, *named))
-        numbered = {call: next(self._numbers) for call in calls}
+        numbered = {
+            call: next(self._numbers) if call.number is None else call.number for call in calls
+        }
         rows, calls_rows = answer_rows(answers, numbered), request_rows(numbered)
         with self._lock:
             if not self._is_me():  # its own callbacks would wait for themselves
