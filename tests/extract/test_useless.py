@@ -69,21 +69,21 @@ def test_replies_that_become_useless_on_the_way_end_the_run(
     extract, frame_of, backend, workers, tmp_path
 ):
     cache = tmp_path / "c.sqlite"
-    faults = [Fault("garbage", message=PROSE, calls=range(101, 100_000))]
+    faults = [Fault("garbage", message=PROSE, calls=range(61, 100_000))]
     options = {"backend": backend, "cache": cache, "max_workers": workers}
     with LoopbackProvider(echo, faults=faults) as provider:
         with pytest.raises(StopRunError, match=r"The last 30 rows .*I am happy to help"):
-            extract(frame_of(2_000), provider, SCHEMA, **options)
-    assert provider.ledger.calls <= 100 + 10 + 30 + 2 * workers
+            extract(frame_of(800), provider, SCHEMA, **options)
+    assert provider.ledger.calls <= 60 + 10 + 30 + 2 * workers
     with LoopbackProvider(echo) as provider:
-        out = extract(frame_of(2_000), provider, SCHEMA, **options)
-    assert right_or_failed(frame_of(2_000), out) == 0
-    assert provider.ledger.rows == 2_000 - 500
+        out = extract(frame_of(800), provider, SCHEMA, **options)
+    assert right_or_failed(frame_of(800), out) == 0
+    assert provider.ledger.rows == 800 - 300
 
 
 @pytest.mark.parametrize("kind", ["refusal", "bad_request", "wrong_type"])
 def test_rows_that_are_refused_every_time_end_no_later_run(extract, frame_of, kind, tmp_path):
-    frame, cache = frame_of(300), tmp_path / "c.sqlite"
+    frame, cache = frame_of(150), tmp_path / "c.sqlite"
     with LoopbackProvider(echo, faults=[Fault(kind, text=share(30))]) as provider:
         counts = []
         for _ in range(3):
@@ -97,7 +97,7 @@ def test_rows_that_are_refused_every_time_end_no_later_run(extract, frame_of, ki
 
 
 @settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -111,7 +111,7 @@ def test_rows_that_are_refused_every_time_end_no_later_run(extract, frame_of, ki
 def test_a_share_of_refused_rows_never_ends_a_run(
     extract, frame_of, kind, percent, seed, chunk_size, workers
 ):
-    frame, bad = frame_of(200), share(percent, seed)
+    frame, bad = frame_of(120), share(percent, seed)
     options = {"chunk_size": chunk_size, "max_workers": workers}
     with LoopbackProvider(echo, faults=[Fault(kind, text=bad)]) as provider:
         with warnings.catch_warnings():

@@ -86,8 +86,8 @@ class Breaker:
             if len(chunk.rows) == 1 and chunk.rows[0].key not in self._alone:
                 self._alone.add(chunk.rows[0].key)
                 self._useless_rows += 1
-            rows = self._useless_rows
-            if rows < (_USELESS_ROWS if self._any_use else _USELESS_FIRST):
+            rows = _USELESS_ROWS if self._any_use else _USELESS_FIRST
+            if self._useless_rows < rows:
                 return
             before = "The last" if self._any_use else "The first"
         raise StopRunError(
