@@ -6,12 +6,22 @@ import gc
 import json
 import threading
 import time
+import warnings
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import pandas_genai
-from pandas_genai import BudgetError, CredentialsError, SqliteCache, Stopped, StopRunError
+from pandas_genai import (
+    BudgetError,
+    CredentialsError,
+    RowsFailedWarning,
+    SqliteCache,
+    Stopped,
+    StopRunError,
+)
 from pandas_genai.backends.resolve import Question
 from pandas_genai.report.observer import Silent
 from pandas_genai.store import Answer
@@ -99,6 +109,44 @@ def test_a_key_that_is_missing(tmp_path):
     with pytest.raises(CredentialsError) as caught:
         frame.genai.extract(**asked, cache=path, progress=False)
     assert is_right(caught.value.result, frame) == 20
+
+
+KINDS = ["insufficient_quota", "forbidden", "payment_required"]
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    kind=st.sampled_from(KINDS),
+    begins=st.integers(1, 60),
+    count=st.integers(2, 120),
+    chunk_size=st.integers(1, 7),
+    workers=st.sampled_from([1, 4, 16]),
+    known=st.integers(0, 40),
+)
+def test_wherever_a_run_ends_the_frame_so_far_is_right(
+    extract, kind, begins, count, chunk_size, workers, known
+):
+    """Some rows are in the cache, then the run ends at some call, or does not."""
+    frame = rows(count)
+    asked = {"chunk_size": chunk_size, "max_workers": workers}
+    with SqliteCache(None) as cache, LoopbackProvider(rule) as provider:
+        if known:
+            extract(frame.iloc[: min(known, count - 1)], provider, SCHEMA, cache=cache)
+        before = provider.ledger.calls
+        provider.faults = [Fault(kind, calls=range(before + begins, 10_000))]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RowsFailedWarning)
+                result = extract(frame, provider, SCHEMA, cache=cache, **asked)
+        except StopRunError as error:
+            result = error.result
+            stored = known or begins > 1
+            if result is not None or stored:
+                is_right(result, frame)
+        else:
+            assert result["who"].notna().sum() == count - 1
 
 
 class Stopping(Silent):

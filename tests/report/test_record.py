@@ -178,6 +178,12 @@ def test_a_job_bills_by_the_prices_that_it_was_given(tmp_path):
         job = pandas_genai.open_job("night")
         report = job.report
         assert report.params_sent["structured"] == "strict"
+        frame_of(20).genai.batch_submit(
+            "No?", SCHEMA, model="my-own", prices=prices, **here | {"name": "other"}
+        )
+        dear = frame_of(20).genai.batch_collect("other", prices={"input": 9.0, "output": 9.0})
     expected = 0.5 * (report.input_tokens * 1.0 + report.output_tokens * 2.0) / 1e6
     assert report.cost == pytest.approx(expected)
     assert out.genai.report.cost == pytest.approx(expected)
+    other = dear.genai.report
+    assert other.cost == pytest.approx(0.5 * 9.0 * (other.input_tokens + other.output_tokens) / 1e6)

@@ -213,6 +213,7 @@ class Budget:
         """Count what an answer cost, and learn from it what the next can."""
         with self._lock:
             self._opened = True
+            self._waiting = None  # what is learnt now may make the next call cheaper
             reserve = self._reserved[id(chunk)]
             if not usage.known or usage == Usage():  # not counted: what it cost is not 0
                 self._lose(reserve)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Literal
 
 import pandas as pd
 
-from pandas_genai.errors import RowsFailedError, counted
+from pandas_genai.errors import CacheError, RowsFailedError, counted
 from pandas_genai.report.failures import (
     NOT_FAILED,
     NOT_REACHED,
@@ -113,12 +114,18 @@ class RunBook:
             )
         )
         cache.save_run_rows(self._run_id, rows.key_blocks())
-        if ids is not None:
-            pairs = zip(ids, rows.codes.tolist(), strict=True)
+        if ids is None:
+            return
+        pairs = zip(ids, rows.codes.tolist(), strict=True)
+        try:
             cache.remember_ids(
                 task.prompt_hash,
                 ((str(row_id), rows.keys[code]) for row_id, code in pairs if code >= 0),
             )
+        except BaseException:  # of a million ids, Stop may come here too
+            with suppress(CacheError):
+                self.close("failed", {})
+            raise
 
     def close(self, status: str, columns: Mapping[str, object]) -> None:
         """Write down how the run ended, once."""
