@@ -270,8 +270,12 @@ class Caller:
         return answer
 
     def _unreadable(self, content: bytes, error: ValueError) -> CallError:
-        """Say what to do about a body that cannot be read: a page, or an answer that is broken."""
-        if not content.lstrip().startswith(b"{"):
+        """Say what to do about a body that cannot be read: a page, or an answer that is broken.
+
+        A page comes from a wrong address or a proxy, whatever is asked; anything else may be
+        about this chunk alone.
+        """
+        if content.lstrip().startswith(b"<"):
             return WaitError(
                 f"{self._endpoint.shown} answered with something that is not the API's JSON: "
                 "is base_url right?",

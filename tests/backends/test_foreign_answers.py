@@ -1,0 +1,210 @@
+"""Any JSON in any place of what a provider sends: runs and jobs come to their end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pandas_genai import GenaiError, SqliteCache
+from pandas_genai.backends.endpoints import Endpoints
+from pandas_genai.backends.resolve import Question
+from pandas_genai.batch.clock import WallClock
+from pandas_genai.batch.folder import JobsFolder
+from pandas_genai.batch.job import BatchJob, submit
+from pandas_genai.batch.order import Order
+from pandas_genai.batch.site import Means
+from pandas_genai.batch.texts import said_text
+from pandas_genai.extract import Extraction, Manner
+from pandas_genai.live.pacing import Clock
+from pandas_genai.task.text import rows_text
+from pandas_genai.testing import Fault, LoopbackProvider
+
+KEY = "sk-test-key-0123456789"
+MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
+FRAME = pd.DataFrame({"text": [f"row {number}" for number in range(6)]})
+BACKENDS = pytest.mark.parametrize("backend", list(MODELS))
+PATHS = {
+    "openai": [
+        *("POST /v1/files", "POST /v1/batches", "GET /v1/batches", "GET /v1/batches/"),
+        *("GET /v1/files", "line"),
+    ],
+    "anthropic": ["POST /v1/messages/batches", "GET /v1/messages/batches", "line"],
+}
+
+
+def echo(text):
+    return {"answer": text}
+
+
+class FastClock(Clock):
+    """Waits by moving its hands."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.time = 0.0
+
+    def now(self):
+        with self._lock:
+            return self.time
+
+    def wait(self, stop, seconds):
+        with self._lock:
+            self.time += seconds
+        return stop.is_set()
+
+
+class FastWallClock(WallClock):
+    """The same, for batches."""
+
+    def __init__(self):
+        self.time = 1_790_000_000.0
+
+    def now(self):
+        return self.time
+
+    def sleep(self, seconds):
+        self.time += seconds
+
+
+@pytest.fixture(scope="module")
+def provider():
+    with LoopbackProvider(echo) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def question(provider, backend, params=None):
+    url = provider.openai_url if backend == "openai" else provider.anthropic_url
+    model = MODELS[backend]
+    return Question("Echo.", {"answer": str}, model, backend, url, KEY, params=params)
+
+
+def ended(out, mutated=()):
+    """Check that each row is right, or failed with a reason."""
+    assert out.index.tolist() == FRAME.index.tolist()
+    reasons = out.genai.errors["reason"].to_dict()
+    for label, text in FRAME["text"].items():
+        if pd.isna(out["answer"][label]):
+            assert reasons[label]
+        elif label not in mutated:
+            assert out["answer"][label] == text
+
+
+def within(put, number, text):
+    """Put JSON into the text that the model wrote, rather than around it."""
+
+    def rewrite(body):
+        tree = json.loads(body)
+        holder = tree["choices"][0]["message"] if "choices" in tree else tree["content"][0]
+        name = "content" if "content" in holder else "text"
+        if name not in holder:  # a tool's input is no text
+            return put(body, number, text)
+        holder[name] = put(holder[name], number, text).decode()
+        return json.dumps(tree).encode()
+
+    return rewrite
+
+
+@BACKENDS
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    number=st.integers(0, 10_000),
+    inside=st.booleans(),
+    mode=st.sampled_from([None, "tool", "text"]),
+    drawn=st.data(),
+)
+def test_live(provider, foreign, backend, number, inside, mode, drawn):
+    text = drawn.draw(foreign.texts | st.none())
+    rewrite = within(foreign.put, number, text) if inside else whole(foreign.put, number, text)
+    params = {"structured": mode} if mode and (backend, mode) != ("openai", "tool") else None
+
+    def extract(cache):
+        manner = Manner(endpoints=Endpoints(), clock=FastClock(), chunk_size=3, max_workers=2)
+        asked = question(provider, backend, params)
+        return Extraction(asked, rows_text(FRAME, None), FRAME.index, manner, cache).run()
+
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "cache.sqlite"
+        provider.faults = [Fault("rewrite", text="row 0", rewrite=rewrite)]
+        out = extract(cache)
+        # Nothing forbids a right answer to be drawn, for the rows of that chunk.
+        ended(out, mutated=range(6) if inside or mode == "tool" else ())
+        assert out["answer"].notna().sum() >= 5
+        provider.faults = []
+        again = extract(cache)
+        assert again["answer"].notna().all()
+
+
+def whole(put, number, text):
+    """Put JSON anywhere into a body; of a file with results, into its first line."""
+
+    def rewrite(body):
+        first, *others = body.split(b"\n")
+        return b"\n".join([put(first, number, text), *others])
+
+    return rewrite
+
+
+def job(provider, backend, folder, clock):
+    jobs = JobsFolder(Path(folder) / "genai_batches")
+
+    def means():
+        return Means(api_key=KEY, clock=clock, tell=lambda _: None, endpoints=Endpoints())
+
+    def submitted():
+        with SqliteCache(Path(folder) / "cache.sqlite") as cache:
+            said = said_text(FRAME, None)
+            order = Order(
+                question(provider, backend), FRAME, said, cache, name="night", chunk_size=3
+            )
+            return submit(jobs, order, means())
+
+    return submitted, lambda: BatchJob(jobs.job("night"), means())
+
+
+@BACKENDS
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(number=st.integers(0, 10_000), times=st.sampled_from([1, 2, 7, None]), drawn=st.data())
+def test_batch(foreign, backend, number, times, drawn):
+    path = drawn.draw(st.sampled_from(PATHS[backend]))
+    rewrite = whole(foreign.put, number, drawn.draw(foreign.texts | st.none()))
+    where = {"text": "row 0"} if path == "line" else {"path": path}
+    clock = FastWallClock()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LoopbackProvider(echo, wall_clock=clock.now) as provider,
+    ):
+        submitted, opened = job(provider, backend, folder, clock)
+        provider.faults = [Fault("rewrite", rewrite=rewrite, times=times, **where)]
+        for act in (submitted, submitted, lambda: opened().collect()):
+            with contextlib.suppress(GenaiError):  # in one sentence; anything else is raised
+                act()
+        provider.faults = []
+        submitted()
+        ended(opened().collect())
+        # A create whose answer cannot be read is looked for, and found where a list can be read.
+        damaged_lists = times is None and "batches" in path
+        assert damaged_lists or len(provider.batches) == 1
+        for _ in range(3):
+            if not opened().collect()["answer"].notna().all():
+                opened().resubmit_failed()
+        assert opened().collect()["answer"].tolist() == FRAME["text"].tolist()
