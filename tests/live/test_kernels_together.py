@@ -103,3 +103,19 @@ def test_what_a_killed_kernel_had_under_way_is_taken_over(kernel, tmp_path):
         assert provider.ledger.rows <= 60 + 7 * 5
         provider.release()
     assert [path.name for path in tmp_path.iterdir()] == ["c.sqlite"]
+
+
+def test_stop_lets_another_kernel_have_what_was_not_sent(kernel, tmp_path):
+    hang = [Fault("hang", calls=set(range(4, 12)))]
+    with LoopbackProvider(echo, faults=hang) as provider:
+        stopped = kernel(provider.openai_url, 0, 80)
+        go(stopped)
+        provider.wait_for_in_flight(8, timeout=60)
+        os.kill(stopped.pid, signal.SIGINT)
+        _, err = stopped.communicate(timeout=60)
+        assert "Stopped" in err
+        provider.release()
+        frame = pd.DataFrame({"text": [f"row {number}" for number in range(80)]})
+        out = in_process(frame, provider, tmp_path / "c.sqlite")
+        assert (out["answer"] == frame["text"]).all()
+        assert provider.ledger.rows <= 80 + 8 * 5

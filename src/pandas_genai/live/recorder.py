@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pandas_genai.errors import CallError, WaitError
 from pandas_genai.report.answers import answers_of, request_of
 from pandas_genai.report.prices import Price
-from pandas_genai.store import RequestRecord, Writer
+from pandas_genai.store import AnswerWriter, RequestRecord
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Refusal, Reply, Usage
 from pandas_genai.task.task import Task
@@ -23,7 +23,7 @@ class Recorder:
     ----------
     ask : callable
         Sends one chunk.
-    writer : Writer
+    writer : AnswerWriter
         Where answers and calls go.
     task : Task
         What is asked.
@@ -38,7 +38,7 @@ class Recorder:
     def __init__(
         self,
         ask: Callable[[Chunk], Reply],
-        writer: Writer,
+        writer: AnswerWriter,
         task: Task,
         run_id: str,
         labels: Callable[[int], str | None],

@@ -20,7 +20,7 @@ from pandas_genai.live.tally import Tally
 from pandas_genai.report.observer import Observer, Progress
 from pandas_genai.report.prices import Price
 from pandas_genai.report.sent import params_columns
-from pandas_genai.store import FailureRecord, SqliteCache
+from pandas_genai.store import AnswerStore, FailureRecord
 from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Chunk, plan_chunks
 from pandas_genai.task.reply import Failure, Reply
@@ -115,7 +115,7 @@ class Session:
     ----------
     work : Work
         What to do.
-    cache : SqliteCache
+    cache : AnswerStore
         Where answers go.
     ask : callable
         Sends one chunk.
@@ -140,7 +140,7 @@ class Session:
     """
 
     work: Work
-    cache: SqliteCache
+    cache: AnswerStore
     ask: Callable[[Chunk], Reply]
     price: Price
     workers: int

@@ -9,7 +9,7 @@ from itertools import islice
 
 from pandas_genai.live.pacing import Clock
 from pandas_genai.live.source import Later
-from pandas_genai.store import Leases, SqliteCache
+from pandas_genai.store import AnswerStore, RowLeases
 from pandas_genai.task.chunks import Chunk, Row, copies_of
 
 __all__ = ["Unanswered"]
@@ -32,11 +32,11 @@ class Unanswered(Iterator[Chunk | Later]):
     ----------
     chunks : iterator of Chunk
         The run's work.
-    cache : SqliteCache
+    cache : AnswerStore
         Where answers may be found meanwhile.
     prompt_hash : str
         The task.
-    leases : Leases
+    leases : RowLeases
         Of this run.
     clock : Clock
         Time.
@@ -51,9 +51,9 @@ class Unanswered(Iterator[Chunk | Later]):
     def __init__(
         self,
         chunks: Iterator[Chunk],
-        cache: SqliteCache,
+        cache: AnswerStore,
         prompt_hash: str,
-        leases: Leases,
+        leases: RowLeases,
         *,
         clock: Clock,
         answered: Callable[[int], None],

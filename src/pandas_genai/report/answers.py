@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pandas_genai.report.failures import warn_user
-from pandas_genai.store import Answer, RequestRecord, SqliteCache
+from pandas_genai.store import Answer, AnswerStore, RequestRecord
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Keys
@@ -23,7 +23,7 @@ class DamagedAnswersWarning(UserWarning):
     """The cache file holds answers that are not what was written."""
 
 
-def warn_of_damage(cache: SqliteCache) -> None:
+def warn_of_damage(cache: AnswerStore) -> None:
     """Say in one line, at the user's line of code, that damaged answers count as none."""
     count = cache.damaged()
     if count:
@@ -34,7 +34,7 @@ def warn_of_damage(cache: SqliteCache) -> None:
         )
 
 
-def answered(cache: SqliteCache, prompt_hash: str, keys: Keys) -> npt.NDArray[np.bool_]:
+def answered(cache: AnswerStore, prompt_hash: str, keys: Keys) -> npt.NDArray[np.bool_]:
     """Return for each text whether the cache has its answer; keys are read a block at a time."""
     found = np.zeros(len(keys), dtype=bool)
     for start in range(0, len(keys), _BLOCK):

@@ -23,7 +23,7 @@ from pandas_genai.report.failures import (
 )
 from pandas_genai.report.report import Report, remember
 from pandas_genai.report.sent import warn_left_out
-from pandas_genai.store import RunRecord, SqliteCache, TaskRecord
+from pandas_genai.store import AnswerStore, RunRecord, TaskRecord
 from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.frames import build_frame
@@ -48,7 +48,7 @@ class RunBook:
 
     Parameters
     ----------
-    cache : SqliteCache
+    cache : AnswerStore
         Where it is written.
     task : Task
         What is asked.
@@ -69,7 +69,7 @@ class RunBook:
 
     def __init__(
         self,
-        cache: SqliteCache,
+        cache: AnswerStore,
         task: Task,
         run_id: str,
         kind: str,
@@ -176,7 +176,7 @@ class RunBook:
 
     def partial(
         self,
-        cache: SqliteCache,
+        cache: AnswerStore,
         rows: Rows,
         failures: Iterable[Failure],
         columns: Mapping[str, object],
@@ -186,7 +186,7 @@ class RunBook:
 
         Parameters
         ----------
-        cache : SqliteCache
+        cache : AnswerStore
             Where the answers are now.
         rows, failures, columns, status
             As for ``conclude``; other texts without an answer were not reached.
@@ -215,7 +215,7 @@ class RunBook:
         found = [row for row in failed_rows(rows, failures) if row.position not in self._given]
         return frame, found
 
-    def _results(self, cache: SqliteCache, rows: Rows, gone: set[str]) -> Iterator[str | None]:
+    def _results(self, cache: AnswerStore, rows: Rows, gone: set[str]) -> Iterator[str | None]:
         """Read the answers back from the cache, a block at a time, in the order of the keys."""
         for start in range(0, len(rows.keys), _BLOCK):
             keys = rows.keys[start : start + _BLOCK]
@@ -224,7 +224,7 @@ class RunBook:
         yield from self._given.values()
 
 
-def save_task(cache: SqliteCache, task: Task) -> None:
+def save_task(cache: AnswerStore, task: Task) -> None:
     """Keep the task in clear."""
     cache.save_task(
         TaskRecord(

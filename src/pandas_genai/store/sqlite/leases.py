@@ -10,14 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from pandas_genai.errors import CacheError
+from pandas_genai.store.base import Granted
 from pandas_genai.store.records import now, packed_keys, unpacked_keys
 from pandas_genai.store.sqlite.link import Link, is_lock
 from pandas_genai.store.sqlite.owner import Liveness, OwnerLock, machine
 
-__all__ = ["BEAT_S", "EXPIRY_S", "Granted", "JobLeases", "Leases"]
+__all__ = ["BEAT_S", "EXPIRY_S", "JobLeases", "Leases"]
 
 BEAT_S = 5.0
 """How often an owner renews its leases."""
@@ -54,13 +54,6 @@ SELECT DISTINCT owner, machine FROM leases JOIN owners USING (owner)
 WHERE prompt_hash = ? AND kind = 'batch'
 """
 _JOB_BLOCK = 50_000
-
-
-class Granted(NamedTuple):
-    """What came of asking for rows: those that are ours now, and those of other kernels."""
-
-    ours: set[str]
-    others: set[str]
 
 
 class _Block:
