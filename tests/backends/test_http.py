@@ -9,7 +9,6 @@ import json
 import threading
 import time
 import traceback
-import zlib
 from dataclasses import replace
 from typing import ClassVar
 
@@ -121,12 +120,12 @@ def continues(request, response):
     return replace(response, wire=wire())
 
 
-BOMBS = {"gzip": gzip.compress(bytes(99_000_000)), "deflate": zlib.compress(bytes(99_000_000))}
+BOMB = gzip.compress(bytes(99_000_000))
 
 
 def bomb(kind):
     def answer(request, response):
-        return replace(response, body=BOMBS[kind], headers={"content-encoding": kind})
+        return replace(response, body=BOMB, headers={"content-encoding": kind})
 
     return answer
 
@@ -148,7 +147,7 @@ def test_the_body_of_a_users_own_client_is_bounded_in_time_too(opened, backend):
 
 
 @pytest.mark.parametrize("own", [False, True])
-@pytest.mark.parametrize(("kind", "status"), [("gzip", 200), ("gzip", 500), ("deflate", 200)])
+@pytest.mark.parametrize(("kind", "status"), [("gzip", 200), ("gzip", 500)])
 def test_a_small_body_that_unpacks_to_a_large_one_is_refused(opened, backend, kind, status, own):
     import tracemalloc
 
@@ -176,7 +175,18 @@ def test_packed_answers_are_read(opened, backend, own, members):
     assert json.loads(found.content)["id"]
 
 
-@pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "zstd", "\x1b[2J"])
+def test_what_follows_a_packed_answer_is_padding_and_what_ends_early_is_said(opened, backend):
+    def packed(change):
+        head = {"content-encoding": "gzip"}
+        return lambda _, r: replace(r, body=change(gzip.compress(r.body)), headers=head)
+
+    assert json.loads(send(opened(packed(lambda raw: raw + bytes(9))), backend).content)["id"]
+    assert send(opened(packed(lambda raw: b"")), backend).content == b""
+    error = failure_of(opened(packed(lambda raw: raw[:-30])), backend)
+    assert "ends too early" in str(error)
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "zstd", "deflate", "\x1b[2J"])
 def test_an_encoding_that_nobody_asked_for(opened, backend, encoding):
     transport = opened(
         lambda _, response: replace(response, headers={"content-encoding": encoding})

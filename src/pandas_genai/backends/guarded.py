@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -19,8 +19,9 @@ from pandas_genai.backends.exchange import Exchange, Halt
 
 __all__ = ["GuardedClient", "carried", "direct_client"]
 
-_ENCODINGS = "gzip, deflate"
+_ENCODING = "gzip"
 """What is unpacked here, piece by piece."""
+_GZIP = b"\x1f\x8b"
 _PIECE = 1 << 16
 _MOST_REDIRECTS = 5
 _KEEP_IDLE_S = 30.0
@@ -64,10 +65,10 @@ class GuardedClient(httpx2.Client):
         self._owned = owned
 
     def build_request(self, *args: Any, **options: Any) -> httpx2.Request:
-        """Build a request that asks only for encodings which are unpacked piece by piece."""
+        """Build a request that asks only for the encoding that is unpacked piece by piece."""
         request = self._inner.build_request(*args, **options)
         if not self._owned:
-            request.headers["accept-encoding"] = _ENCODINGS
+            request.headers["accept-encoding"] = _ENCODING
         return request
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
@@ -138,25 +139,27 @@ def _unpacked(response: httpx2.Response, headers: list[tuple[bytes, bytes]]) -> 
     if encoding in (b"", b"identity"):
         return response.iter_raw()
     if encoding == b"gzip":
-        return _inflated(response.iter_raw(), lambda: zlib.decompressobj(16 + zlib.MAX_WBITS))
-    if encoding == b"deflate":
-        return _inflated(response.iter_raw(), zlib.decompressobj)
+        return _inflated(response.iter_raw())
     shown = encoding[:40].decode("latin-1")
     raise Halt("encoding", f"answered in an encoding that was not asked for, {shown!r}")
 
 
-def _inflated(packed: Iterable[bytes], begin: Callable[[], Any]) -> Iterator[bytes]:
-    member = begin()
+def _inflated(packed: Iterable[bytes]) -> Iterator[bytes]:
+    member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    begun = False
     for piece in packed:
         rest = piece
         while rest:
-            yield member.decompress(rest, _PIECE)
-            rest = member.unconsumed_tail
             if member.eof:
-                rest, member = member.unused_data, begin()
-    tail = member.flush(_PIECE)
-    if tail:
-        yield tail
+                if not rest.startswith(_GZIP):
+                    return  # padding
+                member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            begun = True
+            yield member.decompress(rest, _PIECE)
+            rest = member.unused_data if member.eof else member.unconsumed_tail
+    yield member.flush()
+    if begun and not member.eof:
+        raise zlib.error("it ends too early")
 
 
 class _Stream(httpcore2.NetworkStream):
@@ -296,5 +299,5 @@ def direct_client(base_url: str, workers: int, seconds: float) -> httpx2.Client:
         keepalive_expiry=_KEEP_IDLE_S,
     )
     timeout = httpx2.Timeout(seconds, connect=_CONNECT_S)
-    headers = {"accept-encoding": _ENCODINGS}
+    headers = {"accept-encoding": _ENCODING}
     return httpx2.Client(transport=_Transport(base_url, limits), timeout=timeout, headers=headers)

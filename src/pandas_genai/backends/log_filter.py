@@ -30,7 +30,11 @@ class _Filter(logging.Filter):
                 self._redactors = (*self._redactors, redactor)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = self._clean(record.getMessage())
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):  # a message of the library that does not fit its arguments
+            text = f"{record.msg} {record.args}"
+        record.msg = self._clean(text)
         record.args = ()
         if record.exc_info:
             record.exc_text = self._clean("".join(traceback.format_exception(*record.exc_info)))

@@ -41,7 +41,7 @@ class Question:
     schema: object = None
     model: str | None = None
     backend: str | None = None
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
     client: Any = field(default=None, repr=False)
     params: Mapping[str, Any] | None = None

@@ -80,7 +80,7 @@ class Means:
     """
 
     api_key: str | None = field(default=None, repr=False)
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)
     client: Any = field(default=None, repr=False)
     clock: WallClock = field(default_factory=WallClock)
     tell: Callable[[str], None] = _log.info
