@@ -45,7 +45,9 @@ def test_five_attempts_then_the_last_error():
     assert waits == sorted(waits)
 
 
-@pytest.mark.parametrize("kind", ["bad_request", "insufficient_quota", "forbidden"])
+@pytest.mark.parametrize(
+    "kind", ["bad_request", "insufficient_quota", "forbidden", "too_large", "moderation"]
+)
 def test_what_no_waiting_mends_is_raised_at_once(kind):
     waits = []
     with LoopbackProvider(rule, faults=[Fault(kind, rate=1.0)]) as provider:
