@@ -106,7 +106,7 @@ class Collection:
         for part in parts:
             if outages >= _OUTAGES:
                 break
-            before = part.stage
+            before, part.trouble = part.stage, ""
             try:
                 work(part)
             except CacheError:
@@ -117,7 +117,7 @@ class Collection:
                 part.trouble = cut(str(trouble))
                 outages += isinstance(trouble, WaitError)
             else:
-                part.trouble, outages = "", 0
+                outages = 0
                 went_right += (before, part.stage) != ("lost", "lost")
         if not troubles:
             return

@@ -131,7 +131,7 @@ def give_up(folder: JobFolder, part: Part, why: str) -> None:
         for sent in keys_of(folder, part).values():
             _write(failures, _all(sent.keys, RESULTS_LOST, cut(message), whole=True))
     part.answered, part.refused, part.expired = 0, part.rows, 0
-    part.stage = "lost"
+    part.stage, part.trouble = "lost", ""
 
 
 def lost_of(folder: JobFolder, part: Part) -> Iterator[Lost]:
