@@ -6,7 +6,6 @@ import contextlib
 import json
 import tempfile
 import threading
-import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -39,6 +38,10 @@ PATHS = {
     ],
     "anthropic": ["POST /v1/messages/batches", "GET /v1/messages/batches", "line"],
 }
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pandas_genai.report.failures.RowsFailedWarning",  # failures are the subject here
+)
 
 
 def echo(text):
@@ -81,17 +84,16 @@ def provider():
         yield opened
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def question(provider, backend, params=None):
     url = provider.openai_url if backend == "openai" else provider.anthropic_url
     model = MODELS[backend]
     return Question("Echo.", {"answer": str}, model, backend, url, KEY, params=params)
+
+
+def extract(provider, backend, cache, params=None):
+    manner = Manner(endpoints=Endpoints(), clock=FastClock(), chunk_size=3, max_workers=2)
+    asked = question(provider, backend, params)
+    return Extraction(asked, rows_text(FRAME, None), FRAME.index, manner, cache).run()
 
 
 def ended(out, mutated=()):
@@ -105,14 +107,20 @@ def ended(out, mutated=()):
             assert out["answer"][label] == text
 
 
+def written(tree):
+    """Return the object that holds the text of the model, and under which name."""
+    if "choices" in tree:
+        return tree["choices"][0]["message"], "content"
+    return next((block for block in tree["content"] if "text" in block), None), "text"
+
+
 def within(put, number, text):
     """Put JSON into the text that the model wrote, rather than around it."""
 
     def rewrite(body):
         tree = json.loads(body)
-        holder = tree["choices"][0]["message"] if "choices" in tree else tree["content"][0]
-        name = "content" if "content" in holder else "text"
-        if name not in holder:  # a tool's input is no text
+        holder, name = written(tree)
+        if holder is None:  # a tool's input is no text
             return put(body, number, text)
         holder[name] = put(holder[name], number, text).decode()
         return json.dumps(tree).encode()
@@ -134,21 +142,15 @@ def test_live(provider, foreign, backend, number, inside, mode, drawn):
     text = drawn.draw(foreign.texts | st.none())
     rewrite = within(foreign.put, number, text) if inside else whole(foreign.put, number, text)
     params = {"structured": mode} if mode and (backend, mode) != ("openai", "tool") else None
-
-    def extract(cache):
-        manner = Manner(endpoints=Endpoints(), clock=FastClock(), chunk_size=3, max_workers=2)
-        asked = question(provider, backend, params)
-        return Extraction(asked, rows_text(FRAME, None), FRAME.index, manner, cache).run()
-
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache.sqlite"
         provider.faults = [Fault("rewrite", text="row 0", rewrite=rewrite)]
-        out = extract(cache)
+        out = extract(provider, backend, cache, params)
         # Nothing forbids a right answer to be drawn, for the rows of that chunk.
         ended(out, mutated=range(6) if inside or mode == "tool" else ())
         assert out["answer"].notna().sum() >= 5
         provider.faults = []
-        again = extract(cache)
+        again = extract(provider, backend, cache, params)
         assert again["answer"].notna().all()
 
 
@@ -208,3 +210,71 @@ def test_batch(foreign, backend, number, times, drawn):
             if not opened().collect()["answer"].notna().all():
                 opened().resubmit_failed()
         assert opened().collect()["answer"].tolist() == FRAME["text"].tolist()
+
+
+def around(text, upper=str):
+    """Put words around what the model wrote."""
+
+    def rewrite(body):
+        tree = json.loads(body)
+        holder, name = written(tree)
+        holder[name] = text.format(upper(holder[name]))
+        return json.dumps(tree).encode()
+
+    return rewrite
+
+
+def shouted(text):
+    found = json.loads(text)
+    for entry in found["all_results"]:
+        entry["input_id"] = f" {entry['input_id'].upper()} "
+    return json.dumps(found)
+
+
+@BACKENDS
+@pytest.mark.parametrize("upper", [str, shouted])
+@pytest.mark.parametrize("text", ["```json\n{}\n```", "\ufeff{}", "Sure: {} ok?"])
+def test_words_around_right_json_cost_nothing(backend, text, upper, tmp_path):
+    with LoopbackProvider(echo, faults=[Fault("rewrite", rewrite=around(text, upper))]) as provider:
+        out = extract(provider, backend, tmp_path / "c.sqlite")
+        assert out["answer"].tolist() == FRAME["text"].tolist()
+        assert provider.ledger.calls == 2
+
+
+def body_as_text(line):
+    tree = json.loads(line)
+    if "response" in tree:
+        tree["response"]["body"] = json.dumps(tree["response"]["body"])
+    else:
+        tree["result"]["message"] = json.dumps(tree["result"]["message"])
+    return json.dumps(tree).encode()
+
+
+def prose_as_body(line):
+    tree = json.loads(line)
+    if "response" in tree:
+        tree["response"]["body"] = "prose"
+    else:
+        tree["result"]["message"] = "prose"
+    return json.dumps(tree).encode()
+
+
+@BACKENDS
+def test_bodies_of_a_batch_that_are_json_in_a_string(backend, tmp_path):
+    clock, fault = FastWallClock(), Fault("rewrite", rewrite=body_as_text)
+    with LoopbackProvider(echo, faults=[fault], wall_clock=clock.now) as provider:
+        submitted, opened = job(provider, backend, tmp_path, clock)
+        submitted()
+        assert opened().collect()["answer"].tolist() == FRAME["text"].tolist()
+        assert opened().report.calls == 2
+
+
+@BACKENDS
+def test_a_paid_answer_of_a_batch_that_cannot_be_read_is_billed(backend, tmp_path):
+    clock, fault = FastWallClock(), Fault("rewrite", rewrite=prose_as_body, text="row 0")
+    with LoopbackProvider(echo, faults=[fault], wall_clock=clock.now) as provider:
+        submitted, opened = job(provider, backend, tmp_path, clock)
+        submitted()
+        out = opened().collect()
+        assert set(out.genai.errors["reason"]) == {"invalid reply"}
+        assert (out["answer"].notna().sum(), opened().report.calls) == (3, 2)
