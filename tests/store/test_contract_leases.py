@@ -158,3 +158,12 @@ def test_no_row_is_leased_twice_whatever_kernels_do(steps):
         for leases in runs:
             assert isinstance(leases, Leases)
             leases.close()
+
+
+def test_what_has_ended_is_seen_at_once_where_that_is_asked_for(two):
+    first, second = two
+    first.acquire(KEYS)
+    first.end(KEYS)
+    assert second.acquire(KEYS[:1]).ours == set()
+    first.flush()
+    assert second.acquire(KEYS).ours == set(KEYS)

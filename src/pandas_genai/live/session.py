@@ -255,6 +255,7 @@ class Session:
         tally = self._pool.tally
         columns = columns_of(tally, self.work)
         with contextlib.suppress(CacheError):  # let go meanwhile, or held by another program
+            self._leases.flush()
             self.cache.end_run(self.work.run_id, ended=now(), **self._end, **columns)
             # The next run asks last for what has failed in this one.
             self.cache.save_failures(self.work.run_id, self.work.records(tally.failures))

@@ -46,6 +46,11 @@ class Unanswered(Iterator[Chunk | Later]):
         Chunks that are leased at once, at least.
     fresh : bool
         Whether to ask whatever is answered or under way elsewhere.
+
+    Attributes
+    ----------
+    elsewhere : int
+        Rows of the input that another kernel has under way, when this was last looked at.
     """
 
     def __init__(
@@ -73,17 +78,16 @@ class Unanswered(Iterator[Chunk | Later]):
         self._elsewhere: deque[Chunk] = deque()
         self._poll_s = _FIRST_POLL_S
         self._next_poll = 0.0
-
-    @property
-    def elsewhere(self) -> int:
-        """How many rows of the input another kernel has under way, as far as was seen."""
-        return sum(copies_of(chunk.rows) for chunk in tuple(self._elsewhere))
+        self.elsewhere = 0
 
     def __next__(self) -> Chunk | Later:
         if self._ready and not self._fresh and self._clock.now() - self._looked >= _LOOKED_S:
             self._look_again()
         while not self._ready:
-            later = self._fill()
+            try:
+                later = self._fill()
+            finally:
+                self.elsewhere = sum(copies_of(chunk.rows) for chunk in self._elsewhere)
             if later is not None:
                 return later
         return self._ready.popleft()

@@ -52,7 +52,10 @@ class RowLeases(Protocol):
         """Whether one of some rows may be leased now."""
 
     def end(self, keys: Iterable[str]) -> None:
-        """Note that rows need no lease any more."""
+        """Note that rows need no lease any more; others see it a little later."""
+
+    def flush(self) -> None:
+        """Let others see at once which rows need no lease any more."""
 
     def close(self) -> None:
         """End all leases; closing again does nothing."""

@@ -170,6 +170,10 @@ class Leases:
                     if block.left == 0:
                         self._ended.append(block.number)
 
+    def flush(self) -> None:
+        """Write at once which leases have ended."""
+        self._write_ended()
+
     def close(self) -> None:
         """End all leases; closing again does nothing."""
         self._closing.set()
@@ -192,13 +196,19 @@ class Leases:
     def _beat(self) -> None:
         """Renew the leases, and end those that are over, until they are closed."""
         while not self._closing.wait(BEAT_S):
-            ended = self._take_ended()
-            try:
-                with self._link.transaction() as connection:
+            with contextlib.suppress(CacheError):  # held by another program, or closed meanwhile
+                self._write_ended(beat=True)
+
+    def _write_ended(self, *, beat: bool = False) -> None:
+        ended = self._take_ended()
+        try:
+            with self._link.transaction() as connection:
+                if beat:
                     connection.execute(_BEAT, (now(), self.owner))
-                    connection.executemany(_END_LEASE, ((one, self.owner) for one in ended))
-            except CacheError:  # held by another program, or closed meanwhile
-                self._ended.extend(ended)
+                connection.executemany(_END_LEASE, ((one, self.owner) for one in ended))
+        except CacheError:
+            self._ended.extend(ended)
+            raise
 
     def _take_ended(self) -> list[int]:
         with self._lock:
