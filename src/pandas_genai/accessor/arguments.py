@@ -15,6 +15,7 @@ import pandas as pd
 
 from pandas_genai.backends.resolve import Question
 from pandas_genai.errors import StopRunError, UsageError
+from pandas_genai.redaction import public_url
 
 __all__ = ["checked_text", "named_arguments", "question_of", "with_advice"]
 
@@ -145,8 +146,8 @@ def with_advice(question: Question) -> Iterator[None]:
     try:
         yield
     except StopRunError as error:
-        url = question.base_url
-        if url is not None and error.reason == "not found" and urlsplit(url).path in {"", "/"}:
+        url = public_url(question.base_url or "")
+        if url and error.reason == "not found" and urlsplit(url).path in {"", "/"}:
             said, better = str(error).rstrip("."), f"{url.rstrip('/')}/v1"
             error.args = (f"{said}. base_url= has no path: servers often want {better!r}.",)
         raise
