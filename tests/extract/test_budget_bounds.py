@@ -117,7 +117,8 @@ def test_a_limit_leaves_ordinary_work_alone(extract, longest, seed, workers):
     with LoopbackProvider(Stream(lengths)) as provider:
         with pytest.raises(BudgetError):
             extract(frame, provider, SCHEMA, max_cost=0.5 * total, **asked)
-        assert 0.8 * 0.5 * total < billed(provider) <= 0.5 * total
+        # What is left is the most that one call can cost, of a budget of some 75 calls.
+        assert 0.75 * 0.5 * total < billed(provider) <= 0.5 * total
 
 
 def test_an_attempt_that_was_lost_stays_spent(extract):
