@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
-import pytest
 from hypothesis import strategies as st
 
 PLACEHOLDER = "placeholder-7f3a"
@@ -57,9 +55,3 @@ def put(data, number, text):
         return json.dumps(tree).encode()
     place[path[-1]] = PLACEHOLDER
     return json.dumps(tree).replace(f'"{PLACEHOLDER}"', text).encode()
-
-
-@pytest.fixture(scope="session")
-def foreign():
-    """What draws JSON, and what puts it into a right answer."""
-    return SimpleNamespace(texts=JSON_TEXTS, put=put)
