@@ -58,8 +58,9 @@ def jobs(folder: str | Path | None = None, *, refresh: bool = False) -> pd.DataF
     DataFrame
         One row a job, indexed by ``name``: backend, model, rows of the frame, stage (``not
         submitted``, ``submitting``, ``waiting for quota``, ``in progress``, ``ended``,
-        ``collected``); done, failed and expired texts; when it was submitted and ends by (UTC);
-        cost so far in US dollars (missing where the price is unknown). Empty without jobs.
+        ``collected``, ``damaged``); done, failed and expired texts; when it was submitted and
+        ends by (UTC); cost so far in US dollars (missing where the price is unknown).
+        Empty without jobs. Where a job's files are damaged, a column ``reason`` says which.
 
     Examples
     --------
