@@ -32,6 +32,7 @@ EXPORTED = {
     "CallError",
     "CredentialsError",
     "DataFrameIterator",
+    "DuplicateIndexWarning",
     "GenaiError",
     "JobError",
     "JobState",

@@ -7,6 +7,7 @@ reads no setting, writes no file and imports neither vendor's SDK.
 import pandas as pd
 
 from pandas_genai.accessor import FrameAccessor, SeriesAccessor, genai, jobs, open_job, runs
+from pandas_genai.accessor.joining import DuplicateIndexWarning
 from pandas_genai.backends.retry import retry_api_call
 from pandas_genai.batch import BatchJob, JobState
 from pandas_genai.batch.extractors import AnthropicBatchExtractor, OpenAIBatchExtractor
@@ -43,6 +44,7 @@ __all__ = [
     "CallError",
     "CredentialsError",
     "DataFrameIterator",
+    "DuplicateIndexWarning",
     "GenaiError",
     "JobError",
     "JobState",

@@ -62,6 +62,7 @@ def test_submit_today_collect_tomorrow(submit, frame_of, capsys):
     assert out.genai.report.ok == 12
 
 
+@pytest.mark.filterwarnings("ignore::pandas_genai.DuplicateIndexWarning")
 def test_the_frame_is_what_extract_would_have_returned(submit, provider, backend, frames):
     for name in ("plain", "duplicate_index", "multi_index", "datetime_index", "twins", "emoji"):
         frame = frames[name]

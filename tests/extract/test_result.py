@@ -37,6 +37,7 @@ def by_length(text):
         "column_genai",
     ],
 )
+@pytest.mark.filterwarnings("ignore::pandas_genai.DuplicateIndexWarning")
 def test_result_has_the_inputs_index_in_the_inputs_order(extract, frames, name):
     frame = frames[name]
     with LoopbackProvider(by_length) as provider:
@@ -137,6 +138,7 @@ def test_without_schema_the_columns_are_what_comes_back(extract):
     assert provider.ledger.requests[-1].body["response_format"] == {"type": "json_object"}
 
 
+@pytest.mark.filterwarnings("ignore::pandas_genai.DuplicateIndexWarning")
 def test_a_failed_row_is_missing_and_has_its_reason(extract, frame_of):
     frame = frame_of(10)
     faults = [Fault("bad_request", text="row 7")]

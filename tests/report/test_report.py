@@ -35,6 +35,7 @@ print(json.dumps({"ok": report.ok, "cost": report.cost, "text": str(report),
         pd.date_range("2026-01-01", periods=3),
     ],
 )
+@pytest.mark.filterwarnings("ignore::pandas_genai.DuplicateIndexWarning")
 def test_a_later_kernel_can_ask(index, tmp_path):
     frame = pd.DataFrame({"text": ["x", None, "poison"]}, index=index)
     with LoopbackProvider(

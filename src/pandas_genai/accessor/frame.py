@@ -174,7 +174,7 @@ class FrameAccessor(Texts, Results):
         ...     labels = df.genai.extract("Tone?", {"tone": ["good", "bad"]}, cache=False,
         ...                               base_url=provider.openai_url, api_key="k",
         ...                               progress=False)
-        >>> df.join(labels)
+        >>> labels.genai.join(df)
                   review  tone
         a  Great people.  good
         b         Awful.   bad

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ __all__ = ["ANSWERS", "Origin", "answer_columns", "origin_of", "reading_of", "re
 __all__ += ["run_of"]
 
 ANSWERS = "pandas_genai_answers"
-"""The key of ``DataFrame.attrs`` of a joined frame: the names of the answers' columns."""
+"""The key of ``DataFrame.attrs`` of a joined frame: the names of the answers' columns by run."""
 
 _MOST_REMEMBERED = 50
 _SAMPLED = 64
@@ -51,6 +52,8 @@ class Origin:
         The result; the frame or series that was asked.
     render : callable
         Returns the texts of such rows as they were sent.
+    cache : Path, optional
+        The cache file of the run; None where it had none.
     """
 
     run_id: str
@@ -61,12 +64,15 @@ class Origin:
     result: weakref.ref[pd.DataFrame] = field(repr=False)
     asked: weakref.ref[Any] = field(repr=False)
     render: Callable[[Any], list[str | None]] = field(repr=False)
+    cache: Path | None = None
+    is_series: bool = False
 
 
 def remember_origin(
     result: pd.DataFrame,
     asked: pd.DataFrame | pd.Series[Any],
     render: Callable[[Any], list[str | None]],
+    cache: Path | None,
 ) -> None:
     """Remember a result of this process, and whom it was asked of."""
     run_id = result.attrs.get(ATTR)
@@ -82,6 +88,8 @@ def remember_origin(
         weakref.ref(result),
         weakref.ref(asked),
         render,
+        cache,
+        isinstance(asked, pd.Series),
     )
     with _lock:
         _remembered[run_id] = origin
@@ -114,8 +122,11 @@ def origin_of(frame: pd.DataFrame) -> Origin | None:
 
 def answer_columns(frame: pd.DataFrame) -> list[Hashable] | None:
     """Return which columns of a frame are answers; None where nobody knows."""
-    named = frame.attrs.get(ANSWERS)
-    if named is None:
+    joined = frame.attrs.get(ANSWERS)
+    named: Sequence[Hashable] | None = None
+    if joined is not None:
+        named = [name for names in joined.values() for name in names]
+    else:
         origin = origin_of(frame)
         named = None if origin is None else origin.columns
     if named is None:

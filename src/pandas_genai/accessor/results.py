@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.accessor.joining import join
 from pandas_genai.accessor.origin import answer_columns, reading_of, run_of
 from pandas_genai.display.cards import ReportCard
 from pandas_genai.display.html import Shown
@@ -80,6 +81,59 @@ class Results:
           tone: good
         """
         return show(reading_of(self._data, text), n, start)
+
+    def join(
+        self,
+        df: pd.DataFrame | pd.Series[Any],
+        *,
+        suffix: str | None = None,
+        text: object = None,
+    ) -> pd.DataFrame:
+        """Put these answers beside the rows that were asked: ``labels.genai.join(df)``.
+
+        Unlike ``df.join(labels)`` it never multiplies a row and never gives a row another row's
+        answer: rows are found by the row keys that the run kept, whatever the index, also after
+        the frame was sorted or filtered. Answers that were sorted or filtered, or made with
+        ``cache=False``, are found by their index, which then has to be unique. Running the cell
+        twice changes nothing.
+
+        Parameters
+        ----------
+        df : DataFrame or Series
+            The rows.
+        suffix : str, optional
+            Added to the name of an answer that ``df`` has as a column of its own.
+        text : column, list of columns, or template, optional
+            What was sent, as ``extract`` took it; needed in a later kernel only, where it was
+            not a column of ``df``.
+
+        Returns
+        -------
+        DataFrame
+            ``df`` with a column for each field, missing where a row has no answer; with several
+            records a row, the row once for each. ``.genai.report``, ``.errors`` and ``.show()``
+            work on it as on the answers.
+
+        Raises
+        ------
+        UsageError
+            If nobody can tell which answer is whose, or names clash.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> from pandas_genai.testing import LoopbackProvider
+        >>> df = pd.DataFrame({"review": ["Great.", "Awful."]}, index=["a", "b"])
+        >>> with LoopbackProvider(lambda text: {"label": "good" if "Great" in text else "bad"},
+        ...                       ) as provider:
+        ...     labels = df.genai.extract("Tone?", ["good", "bad"], cache=False, progress=False,
+        ...                               base_url=provider.openai_url, api_key="k")
+        >>> labels.genai.join(df)
+           review label
+        a  Great.  good
+        b  Awful.   bad
+        """
+        return join(self._data, df, suffix, text)
 
     def plot(self) -> Any:
         """Draw how often each answer was given: bars for labels, histograms for numbers.

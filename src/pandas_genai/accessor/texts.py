@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import pandas as pd
 
 from pandas_genai.accessor.arguments import with_advice
+from pandas_genai.accessor.joining import mark_order, warn_of_duplicates
 from pandas_genai.accessor.origin import remember_origin
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
@@ -18,7 +19,7 @@ from pandas_genai.batch.gather import Patience
 from pandas_genai.batch.job import BatchJob, submit
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.shelf import fitting_job
-from pandas_genai.batch.site import Means
+from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.texts import LazyTexts, Said
 from pandas_genai.display.cards import PlanCard, ShownJob
 from pandas_genai.display.lines import say, submitted_line
@@ -32,7 +33,8 @@ from pandas_genai.extract import (
 from pandas_genai.report import Observer, OnError
 from pandas_genai.report.plan import Plan
 from pandas_genai.report.prices import Prices
-from pandas_genai.store import Cache, open_cache
+from pandas_genai.store import Cache, SqliteCache, open_cache
+from pandas_genai.task.schema import compile_schema
 
 __all__ = ["BackendName", "Texts", "bar"]
 
@@ -58,6 +60,7 @@ class Texts:
         manner: Manner,
         render: Render,
     ) -> pd.DataFrame:
+        warn_of_duplicates(self._data.index)
         where = default_cache_path() if cache is None else cache
         jobs = JobsFolder(jobs_place(None)[0])
         extraction = Extraction(
@@ -65,8 +68,17 @@ class Texts:
         )
         with with_advice(question):
             result = extraction.run()
-        remember_origin(result, self._data, render)
+        self._remember(result, render, where, many=extraction.task.schema.many)
         return result
+
+    def _remember(
+        self, result: pd.DataFrame, render: Render, cache: Cache | None, *, many: bool
+    ) -> None:
+        """Remember what ``labels.genai`` will be asked: the run, the texts, the rows' order."""
+        path = cache.path if isinstance(cache, SqliteCache) else cache
+        where = None if path is None or path is False else Path(path).expanduser().absolute()
+        remember_origin(result, self._data, render, where)
+        mark_order(result, many=many)
 
     def _estimate(
         self, said: Said, question: Question, cache: Cache | None, manner: Manner, sample: int
@@ -166,5 +178,7 @@ class Texts:
         collected = BatchJob(job, means, bar)
         result = collected.gather(rows, self._data.index, patience, cache, on_error)
         said = job.journal().text
-        remember_origin(result, self._data, lambda data: list(LazyTexts(data, said)))
+        where = Site(job, Means()).cache_path() if cache is None else cache
+        many = compile_schema(job.journal().schema).many
+        self._remember(result, lambda data: list(LazyTexts(data, said)), where, many=many)
         return result
