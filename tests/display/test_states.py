@@ -103,7 +103,7 @@ def test_warnings_and_errors_show_the_readers_own_line_only(tmp_path, monkeypatc
     ).execute()
     _, warned, use, run, nested, _ = [cell.outputs for cell in notebook.cells]
     shown = "".join(output.get("text", "") for output in warned)
-    assert "this cell:1: RowsFailedWarning: 1 of 2 rows has no answer (empty text 1)" in shown
+    assert "this cell:1: RowsFailedWarning: 1 of 2 rows have no answer (empty text 1)" in shown
     assert "ipykernel" not in shown
     for outputs, line, says in (
         (use, "----> 2 df.genai.extract(", "UsageError: text='reveiw' names no column"),

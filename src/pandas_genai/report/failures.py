@@ -137,7 +137,7 @@ def warn_of(found: Sequence[FailedRow], total: int) -> None:
     """Say in one line how many rows have no answer, at the user's line of code."""
     found = [row for row in found if row.reason != IN_PROGRESS]
     if found:
-        have = "has" if len(found) == 1 else "have"
+        have = "has" if total == 1 else "have"
         warn_user(
             f"{len(found):,} of {counted(total, 'row')} {have} no answer "
             f"({reasons_text(found)}); see .genai.errors of the result.",
