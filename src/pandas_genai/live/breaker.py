@@ -17,9 +17,10 @@ of one row each, so that a row which no call survives does not look like a provi
 _SILENT_CALLS = 10
 """Calls in a row without an answer that end a run in which something was answered."""
 
-_USELESS_FIRST = 10
-"""Rows asked alone, before anything of use came back, whose replies are of no use: where three
-rows of ten are refused, ten in a row are so in one run of 170,000."""
+_USELESS_FIRST = 20
+"""Rows asked alone, before anything of use came back, whose replies are of no use: where seven
+rows of ten are refused, twenty in a row are so in one run of 1,250. A frame of fewer rows comes
+back with the reason of each."""
 
 _USELESS_ROWS = 30
 """The same in a run in which something of use came back; it asks many more times."""
