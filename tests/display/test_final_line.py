@@ -107,7 +107,7 @@ def test_a_run_that_fails_leaves_its_line_and_its_error(run):
     ("cache", "told"),
     [
         ("'c.sqlite'", "are answered and kept. Run the cell again to go on with the rest."),
-        ("False", "were answered and are lost, because cache=False keeps nothing."),
+        ("False", "were answered; cache=False keeps them in this error's .result alone."),
     ],
 )
 def test_a_stopped_run_leaves_its_line(run, cache, told):
