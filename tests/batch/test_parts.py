@@ -45,6 +45,26 @@ def lose(kernel, job, number):
         delete(kernel, f"/v1/messages/batches/{part.batch_id}")
 
 
+@openai_only
+def test_answers_that_are_counted_but_named_nowhere_are_lost_not_missing(night, frame_of, backend):
+    def unnamed(body):
+        entry = json.loads(body)
+        if "output_file_id" in entry:
+            entry["output_file_id"] = ""
+        return json.dumps(entry).encode()
+
+    faults = [
+        Fault("bad_request", text="row 3"),
+        Fault("rewrite", path="GET /v1/batches", rewrite=unnamed),
+    ]
+    with night(faults=faults) as kernel:
+        job = kernel.submit(frame_of(4), chunk_size=1)
+        job.collect()
+        assert reasons(job) == {"results lost": 3, "bad request": 1}
+        job.resubmit_failed()  # nothing that was paid is paid again without a word
+        assert job.folder.journal().parts[-1].rows == 1
+
+
 def reasons(job):
     return Counter(job.report.errors["reason"])
 

@@ -340,6 +340,11 @@ class Digestion:
         if part.status in ("expired", "cancelled"):
             self._expired += len(keys) if part.status == "expired" else 0
             return _all(keys, part.status, f"The batch was {part.status}.", whole=True)
+        folder, backend = self._site.folder, self._site.journal.backend
+        if part.done and not folder.results(backend, part).exists():
+            # Answered, and so paid, but no file of answers is named: only its errors are.
+            why = "The provider names no file of the answers that it says it has."
+            return _all(keys, RESULTS_LOST, why, whole=True)
         return _all(
             keys, "missing in results", "The provider's results leave this row out.", whole=True
         )
