@@ -455,3 +455,15 @@ def test_stop_while_waiting(backend, frame_of):
         assert pandas_genai.runs()["status"].tolist() == ["stopped"]
         provider.advance(60)
         assert frame_of(3).genai.batch_collect()["answer"].notna().all()
+
+
+def test_who_answered_is_said_when_the_results_are_collected_again(night, frame_of):
+    with night() as kernel:
+        job = kernel.submit(frame_of(4))
+        first = job.collect().genai.report
+        again = job.collect().genai.report
+    assert (first.calls, again.calls) == (1, 0)
+    assert again.models == first.models
+    assert first.answered_from is None
+    assert again.answered_from is not None
+    assert again.answered_from <= again.answered_to

@@ -24,7 +24,6 @@ from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.batch.site import Site
 from pandas_genai.errors import GenaiError, RowError
 from pandas_genai.report.answers import answers_of, request_of
-from pandas_genai.report.prices import pricer
 from pandas_genai.store import Answer, RequestRecord, SqliteCache, Writer
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Refusal, Reply, Usage, check_reply
@@ -175,12 +174,7 @@ class Digestion:
         self._support = part.support
         endpoint = site.endpoint
         self._where = f"{endpoint.host} ({self._task.model})"
-        self._price = pricer(
-            backend=endpoint.backend,
-            base_url=endpoint.base_url,
-            batch=True,
-            prices=site.prices,
-        )
+        self._price = site.price()
         self._params_sent = ""
         self._ready: list[Answer] = []
         self._usage = Usage()

@@ -30,6 +30,7 @@ from pandas_genai.report.answers import answered
 from pandas_genai.report.book import OnError, RunBook
 from pandas_genai.report.failures import NOT_FAILED
 from pandas_genai.report.observer import Observer, Progress
+from pandas_genai.report.origins import origin_columns
 from pandas_genai.report.partial import Kept
 from pandas_genai.report.prices import known_cost
 from pandas_genai.report.sent import params_columns
@@ -130,6 +131,9 @@ class Gathering:
                 failures = self._failures(cache)
                 self._say()
                 columns = self._counts(new, failures)
+                if not new:  # others read these results before: the report says who answered
+                    origins = cache.origins(self._site.task.prompt_hash, self._rows.keys)
+                    columns |= origin_columns(origins, self._site.price())
                 status = "completed" if self._site.journal.finished else "partial"
                 return book.conclude(
                     self._rows, failures, columns, status=status, on_error=on_error

@@ -34,7 +34,7 @@ from pandas_genai.batch.manifest import unreadable
 from pandas_genai.batch.names import custom_prefix
 from pandas_genai.errors import CredentialsError, JobError
 from pandas_genai.redaction import public_url
-from pandas_genai.report.prices import Prices, checked_prices
+from pandas_genai.report.prices import Price, Prices, checked_prices, pricer
 from pandas_genai.settings import confirmed_base_url, load_settings
 from pandas_genai.task.task import Backend, Task
 
@@ -160,6 +160,13 @@ class Site:
     def prices(self) -> Prices | None:
         """The user's own prices; None for the vendor's."""
         return self.means.prices or self.journal.prices
+
+    def price(self) -> Price:
+        """Return what one of the job's calls is billed by."""
+        journal = self.journal
+        return pricer(
+            backend=journal.backend, base_url=journal.base_url, batch=True, prices=self.prices
+        )
 
     def save(self) -> None:
         """Write the journal."""
