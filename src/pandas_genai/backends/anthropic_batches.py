@@ -20,8 +20,6 @@ LIMITS = Limits(requests=100_000, bytes=256_000_000)
 PATH = f"{MESSAGES}/batches"
 
 _UNFINISHED = {"expired": "expired", "canceled": "cancelled"}
-_SLACK_S = 86_400.0
-"""How far the clocks of this machine and the provider may be apart: a day costs a page or two."""
 _BLOCK = 1 << 20
 _HEAD, _TAIL = b'{"requests":', b"}"
 
@@ -82,18 +80,11 @@ class AnthropicBatches(HttpApi):
 
         One in progress whose counts are all 0 may have any size.
         """
-        found = []
-        for entry in self.pages(PATH, "after_id", limit=100):
-            try:
-                batch = batch_of(entry)
-            except ValueError:  # one that nobody can ask for is nobody's
-                continue
-            if batch.created is not None and batch.created < wanted.since - _SLACK_S:
-                break
-            fits = batch.total == wanted.requests or not (batch.total or batch.ended)
-            if fits and batch.id not in wanted.known:
-                found.append(batch)
-        return found
+        return [
+            batch
+            for batch in self.recent(PATH, "after_id", batch_of, wanted)
+            if batch.total == wanted.requests or not (batch.total or batch.ended)
+        ]
 
     def get(self, batch_id: str) -> Batch:
         """Return a batch as it is now."""

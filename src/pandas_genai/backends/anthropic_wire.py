@@ -15,7 +15,7 @@ from pandas_genai.backends.completion import (
 )
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.backends.fields import as_count, as_list, as_object, as_text, opened
-from pandas_genai.errors import CallError, RowError
+from pandas_genai.errors import RowError
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage
@@ -108,19 +108,8 @@ def next_support(
 def read_completion(body: object) -> Completion:
     """Read the body of an answer; see ``openai_wire.read_completion``."""
     answer = as_object(body)
-    payload: object = None
-    fault: CallError | None = None
-    try:
-        payload = _payload(answer)
-    except CallError as found:
-        fault = found
-    return Completion(
-        payload,
-        fault,
-        _usage(as_object(answer.get("usage"))),
-        as_text(answer.get("model"), 200),
-        as_text(answer.get("id"), 200),
-    )
+    usage = _usage(as_object(answer.get("usage")))
+    return Completion.of(answer, lambda: _payload(answer), usage)
 
 
 def _payload(answer: Mapping[str, Any]) -> object:

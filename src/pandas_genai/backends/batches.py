@@ -22,6 +22,8 @@ __all__ += ["segment"]
 
 T = TypeVar("T")
 
+_SLACK_S = 86_400.0
+"""How far the clocks of this machine and the provider may be apart: a day costs a page or two."""
 _MOST_PAGES = 10_000
 """A million batches or files; a list that goes on for ever ends there."""
 
@@ -295,6 +297,20 @@ class HttpApi:
             if page.last in (None, after):
                 return
             after = page.last
+
+    def recent(
+        self, path: str, cursor: str, read: Callable[[Mapping[str, Any]], Batch], wanted: Wanted
+    ) -> Iterator[Batch]:
+        """Yield the batches since a part was about to be created that no handle accounts for."""
+        for entry in self.pages(path, cursor, limit=100):
+            try:
+                batch = read(entry)
+            except ValueError:  # one that nobody can ask for is nobody's
+                continue
+            if batch.created is not None and batch.created < wanted.since - _SLACK_S:
+                return
+            if batch.id not in wanted.known:
+                yield batch
 
     def stored(self, source: str, path: Path, accept: str) -> None:
         """Stream an answer's body into a file that is there whole or not at all."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
-from pandas_genai.backends.fields import as_count
+from pandas_genai.backends.fields import as_count, as_text
 from pandas_genai.backends.json_text import read_written
 from pandas_genai.errors import CallError, RowError, SplitError
 from pandas_genai.task.reply import Usage
@@ -37,6 +39,18 @@ class Completion:
     usage: Usage = field(default=_UNKNOWN)
     model: str | None = None
     id: str | None = None
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any], payload_of: Callable[[], object], usage: Usage) -> Self:
+        """Read what both vendors' answers have, and take what the payload raises as its fault."""
+        payload: object = None
+        fault: CallError | None = None
+        try:
+            payload = payload_of()
+        except CallError as found:
+            fault = found
+        model, name = as_text(answer.get("model"), 200), as_text(answer.get("id"), 200)
+        return cls(payload, fault, usage, model, name)
 
 
 def written(text: object) -> object:

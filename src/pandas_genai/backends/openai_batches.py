@@ -29,8 +29,6 @@ URL = "/v1/chat/completions"
 _WINDOW = "24h"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _UNFINISHED = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
-_SLACK_S = 86_400.0
-"""How far the clocks of this machine and the provider may be apart: a day costs a page or two."""
 
 
 def envelope(custom_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,18 +101,11 @@ class OpenAIBatches(HttpApi):
 
     def find(self, wanted: Wanted) -> list[Batch]:
         """Return the batch with the tags; or from the file, where a server keeps no tags."""
-        found = []
-        for entry in self.pages("/batches", "after", limit=100):
-            try:
-                batch = batch_of(entry)
-            except ValueError:  # one that nobody can ask for is nobody's
-                continue
-            if batch.created is not None and batch.created < wanted.since - _SLACK_S:
-                break
-            same = batch.tags == wanted.tags if batch.tags else batch.file_id == wanted.file_id
-            if same and batch.id not in wanted.known:
-                found.append(batch)
-        return found
+        return [
+            batch
+            for batch in self.recent("/batches", "after", batch_of, wanted)
+            if (batch.tags == wanted.tags if batch.tags else batch.file_id == wanted.file_id)
+        ]
 
     def get(self, batch_id: str) -> Batch:
         """Return a batch as it is now."""

@@ -15,7 +15,7 @@ from pandas_genai.backends.completion import (
 )
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.backends.fields import as_list, as_object, as_text
-from pandas_genai.errors import CallError, RowError
+from pandas_genai.errors import RowError
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage
@@ -210,19 +210,9 @@ def _has_bounds(value: object) -> bool:
 def read_completion(body: object) -> Completion:
     """Read the body of an answer, be it a live call's or a batch's; nothing in it raises."""
     answer = as_object(body)
-    payload: object = None
-    fault: CallError | None = None
-    try:
-        payload = _payload(as_object(next(iter(as_list(answer.get("choices"))), None)))
-    except CallError as found:
-        fault = found
-    return Completion(
-        payload,
-        fault,
-        _usage(as_object(answer.get("usage"))),
-        as_text(answer.get("model"), 200),
-        as_text(answer.get("id"), 200),
-    )
+    choice = as_object(next(iter(as_list(answer.get("choices"))), None))
+    usage = _usage(as_object(answer.get("usage")))
+    return Completion.of(answer, lambda: _payload(choice), usage)
 
 
 def _payload(choice: Mapping[str, Any]) -> object:
