@@ -120,7 +120,11 @@ def test_failed_rows_are_asked_again_by_the_next_run(extract, frame_of, cache):
 
 
 def test_what_another_kernel_answered_meanwhile_is_not_asked(extract, frame_of, cache):
-    """The second run starts while the first is under way, and finds its answers."""
+    """The second run starts while the first is under way, which finds its answers.
+
+    It asks whatever the first has leased (``fresh``): without that, it would wait for the call
+    from which it is started here.
+    """
     frame = frame_of(50)
     with LoopbackProvider(echo) as other, LoopbackProvider(echo) as provider:
         started = []
@@ -128,7 +132,7 @@ def test_what_another_kernel_answered_meanwhile_is_not_asked(extract, frame_of, 
         def first_call(text):
             if not started:
                 started.append(True)
-                extract(frame, other, {"answer": str}, cache=cache)
+                extract(frame, other, {"answer": str}, cache=cache, fresh=True)
             return echo(text)
 
         provider.rule = first_call
