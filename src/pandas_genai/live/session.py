@@ -254,8 +254,9 @@ class Session:
     def _record(self) -> None:
         tally = self._pool.tally
         columns = columns_of(tally, self.work)
-        with contextlib.suppress(CacheError):  # let go meanwhile, or held by another program
+        with contextlib.suppress(CacheError):  # closed with the last thread, which ended them all
             self._leases.flush()
+        with contextlib.suppress(CacheError):  # let go meanwhile, or held by another program
             self.cache.end_run(self.work.run_id, ended=now(), **self._end, **columns)
             # The next run asks last for what has failed in this one.
             self.cache.save_failures(self.work.run_id, self.work.records(tally.failures))
