@@ -113,16 +113,15 @@ class RunBook:
                 host=task.host,
             )
         )
-        cache.save_run_rows(self._run_id, rows.key_blocks())
-        if ids is None:
-            return
-        pairs = zip(ids, rows.codes.tolist(), strict=True)
         try:
-            cache.remember_ids(
-                task.prompt_hash,
-                ((str(row_id), rows.keys[code]) for row_id, code in pairs if code >= 0),
-            )
-        except BaseException:  # of a million ids, Stop may come here too
+            cache.save_run_rows(self._run_id, rows.key_blocks())
+            if ids is not None:
+                pairs = zip(ids, rows.codes.tolist(), strict=True)
+                cache.remember_ids(
+                    task.prompt_hash,
+                    ((str(row_id), rows.keys[code]) for row_id, code in pairs if code >= 0),
+                )
+        except BaseException:  # of a million rows, Stop may come here too
             with suppress(CacheError):
                 self.close("failed", {})
             raise
@@ -131,7 +130,6 @@ class RunBook:
         """Write down how the run ended, once."""
         self.closed = True
         self._cache.end_run(self._run_id, status=status, ended=now(), **columns)
-        self.closed = True
 
     def conclude(
         self,
