@@ -10,7 +10,6 @@ from pandas_genai.accessor import FrameAccessor, SeriesAccessor, genai, jobs, op
 from pandas_genai.accessor.joining import DuplicateIndexWarning
 from pandas_genai.backends.retry import retry_api_call
 from pandas_genai.batch import BatchJob, JobState
-from pandas_genai.batch.extractors import AnthropicBatchExtractor, OpenAIBatchExtractor
 from pandas_genai.errors import (
     BudgetError,
     CacheError,
@@ -28,7 +27,7 @@ from pandas_genai.errors import (
     UsageError,
     WaitError,
 )
-from pandas_genai.extract import extract_df
+from pandas_genai.legacy import AnthropicBatchExtractor, OpenAIBatchExtractor, extract_df
 from pandas_genai.report.failures import RowsFailedWarning
 from pandas_genai.report.sent import ParameterLeftOutWarning
 from pandas_genai.settings import Settings

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.backends.openai_wire import temperature_for
-from pandas_genai.batch.extractors.base import Extractor
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.site import Means
+from pandas_genai.legacy.extractor import Extractor
 from pandas_genai.settings import CHUNK_SIZE
 
 __all__ = ["OpenAIBatchExtractor"]

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.backends.anthropic_wire import MAX_TOKENS
-from pandas_genai.batch.extractors.base import Extractor
 from pandas_genai.batch.site import Means
+from pandas_genai.legacy.extractor import Extractor
 from pandas_genai.settings import CHUNK_SIZE
 from pandas_genai.task.task import TOOL_NAME
 
