@@ -26,7 +26,6 @@ from pandas_genai.live.pool import Policy
 from pandas_genai.live.session import Session, Work, columns_of
 from pandas_genai.live.suspects import remembered
 from pandas_genai.live.tally import Tally
-from pandas_genai.report.answers import warn_of_damage
 from pandas_genai.report.book import RunBook
 from pandas_genai.report.failures import as_records, failed_rows
 from pandas_genai.report.observer import Progress
@@ -167,9 +166,7 @@ class Extraction:
             else self._texts
         )
         task = self.task
-        known = set() if self._manner.fresh else cache.present(task.prompt_hash, rows.keys)
-        warn_of_damage(cache)
-        wanted = [place for place, key in enumerate(rows.keys) if key not in known]
+        wanted = list(range(len(rows.keys))) if self._manner.fresh else book.read_known(rows)
         if wanted and self._jobs is not None:
             warn_under_way(self._jobs, task.prompt_hash, (rows.keys[place] for place in wanted))
         asked = int(rows.copies[wanted].sum())

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from pandas_genai.report.failures import warn_user
 from pandas_genai.store import Answer, AnswerStore, RequestRecord
 from pandas_genai.task.chunks import Chunk, Row
+from pandas_genai.task.frames import FrameBuilder
 from pandas_genai.task.reply import Reply
-from pandas_genai.task.rows import Keys
+from pandas_genai.task.rows import Keys, Rows
 from pandas_genai.task.task import Task
 
-__all__ = ["DamagedAnswersWarning", "answered", "answers_of", "request_of", "warn_of_damage"]
+__all__ = ["AnswerReader", "DamagedAnswersWarning"]
+__all__ += ["answered", "answers_of", "request_of", "warn_of_damage"]
 
 _BLOCK = 9_000
 
@@ -44,6 +47,76 @@ def answered(cache: AnswerStore, prompt_hash: str, keys: Keys) -> npt.NDArray[np
             found[start : start + len(block)] = [key in known for key in block]
     warn_of_damage(cache)
     return found
+
+
+class AnswerReader:
+    """Reads the answers of one run out of the store, each once, into the columns of its result.
+
+    Answers are read in the order of their keys, in which they lie in the store.
+
+    Parameters
+    ----------
+    task : Task
+        What is asked.
+    rows : Rows
+        The input.
+    """
+
+    def __init__(self, task: Task, rows: Rows) -> None:
+        self._task = task
+        self._rows = rows
+        self._builder = FrameBuilder(task.schema)
+        self._places = np.full(len(rows.keys), -1, dtype=np.int64)
+        self._count = 0
+
+    def read_known(self, store: AnswerStore) -> list[int]:
+        """Read what is answered already; return which of ``rows.keys`` are not."""
+        if self._task.schema.free:  # its columns stand in the order of the input
+            known = answered(store, self._task.prompt_hash, self._rows.keys)
+            return list(map(int, np.flatnonzero(~known)))
+        self._read(store, self._rows.keys.ordered())
+        warn_of_damage(store)
+        return list(map(int, np.flatnonzero(self._places < 0)))
+
+    def read_rest(self, store: AnswerStore, failed: Collection[str]) -> list[int]:
+        """Read what was not read yet, without the keys that failed; return what is not there."""
+        wanted = np.flatnonzero(self._places < 0)
+        if failed:
+            keys = self._rows.keys.take(wanted)
+            kept = [key not in failed for key in keys]
+            wanted = wanted[np.array(kept, dtype=bool)]
+        self._read(store, wanted)
+        return list(map(int, wanted[self._places[wanted] < 0]))
+
+    def _read(self, store: AnswerStore, wanted: npt.NDArray[np.int64]) -> None:
+        for start in range(0, len(wanted), _BLOCK):
+            places = wanted[start : start + _BLOCK]
+            keys = self._rows.keys.take(places)
+            found = store.lookup(self._task.prompt_hash, keys)
+            there = places[[key in found for key in keys]]
+            self._places[there] = np.arange(self._count, self._count + len(there))
+            self._count += len(there)
+            for key in keys:
+                text = found.get(key)
+                if text is not None:
+                    self._builder.add(text)
+
+    def frame(self, index: pd.Index, given: Mapping[int, str]) -> pd.DataFrame:
+        """Build the result.
+
+        Parameters
+        ----------
+        index : Index
+            The input's index.
+        given : mapping
+            Answers that are taken as they are, as JSON text by row.
+        """
+        codes = self._rows.codes.copy()
+        codes[codes >= 0] = self._places[codes[codes >= 0]]
+        codes[list(given)] = range(self._count, self._count + len(given))
+        for text in given.values():
+            self._builder.add(text)
+        return self._builder.frame(index, codes)
 
 
 def answers_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from pandas_genai.errors import CacheError, RowsFailedError, counted
+from pandas_genai.report.answers import AnswerReader
 from pandas_genai.report.failures import (
     NOT_FAILED,
     NOT_REACHED,
@@ -26,7 +27,6 @@ from pandas_genai.report.sent import warn_left_out
 from pandas_genai.store import AnswerStore, RunRecord, TaskRecord
 from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Row
-from pandas_genai.task.frames import build_frame
 from pandas_genai.task.prompt import system_text
 from pandas_genai.task.reply import Failure, Refusal
 from pandas_genai.task.rows import Rows
@@ -39,7 +39,6 @@ ATTR = "pandas_genai_run"
 
 OnError = Literal["keep", "raise"]
 
-_BLOCK = 9_000
 _UNREACHED = Refusal(NOT_REACHED, "The run ended before this row was answered.")
 
 
@@ -82,7 +81,13 @@ class RunBook:
         self._kind = kind
         self._index = index
         self._given = dict(given or {})
+        self._reader: AnswerReader | None = None
         self.closed = False
+
+    def read_known(self, rows: Rows) -> list[int]:
+        """Read what is answered already; return which of ``rows.keys`` are to be asked."""
+        self._reader = AnswerReader(self._task, rows)
+        return self._reader.read_known(self._cache)
 
     def open(self, rows: Rows, cached: int, ids: Sequence[object] | None = None) -> None:
         """Write down task, run and ids before anything is sent.
@@ -161,8 +166,9 @@ class RunBook:
             With ``on_error="raise"``; its ``result`` is the frame.
         """
         failures = list(failures)
-        gone = {failure.row.key for failure in failures}
-        frame, found = self._frame(rows, failures, self._results(self._cache, rows, gone))
+        reader = self._reader or AnswerReader(self._task, rows)
+        reader.read_rest(self._cache, {failure.row.key for failure in failures})
+        frame, found = self._frame(rows, failures, reader)
         self._cache.save_failures(self._run_id, as_records(found, self._index, self._run_id))
         self.close(status, columns)
         run = next(run for run in self._cache.runs() if run["run_id"] == self._run_id)
@@ -190,13 +196,13 @@ class RunBook:
             As for ``conclude``; other texts without an answer were not reached.
         """
         known = {failure.row.key: failure for failure in failures}
-        results = list(self._results(cache, rows, set(known)))
-        if not any(result is not None for result in results):
+        reader = AnswerReader(self._task, rows)
+        unreached = reader.read_rest(cache, known)
+        if len(unreached) + len(known) == len(rows.keys) and not self._given:
             return None
-        for key, result in zip(rows.keys, results, strict=False):
-            if result is None and key not in known:
-                known[key] = Failure(Row(key, "", "", 0), _UNREACHED, 0)
-        frame, found = self._frame(rows, list(known.values()), results)
+        for key in rows.keys.take(unreached):
+            known[key] = Failure(Row(key, "", "", 0), _UNREACHED, 0)
+        frame, found = self._frame(rows, list(known.values()), reader)
         run = next((run for run in cache.runs() if run["run_id"] == self._run_id), None)
         if run is not None:
             run |= {**columns, "status": status, "ended": run["ended"] or now()}
@@ -204,22 +210,12 @@ class RunBook:
         return frame
 
     def _frame(
-        self, rows: Rows, failures: Sequence[Failure], results: Iterable[str | None]
+        self, rows: Rows, failures: Sequence[Failure], reader: AnswerReader
     ) -> tuple[pd.DataFrame, list[FailedRow]]:
-        codes, given = rows.codes.copy(), list(self._given)
-        codes[given] = range(len(rows.keys), len(rows.keys) + len(given))
-        frame = build_frame(self._task.schema, self._index, codes, results)
+        frame = reader.frame(self._index, self._given)
         frame.attrs[ATTR] = self._run_id
         found = [row for row in failed_rows(rows, failures) if row.position not in self._given]
         return frame, found
-
-    def _results(self, cache: AnswerStore, rows: Rows, gone: set[str]) -> Iterator[str | None]:
-        """Read the answers back from the cache, a block at a time, in the order of the keys."""
-        for start in range(0, len(rows.keys), _BLOCK):
-            keys = rows.keys[start : start + _BLOCK]
-            found = cache.lookup(self._task.prompt_hash, keys)
-            yield from (None if key in gone else found.get(key) for key in keys)
-        yield from self._given.values()
 
 
 def save_task(cache: AnswerStore, task: Task) -> None:

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from pandas_genai.task.schema import Schema
 from pandas_genai.task.schema.nodes import Kind
 
-__all__ = ["build_frame"]
+__all__ = ["FrameBuilder", "build_frame"]
 
 _TEXT = "str" if int(pd.__version__.split(".", maxsplit=1)[0]) >= 3 else "string"
 _BLOCK = 50_000
@@ -62,20 +62,57 @@ def build_frame(
     8   bad  2001
     9   NaN  <NA>
     """
-    if schema.free:
-        table = _FreeTable()
-        for text in results:
-            table.add(text)
-        return _aligned(table.columns(), index, codes)
-    columns = [_Column(field.name, field.kind, field.labels) for field in schema.fields]
-    if schema.many:
-        counts = np.fromiter((_add_records(columns, text) for text in results), dtype=np.int64)
-        rows, positions = _spread(counts, codes)
-        data = {column.name: column.done() for column in columns}
-        return _aligned(data, index.take(rows), positions)
+    builder = FrameBuilder(schema)
     for text in results:
-        _add(columns, {} if text is None else from_json(text))
-    return _aligned({column.name: column.done() for column in columns}, index, codes)
+        builder.add(text)
+    return builder.frame(index, codes)
+
+
+class FrameBuilder:
+    """Takes answers one by one, packed into columns as they come, and builds the frame of them.
+
+    Parameters
+    ----------
+    schema : Schema
+        What the answers look like; see ``build_frame``.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._many = schema.many
+        self._table = _FreeTable() if schema.free else None
+        self._columns = (
+            []
+            if schema.free
+            else [_Column(field.name, field.kind, field.labels) for field in schema.fields]
+        )
+        self._counts: list[int] = []
+
+    def add(self, text: str | None) -> None:
+        """Take the next answer as JSON text; None is a failure."""
+        if self._table is not None:
+            self._table.add(text)
+        elif self._many:
+            self._counts.append(_add_records(self._columns, text))
+        else:
+            _add(self._columns, {} if text is None else from_json(text))
+
+    def frame(self, index: pd.Index, codes: npt.NDArray[Any]) -> pd.DataFrame:
+        """Build the frame; nothing can be added any more.
+
+        Parameters
+        ----------
+        index : Index
+            The input's index.
+        codes : ndarray of int
+            For each row of the input which of the added answers is its own; -1 for none.
+        """
+        if self._table is not None:
+            return _aligned(self._table.columns(), index, codes)
+        data = {column.name: column.done() for column in self._columns}
+        if not self._many:
+            return _aligned(data, index, codes)
+        rows, positions = _spread(np.array(self._counts, dtype=np.int64), codes)
+        return _aligned(data, index.take(rows), positions)
 
 
 def _aligned(columns: Mapping[str, Any], index: pd.Index, positions: Positions) -> pd.DataFrame:

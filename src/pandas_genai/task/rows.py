@@ -51,6 +51,11 @@ class Keys(Sequence[str]):
         for start in range(0, len(self), _BLOCK):
             yield from self[start : start + _BLOCK]
 
+    def ordered(self) -> Positions:
+        """Return the places of all keys in the order of the keys."""
+        halves = self.table.view(">u8")
+        return np.lexsort((halves[:, 1], halves[:, 0]))
+
     def take(self, places: Sequence[int] | Positions) -> list[str]:
         """Return the keys at these places."""
         return Keys(self.table[places])[:]

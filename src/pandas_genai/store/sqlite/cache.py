@@ -224,13 +224,13 @@ class SqliteCache(History, JobLeases):
 
     def present(self, prompt_hash: str, text_hashes: Sequence[str]) -> set[str]:
         """Return which of some row keys have an answer under a task that is not damaged."""
-        if len(text_hashes) > _MANY:  # most often a new task, of which there is nothing at all
-            ((known,),) = self._link.query(_ANY, (prompt_hash,))
-            if not known:
-                return set()
         return {key for key, _ in self._whole(prompt_hash, text_hashes)}
 
     def _whole(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[tuple[str, str]]:
+        if len(text_hashes) > _MANY:  # most often a new task, of which there is nothing at all
+            ((known,),) = self._link.query(_ANY, (prompt_hash,))
+            if not known:
+                return
         damaged: list[str] = []
         for block in _blocks(text_hashes):
             for key, result, mark in self._link.query(_LOOKUP, (prompt_hash, block)):
