@@ -30,6 +30,14 @@ def test_a_vendor_in_place_of_the_local_model(capsys, monkeypatch, tmp_path):
     assert (tmp_path / "kept.sqlite").exists()
 
 
+def test_offline_nothing_is_fetched_and_the_second_call_asks_nothing(capsys):
+    assert main(["demo", "--offline"]) == 0
+    said = capsys.readouterr().out
+    assert "20 of 20 labels agree with the record" in said
+    assert "The same call again: 0 calls" in said
+    assert "No model was asked" in said
+
+
 def test_an_error_is_one_line_and_an_exit_code(capsys):
     assert main(["demo", "--model", "gpt-6-luna"]) == 1
     assert "OPENAI_API_KEY" in capsys.readouterr().err

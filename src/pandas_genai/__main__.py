@@ -1,13 +1,16 @@
-"""``python -m pandas_genai demo``: twenty real rows, labelled by a real model."""
+"""``python -m pandas_genai demo``: twenty real rows, by a model or from the record."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import sys
 import tempfile
 import time
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -23,6 +26,17 @@ PROMPT = (
 ACTIONS = ["raise", "lower", "hold", "no_rate_decision"]
 OPENING = 500
 """Characters of a statement that are sent: the decision stands in its first sentences."""
+CLOSING = {
+    "local": (
+        "\nThe local model has 0.5 billion parameters. It shows that everything works, on your "
+        "machine and\nwithout a key; its labels are not good enough for research. With a key, try\n"
+        "  python -m pandas_genai demo --model gpt-6-luna"
+    ),
+    "the record": (
+        "\nNo model was asked: the answers are the record's own. With a small model on your "
+        "machine (491 MB):\n  pip install 'pandas-genai[local]' && python -m pandas_genai demo"
+    ),
+}
 
 
 def statements() -> pd.DataFrame:
@@ -34,8 +48,28 @@ def statements() -> pd.DataFrame:
     return pd.DataFrame({"opening": picked["text"].str[:OPENING], "gold": picked["gold_action"]})
 
 
-def demo(model: str, backend: str | None, base_url: str | None, cache: Path | None) -> int:
+def recorded(text: str) -> dict[str, str]:
+    """Answer with the action on record: the provider of ``--offline``."""
+    frame = statements().set_index("opening")
+    return {"action": str(frame.loc[text, "gold"])}
+
+
+def offline(cache: Path | None) -> int:
+    """Run the demo against a provider on this machine that answers with the record."""
+    rule = f"pandas_genai.__main__:{recorded.__name__}"
+    command = [sys.executable, "-m", "pandas_genai.testing", "--rule", rule]
+    # It ends when this block closes its standard input.
+    with subprocess.Popen(  # noqa: S603 - this package's own module
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        url = json.loads(server.stdout.readline())["openai_url"]
+        return demo({"model": "the record", "base_url": url, "api_key": ""}, cache)
+
+
+def demo(endpoint: dict[str, Any], cache: Path | None) -> int:
     """Label the statements twice, the second time from the cache, and show what came of it."""
+    model = endpoint["model"]
     frame = statements()
     print(f"{ROWS} statements of the Federal Reserve, asked of {model!r}: which action?\n")
     with tempfile.TemporaryDirectory() as scratch:
@@ -47,16 +81,14 @@ def demo(model: str, backend: str | None, base_url: str | None, cache: Path | No
                 PROMPT,
                 {"action": ACTIONS},
                 text="opening",
-                model=model,
-                backend=backend,  # type: ignore[arg-type]  # argparse has checked it
-                base_url=base_url,
                 cache=where,
                 chunk_size=1,
+                **endpoint,
             )
             return labels, time.monotonic() - start
 
         labels, first = ask()
-        shown = frame[["gold"]].join(labels)
+        shown = genai(labels).join(frame).drop(columns="opening")
         shown["right"] = shown["gold"] == shown["action"].astype(str)
         print(f"\n{shown.to_string()}\n\n{genai(labels).report}\n")
         again, second = ask()
@@ -64,12 +96,8 @@ def demo(model: str, backend: str | None, base_url: str | None, cache: Path | No
     same = "the same labels" if again.equals(labels) else "other labels"
     print(f"{first:.1f} s the first time, {second:.2f} s the second time, {same}.")
     print(f"{shown['right'].sum()} of {ROWS} labels agree with the record.")
-    if model == "local":
-        print(
-            "\nThe local model has 0.5 billion parameters. It shows that everything works, on "
-            "your machine and\nwithout a key; its labels are not good enough for research. With "
-            "a key, try\n  python -m pandas_genai demo --model gpt-6-luna"
-        )
+    if model in CLOSING:
+        print(CLOSING[model])
     return 0
 
 
@@ -82,9 +110,13 @@ def main(arguments: list[str] | None = None) -> int:
     demo_parser.add_argument("--backend", choices=["openai", "anthropic"])
     demo_parser.add_argument("--base-url")
     demo_parser.add_argument("--cache", type=Path, help="a cache file to keep")
+    demo_parser.add_argument(
+        "--offline", action="store_true", help="ask no model: answers on record, nothing is fetched"
+    )
     given = parser.parse_args(arguments)
+    endpoint = {"model": given.model, "backend": given.backend, "base_url": given.base_url}
     try:
-        return demo(given.model, given.backend, given.base_url, given.cache)
+        return offline(given.cache) if given.offline else demo(endpoint, given.cache)
     except (GenaiError, Stopped) as error:
         print(error, file=sys.stderr)
         return 1
