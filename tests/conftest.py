@@ -19,12 +19,16 @@ _PREFIXES = ("OPENAI_", "ANTHROPIC_", "PANDAS_GENAI_")
 _KEPT = ("PANDAS_GENAI_GGUF",)
 
 
+def _is_part(option):
+    return option.keyword or option.markexpr or getattr(option, "lf", False)
+
+
 def pytest_configure(config):
     """The coverage report and its floor are for the whole suite, not for a part of it."""
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     option = config.option
     coverage = config.pluginmanager.get_plugin("_cov")
-    if coverage is not None and (not whole or option.keyword or option.markexpr or option.lf):
+    if coverage is not None and (not whole or _is_part(option)):
         coverage.options.cov_fail_under = 0
         coverage.options.cov_report = {}
 

@@ -37,6 +37,18 @@ def test_the_environment_is_read_when_it_is_used(monkeypatch):
     assert KEY not in repr(load_settings()) + repr(resolved()) + repr(Question("p", api_key=KEY))
 
 
+def test_what_says_the_same_is_checked_once_and_a_change_is_seen(monkeypatch):
+    first = load_settings()
+    assert load_settings() is first
+    Path(".env").write_text("CHUNK_SIZE=7")
+    assert load_settings().chunk_size == 7
+    monkeypatch.setenv("CHUNK_SIZE", "8")
+    assert load_settings().chunk_size == 8
+    monkeypatch.delenv("CHUNK_SIZE")
+    Path(".env").unlink()
+    assert load_settings() == first
+
+
 def test_a_bad_variable_names_itself_and_does_not_break_the_import(monkeypatch):
     monkeypatch.setenv("MAX_WORKERS", "many")
     with pytest.raises(UsageError, match="MAX_WORKERS"):

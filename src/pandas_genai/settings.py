@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
@@ -256,11 +257,19 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the settings now.
 
+    A run asks for them several times, and checking them takes longer than asking a small server:
+    they are checked again where the environment or ``.env`` says something else than before.
+
     Raises
     ------
     UsageError
         If a variable has a value that cannot be used; the message names it.
     """
+    return _checked(frozenset(os.environ.items()), frozenset(read_dotenv().items()))
+
+
+@functools.lru_cache(maxsize=1)
+def _checked(*_said: frozenset[tuple[str, str]]) -> Settings:
     try:
         return Settings()
     except ValidationError as error:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import http.server
 import json
+import ssl
 import threading
 import time
 import traceback
@@ -385,3 +386,16 @@ def test_the_bounds_are_settings(monkeypatch, opened, backend):
     monkeypatch.setenv("PANDAS_GENAI_MAX_REPLY_BYTES", "10")
     transport = opened(lambda _, response: response, bounds=None)
     assert "more than 10 bytes" in str(failure_of(transport, backend))
+
+
+def test_trusted_certificates_are_read_once_for_each_place(monkeypatch, backend, tmp_path):
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text(ssl.DER_cert_to_PEM_cert(ssl.create_default_context().get_ca_certs(True)[0]))
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    resolved = Question("p", backend=backend, api_key=KEY).resolve()
+    resolved.open(1)[0].close()
+    trusted.unlink()
+    resolved.open(1)[0].close()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "another.pem"))
+    with pytest.raises(FileNotFoundError):
+        resolved.open(1)

@@ -74,7 +74,8 @@ def test_replies_that_become_useless_on_the_way_end_the_run(
     with LoopbackProvider(echo, faults=faults) as provider:
         with pytest.raises(StopRunError, match=r"The last 30 rows .*I am happy to help"):
             extract(frame_of(800), provider, SCHEMA, **options)
-    assert provider.ledger.calls <= 60 + 10 + 30 + 2 * workers
+    # The last good reply may be overtaken by a useless one of each worker.
+    assert provider.ledger.calls <= 60 + 10 + 30 + 3 * workers - 1
     with LoopbackProvider(echo) as provider:
         out = extract(frame_of(800), provider, SCHEMA, **options)
     assert right_or_failed(frame_of(800), out) == 0

@@ -5,6 +5,9 @@ Imported when the first client is opened, as it imports httpx2.
 
 from __future__ import annotations
 
+import functools
+import os
+import ssl
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
@@ -26,6 +29,7 @@ _PIECE = 1 << 16
 _MOST_REDIRECTS = 5
 _KEEP_IDLE_S = 30.0
 _CONNECT_S = 10.0
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 _TIMEOUTS = (httpx2.TimeoutException, httpcore2.TimeoutException)
 
@@ -221,7 +225,7 @@ class _Transport(httpx2.BaseTransport):
 
     def __init__(self, base_url: str, limits: httpx2.Limits) -> None:
         options: dict[str, Any] = {
-            "ssl_context": httpx2.create_ssl_context(),
+            "ssl_context": _certificates(*(os.environ.get(name) for name in _CERTIFICATES)),
             "max_connections": limits.max_connections,
             "max_keepalive_connections": limits.max_keepalive_connections,
             "keepalive_expiry": limits.keepalive_expiry,
@@ -249,6 +253,15 @@ class _Transport(httpx2.BaseTransport):
 
     def close(self) -> None:
         self._pool.close()
+
+
+@functools.cache
+def _certificates(*_named: str | None) -> ssl.SSLContext:
+    """Return the trusted certificates, which take longer to read than a small run to answer.
+
+    They are read again where the environment names others.
+    """
+    return httpx2.create_ssl_context()
 
 
 class _Body(httpx2.SyncByteStream):
