@@ -263,6 +263,7 @@ class Session:
 
     def _on_idle(self) -> None:
         self._writer.close()
+        self._unanswered.close()
         self._leases.close()  # after the answers: whoever waits for a lease finds them
         self.close()
         with self._lock:

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
+from typing import NamedTuple
 
 from pandas_genai.live.pacing import Clock
 from pandas_genai.live.source import Later
-from pandas_genai.store import AnswerStore, RowLeases
+from pandas_genai.store import AnswerStore, Granted, RowLeases
 from pandas_genai.task.chunks import Chunk, Row, copies_of
 
 __all__ = ["Unanswered"]
 
 _LOOK_AHEAD = 8
-_LOOKED_S = 0.05
+_LOOKED_S = 0.2
 _LOCKED_S = 0.05
 _FIRST_POLL_S, _LAST_POLL_S = 0.1, 1.0
 _MANY_CHUNKS = 400
 
 
+class _Block(NamedTuple):
+    """Chunks that were looked at together."""
+
+    chunks: list[Chunk]
+    granted: Granted | None
+    known: set[str]
+
+
 class Unanswered(Iterator[Chunk | Later]):
     """Hands out chunks of rows that have no answer and that no other kernel has under way.
 
-    Rows are leased for several chunks at once. What another kernel has leased is put off: once it
-    has its answer it is done, and once the lease has ended without one (its call failed, the
-    kernel died) it is leased and asked here. Not for several threads at once.
+    Rows are leased for several chunks at once, by a thread of its own while those before are
+    handed out: workers that come for a chunk do not wait for the store. What another kernel has
+    leased is put off: once it has its answer it is done, and once the lease has ended without one
+    (its call failed, the kernel died) it is leased and asked here. Not for several threads at
+    once.
 
     Parameters
     ----------
@@ -73,6 +85,8 @@ class Unanswered(Iterator[Chunk | Later]):
         self._answered = answered
         self._ahead = max(_LOOK_AHEAD, ahead)
         self._fresh = fresh
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="genai-lease")
+        self._next_block: Future[_Block] | None = None
         self._ready: deque[Chunk] = deque()
         self._looked = 0.0
         self._elsewhere: deque[Chunk] = deque()
@@ -90,6 +104,7 @@ class Unanswered(Iterator[Chunk | Later]):
                 self.elsewhere = sum(copies_of(chunk.rows) for chunk in self._elsewhere)
             if later is not None:
                 return later
+        self._begin_block()
         return self._ready.popleft()
 
     def end(self, rows: Iterable[Row]) -> None:
@@ -103,6 +118,18 @@ class Unanswered(Iterator[Chunk | Later]):
         self._ready.clear()
         self._elsewhere.clear()
         self._chunks = iter(())
+        if self._next_block is not None:
+            self._next_block.add_done_callback(self._let_go)
+        self.close()
+
+    def close(self) -> None:
+        """Lease nothing any more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _let_go(self, block: Future[_Block]) -> None:
+        if not block.cancelled() and block.exception() is None:
+            for chunk in block.result().chunks:
+                self.end(chunk.rows)
 
     def _fill(self) -> Later | None:
         """Make the next chunks ready; return when to look again where there are none now.
@@ -114,9 +141,10 @@ class Unanswered(Iterator[Chunk | Later]):
         """
         if self._elsewhere and self._clock.now() >= self._next_poll:
             self._poll()
-        taken = [] if self._ready else list(islice(self._chunks, self._ahead))
-        if taken:
-            return self._lease(taken)
+        if not self._ready:
+            self._begin_block()
+        if not self._ready and self._next_block is not None:
+            return self._end_block(self._next_block)
         if self._elsewhere and not self._ready:
             self._poll()
         if self._ready:
@@ -125,15 +153,26 @@ class Unanswered(Iterator[Chunk | Later]):
             raise StopIteration
         return Later(self._poll_s)
 
-    def _lease(self, chunks: Sequence[Chunk]) -> Later | None:
+    def _begin_block(self) -> None:
+        """Have the next chunks leased, unless that is under way."""
+        if self._next_block is None:
+            chunks = list(islice(self._chunks, self._ahead))
+            if chunks:
+                self._next_block = self._thread.submit(self._lease, chunks)
+
+    def _lease(self, chunks: list[Chunk]) -> _Block:
         granted = self._leases.acquire([row.key for chunk in chunks for row in chunk.rows])
+        # After the lease: whoever had it before has written the answers first.
+        known = set() if self._fresh or granted is None else self._known(chunks)
+        return _Block(chunks, granted, known)
+
+    def _end_block(self, block: Future[_Block]) -> Later | None:
+        chunks, granted, known = block.result()
+        self._next_block = None
         if granted is None:
             self._chunks = _before(chunks, self._chunks)
             return Later(_LOCKED_S)
-        # After the lease: whoever had it before has written the answers first.
-        known = set() if self._fresh else self._known(chunks)
-        ours = None if self._fresh else granted.ours
-        self._take(chunks, known, ours)
+        self._take(chunks, known, None if self._fresh else granted.ours)
         return None
 
     def _poll(self) -> None:

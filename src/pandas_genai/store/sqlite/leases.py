@@ -105,6 +105,7 @@ class Leases:
         self._path = path
         self._prompt_hash = prompt_hash
         self._liveness = Liveness(path, clock, EXPIRY_S)
+        self._asking = threading.Lock()
         self._lock = threading.Lock()
         self._blocks: dict[str, _Block] = {}
         self._ended: deque[int] = deque()
@@ -131,6 +132,10 @@ class Leases:
         CacheError
             If the file cannot be used.
         """
+        with self._asking:
+            return self._acquired(keys)
+
+    def _acquired(self, keys: Sequence[str]) -> Granted | None:
         self._start()
         try:
             self._bury(self._dead())
@@ -155,7 +160,8 @@ class Leases:
 
     def free(self, keys: Sequence[str]) -> bool:
         """Whether one of some rows may be leased now; reads only."""
-        dead = self._dead()
+        with self._asking:
+            dead = self._dead()
         found = self._link.query(_OTHERS, (self._prompt_hash, self.owner))
         busy = {key for owner, rows in found if owner not in dead for key in unpacked_keys(rows)}
         return not busy.issuperset(keys)
@@ -178,7 +184,7 @@ class Leases:
         """End all leases; closing again does nothing."""
         self._closing.set()
         # Where that fails they are taken over, because their owner's lock is let go.
-        with contextlib.suppress(CacheError), self._link.transaction() as connection:
+        with self._asking, contextlib.suppress(CacheError), self._link.transaction() as connection:
             connection.execute(_END_LEASES, (self.owner,))
             connection.execute(_END_OWNER, (self.owner,))
         self._os_lock.release()
