@@ -375,4 +375,7 @@ max_workers, params, prices
         checked_text(self._data, text)
         question = question_of(prompt, schema, model, backend, base_url, None, client, params)
         manner = Manner(chunk_size)
-        return PreviewCard(preview_requests(question, rows_text(self._data, text), manner, n))
+        texts = rows_text(self._data, text)
+        return PreviewCard.of_preview(
+            preview_requests(question, texts, self._data.index, manner, n)
+        )

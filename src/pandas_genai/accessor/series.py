@@ -152,4 +152,6 @@ class SeriesAccessor(Texts):
         """Show the exact requests that ``extract`` would send; see ``df.genai.preview``."""
         question = question_of(prompt, schema, model, backend, base_url, None, client, params)
         texts = series_text(self._data)
-        return PreviewCard(preview_requests(question, texts, Manner(chunk_size), n))
+        return PreviewCard.of_preview(
+            preview_requests(question, texts, self._data.index, Manner(chunk_size), n)
+        )

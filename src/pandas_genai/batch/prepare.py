@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,9 +28,10 @@ from pandas_genai.errors import UsageError
 from pandas_genai.report.answers import answered
 from pandas_genai.report.book import save_task
 from pandas_genai.report.report import label_text
+from pandas_genai.report.window import ContextWindow, warn_of_long_texts
 from pandas_genai.settings import Default, load_settings, whole_number
 from pandas_genai.task.chunks import Row, plan_chunks
-from pandas_genai.task.rows import Rows, distinct_rows
+from pandas_genai.task.rows import Rows, distinct_rows, measured, text_bytes
 
 __all__ = ["prepare"]
 
@@ -74,7 +76,9 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
     if order.name is not None:
         jobs.job(order.name)
     texts = LazyTexts(order.data, order.text)
-    rows = distinct_rows(texts)
+    sizes = array("q")
+    rows = distinct_rows(measured(texts, (sizes, text_bytes)))
+    window = ContextWindow.of(resolved.task, resolved.endpoint, means.endpoints, chunk_size)
     jobs.make()
     with jobs.lock(means.tell):
         jobs.describe()
@@ -89,7 +93,11 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
             others = () if order.fresh else under_way(jobs, journal.prompt_hash, but=job.name)
             elsewhere = {key for _, key in others}
             try:
-                _write(job, journal, _Work(order, resolved, rows, texts, elsewhere, means))
+                _write(
+                    job,
+                    journal,
+                    _Work(order, resolved, rows, texts, sizes, window, elsewhere, means),
+                )
             except BaseException:
                 order.cache.end_job(journal.uid)
                 raise
@@ -102,6 +110,8 @@ class _Work:
     resolved: Resolved
     rows: Rows
     texts: LazyTexts
+    sizes: array[int]
+    window: ContextWindow
     elsewhere: set[str]
     means: Means
 
@@ -137,6 +147,10 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
         wanted = wanted[[key not in others for key in keys]]
         work.elsewhere.update(others)
     journal.elsewhere = len(work.elsewhere)
+    labels = work.order.labels
+    warn_of_long_texts(
+        work.window, work.sizes, work.rows.first[wanted], lambda row: label_text(labels[row])
+    )
     support = support_of(task, endpoint, work.means.endpoints)
     limits: Limits = limits_of(task.backend)
     if work.order.most_requests is not None:
@@ -145,12 +159,18 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
     journal.parts = write_requests(
         job,
         task,
-        plan_chunks(work.rows, wanted, work.texts, journal.chunk_size),
+        plan_chunks(
+            work.rows,
+            wanted,
+            work.texts,
+            journal.chunk_size,
+            most_bytes=work.window.most_bytes,
+        ),
         Template(task, endpoint, support),
         limits,
         custom_ids(journal),
         lambda number: Part(number, rung=support.rung, dropped=sorted(support.dropped)),
-        _naming(work.order.labels),
+        _naming(labels),
     )
     journal.sent = len(wanted)
     # Refused, the job stays as if its files were not written: the next call writes them again.

@@ -12,8 +12,10 @@ from pandas_genai.batch.leases import lease_rows
 from pandas_genai.batch.requests import Template, texts_of, write_requests
 from pandas_genai.batch.site import Site, limits_of
 from pandas_genai.errors import JobError
+from pandas_genai.report.window import ContextWindow
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.chunks import Chunk, Row
+from pandas_genai.task.rows import text_bytes
 
 __all__ = ["Again", "write_again"]
 
@@ -89,11 +91,12 @@ def write_again(site: Site, cache: SqliteCache, *, lost: bool = False) -> Again:
     together = list(failed.keys() - set(alone))
     task, endpoint = site.task, site.endpoint
     rounds = max(part.round for part in journal.parts) + 1
+    window = ContextWindow.of(task, endpoint, site.means.endpoints, journal.chunk_size)
     rows = _Rows(site)
     new = write_requests(
         folder,
         task,
-        rows.chunks([(together, journal.chunk_size), (alone, 1)]),
+        rows.chunks([(together, journal.chunk_size), (alone, 1)], window.most_bytes),
         Template(task, endpoint, support),
         limits_of(task.backend),
         site.custom_id,
@@ -143,15 +146,23 @@ class _Rows:
         self._site = site
         self.labels: dict[str, str | None] = {}
 
-    def chunks(self, wanted: Sequence[tuple[Sequence[str], int]]) -> Iterator[Chunk]:
-        """Return the chunks of each group of keys in its size, in the order of the files."""
+    def chunks(
+        self, wanted: Sequence[tuple[Sequence[str], int]], most_bytes: float | None
+    ) -> Iterator[Chunk]:
+        """Return the chunks of each group of keys in its size, in the order of the files.
+
+        As in ``plan_chunks``, the texts of one chunk have at most so many bytes together.
+        """
         for keys, size in wanted:
             waiting: list[tuple[str, str]] = []
+            held = 0
             for pair in self._found(set(keys)):
-                waiting.append(pair)
-                if len(waiting) == size:
+                held += text_bytes(pair[1])
+                over = most_bytes is not None and held > most_bytes
+                if waiting and (over or len(waiting) == size):
                     yield _chunk(waiting)
-                    waiting = []
+                    waiting, held = [], text_bytes(pair[1])
+                waiting.append(pair)
             if waiting:
                 yield _chunk(waiting)
 

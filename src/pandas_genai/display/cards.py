@@ -187,20 +187,32 @@ class PlanCard(Plan):
         asked = counted(self.texts, "text")
         facts = {
             "rows": f"{self.rows:,}: {counts}, {copies} of another row; {asked} to ask",
-            "calls": f"{self.calls:,} of {counted(self.chunk_size, 'row')} each",
+            "calls": text(self.calls_text if self.splits else f"{self.calls_text} each"),
             "tokens": f"{tokens} {quiet(text(self.basis_text))}",
             "live": text(self.live_text),
             "overnight": text(self.overnight_text),
             "suggested": f"{element('b', text(self.suggestion))} {quiet(text(self.reason))}",
         }
+        if self.long_texts is not None:
+            facts["long texts"] = text(self.long_texts)
         return card(f"Plan {quiet(text(f'{self.model} {self.where}'))}", pairs(facts))
 
 
 class PreviewCard(Preview):
     """Requests that a notebook shows as cards."""
 
+    @classmethod
+    def of_preview(cls, preview: Preview) -> Self:
+        """Show a preview."""
+        shown = cls(preview)
+        shown.long_texts = preview.long_texts
+        return shown
+
     def _repr_html_(self) -> str:
-        return "".join(map(_request, self)) or card(text(self.nothing))
+        cards = [*map(_request, self)]
+        if self.long_texts is not None:
+            cards.insert(0, card("Long texts", wrapped(text(self.long_texts))))
+        return "".join(cards) or card(text(self.nothing))
 
 
 def _request(request: dict[str, Any]) -> str:

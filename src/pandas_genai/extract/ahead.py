@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from pandas_genai.extract.meter import Meter
-from pandas_genai.report.forecast import Forecast
+from pandas_genai.report.forecast import PER_TOKEN, Forecast
 from pandas_genai.report.plan import Interval
 from pandas_genai.report.sampled import Totals, extrapolated, interval_of
 from pandas_genai.task.reply import Usage
@@ -35,6 +35,8 @@ class Ahead:
         Rows a call.
     meter : Meter
         The sample; empty if none was asked.
+    splits : int, default 0
+        Calls beside those that the chunk size asks for, because texts are too long together.
     """
 
     forecast: Forecast
@@ -42,6 +44,7 @@ class Ahead:
     characters: int
     chunk_size: int
     meter: Meter
+    splits: int = 0
 
     @property
     def basis(self) -> Literal["characters", "cache", "sample"]:
@@ -53,7 +56,7 @@ class Ahead:
     @property
     def calls(self) -> int:
         """How many calls."""
-        return -(-self.texts // self.chunk_size)
+        return -(-self.texts // self.chunk_size) + self.splits
 
     @cached_property
     def totals(self) -> Totals:
@@ -86,4 +89,6 @@ class Ahead:
 
     @cached_property
     def _sent(self) -> float:
-        return self.forecast.input_tokens(self.texts, self.characters, self.chunk_size)
+        sent = self.forecast.input_tokens(self.texts, self.characters, self.chunk_size)
+        again = self.forecast.around(1) / PER_TOKEN if self.splits else 0.0
+        return sent + self.splits * again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +25,12 @@ from pandas_genai.report.answers import answered
 from pandas_genai.report.book import ATTR
 from pandas_genai.report.forecast import Forecast
 from pandas_genai.report.plan import Plan
-from pandas_genai.report.report import find_report
+from pandas_genai.report.report import find_report, label_text
+from pandas_genai.report.window import ContextWindow
 from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.reply import Usage
-from pandas_genai.task.rows import distinct_rows
+from pandas_genai.task.rows import distinct_rows, measured, text_bytes
 
 __all__ = ["Estimation"]
 
@@ -77,10 +78,19 @@ class Estimation:
         self._cache = cache
         self._index = index
         self._texts = texts
-        lengths = array("Q")
-        self._rows = distinct_rows(_measured(texts, lengths))
-        self._lengths = np.frombuffer(lengths, dtype=np.uint64)
+        lengths, sizes = array("q"), array("q")
+        self._rows = distinct_rows(measured(texts, (lengths, len), (sizes, text_bytes)))
+        self._lengths, self._sizes = (
+            np.frombuffer(found, dtype=np.int64) for found in (lengths, sizes)
+        )
         self._forecast = Forecast.of(self._task, self._resolved.endpoint, manner.endpoints)
+        self._window = ContextWindow.of(
+            self._task,
+            self._resolved.endpoint,
+            manner.endpoints,
+            self._chunk_size,
+            is_local=self._resolved.is_local,
+        )
         self._wanted: Places = np.arange(len(self._rows.keys))
 
     def plan(self, sample: int = 0) -> Plan:
@@ -144,7 +154,10 @@ class Estimation:
     def _plan(self, meter: Meter, sampled: int, failures: str) -> Plan:
         rows, texts = self._rows, len(self._wanted)
         characters = int(self._lengths[rows.first[self._wanted]].sum())
-        ahead = Ahead(self._forecast, texts, characters, self._chunk_size, meter)
+        positions = rows.first[self._wanted]
+        sizes = self._sizes[positions]
+        splits = self._window.splits(sizes)
+        ahead = Ahead(self._forecast, texts, characters, self._chunk_size, meter, splits)
         totals = ahead.totals
         known = int(rows.copies.sum() - rows.copies[self._wanted].sum())
         endpoint, is_local = self._resolved.endpoint, self._resolved.is_local
@@ -176,19 +189,16 @@ class Estimation:
             sample_cost=meter.cost,
             sample_uncounted=meter.uncounted,
             sample_failures=failures,
+            splits=splits,
+            long_texts=self._window.long_texts(
+                sizes, positions, lambda row: label_text(self._index[row])
+            ),
         )
 
 
 def _check_sample(sample: object) -> None:
     if isinstance(sample, bool) or not isinstance(sample, int) or sample < 0:
         raise UsageError(f"sample= must be a whole number of rows, 0 for none, not {sample!r}.")
-
-
-def _measured(texts: Iterable[str | None], lengths: array[int]) -> Iterator[str | None]:
-    """Note the length of each text as it passes by."""
-    for text in texts:
-        lengths.append(len(text or ""))
-        yield text
 
 
 def _existing(cache: Cache) -> Cache:

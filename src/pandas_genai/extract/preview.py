@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from pandas_genai.backends.caller import request_body, wire_of
 from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Question
 from pandas_genai.errors import printable
 from pandas_genai.extract.manner import Manner
+from pandas_genai.report.report import label_text
+from pandas_genai.report.window import ContextWindow, LongTexts
 from pandas_genai.settings import whole_number
 from pandas_genai.task.chunks import plan_chunks
-from pandas_genai.task.rows import distinct_rows
+from pandas_genai.task.rows import distinct_rows, measured, text_bytes
 
 __all__ = ["Preview", "preview_requests"]
 
 
 class Preview(list[dict[str, Any]]):
-    """Requests as dicts with ``method``, ``url`` and ``body``; prints readably."""
+    """Requests as dicts with ``method``, ``url`` and ``body``; prints readably.
+
+    Attributes
+    ----------
+    long_texts : LongTexts or None
+        The texts of all rows that do not fit into the model's context window, or may not.
+    """
+
+    long_texts: LongTexts | None = None
 
     @property
     def nothing(self) -> str:
@@ -33,12 +47,14 @@ class Preview(list[dict[str, Any]]):
             f"{json.dumps(request['body'], ensure_ascii=False, indent=2)}"
             for request in self
         )
-        return self.nothing or printable("\n\n".join(requests))
+        shown = [*requests, *([str(self.long_texts)] if self.long_texts else [])]
+        return self.nothing or printable("\n\n".join(shown))
 
 
 def preview_requests(
     question: Question,
     texts: Sequence[str | None],
+    index: pd.Index,
     manner: Manner,
     n: int,
 ) -> Preview:
@@ -48,10 +64,15 @@ def preview_requests(
     task, endpoint = resolved.task, resolved.endpoint
     check_params(question.params, endpoint)
     chunk_size, _ = manner.sizes(is_local=resolved.is_local)
-    rows = distinct_rows(texts)
-    chunks = plan_chunks(rows, range(len(rows.keys)), texts, chunk_size)
+    window = ContextWindow.of(
+        task, endpoint, manner.endpoints, chunk_size, is_local=resolved.is_local
+    )
+    sizes = array("q")
+    rows = distinct_rows(measured(texts, (sizes, text_bytes)))
+    wanted = range(len(rows.keys))
+    chunks = plan_chunks(rows, wanted, texts, chunk_size, most_bytes=window.most_bytes)
     url = endpoint.shown.rstrip("/") + wire_of(task).PATH
-    return Preview(
+    preview = Preview(
         {
             "method": "POST",
             "url": url,
@@ -59,3 +80,6 @@ def preview_requests(
         }
         for chunk in islice(chunks, n)
     )
+    found = np.frombuffer(sizes, dtype=np.int64)[rows.first]
+    preview.long_texts = window.long_texts(found, rows.first, lambda row: label_text(index[row]))
+    return preview

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -32,10 +33,11 @@ from pandas_genai.report.observer import Progress
 from pandas_genai.report.origins import origin_columns
 from pandas_genai.report.partial import Kept
 from pandas_genai.report.report import label_text
+from pandas_genai.report.window import ContextWindow, warn_of_long_texts
 from pandas_genai.store import Cache, FailureRecord, SqliteCache, open_cache
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Failure, Reply
-from pandas_genai.task.rows import Rows, distinct_rows
+from pandas_genai.task.rows import Rows, distinct_rows, measured, text_bytes
 
 __all__ = ["Extraction"]
 
@@ -160,15 +162,14 @@ class Extraction:
 
     def _begin(self, cache: SqliteCache, book: RunBook) -> Work:
         """Find what is answered already, and record that a run has started."""
-        rows = distinct_rows(
-            [None if row in self._given else text for row, text in enumerate(self._texts)]
-            if self._given
-            else self._texts
-        )
+        sizes = array("q")
+        rows = distinct_rows(measured(self._asked_texts(), (sizes, text_bytes)))
         task = self.task
         wanted = list(range(len(rows.keys))) if self._manner.fresh else book.read_known(rows)
         if wanted and self._jobs is not None:
             warn_under_way(self._jobs, task.prompt_hash, (rows.keys[place] for place in wanted))
+        window = self._window()
+        warn_of_long_texts(window, sizes, rows.first[wanted], self._label)
         asked = int(rows.copies[wanted].sum())
         unsendable = len(rows.unsendable)
         settled = Progress(
@@ -185,11 +186,27 @@ class Extraction:
             wanted=wanted,
             labels=self._label,
             chunk_size=self.chunk_size,
+            most_bytes=window.most_bytes,
             run_id=self._run_id,
             settled=settled,
             fresh=self._manner.fresh,
             suspects=remembered(rows, wanted, cache.failed(task.prompt_hash)) if wanted else {},
             records=lambda failures: self._records(rows, failures),
+        )
+
+    def _asked_texts(self) -> Iterable[str | None]:
+        """Return the text of each row; none where its answer was given."""
+        if not self._given:
+            return self._texts
+        return (None if row in self._given else text for row, text in enumerate(self._texts))
+
+    def _window(self) -> ContextWindow:
+        return ContextWindow.of(
+            self.task,
+            self.resolved.endpoint,
+            self._manner.endpoints,
+            self.chunk_size,
+            is_local=self.resolved.is_local,
         )
 
     def _records(self, rows: Rows, failures: Iterable[Failure]) -> list[FailureRecord]:

@@ -52,6 +52,8 @@ class Work:
         From a row's position to what names it in the cache's column ``row_id``.
     chunk_size : int
         Rows a call.
+    most_bytes : float or None
+        UTF-8 bytes that the texts of a call may have together; None for any.
     run_id : str
         Identity of the run, hexadecimal.
     settled : Progress
@@ -72,6 +74,7 @@ class Work:
     chunk_size: int
     run_id: str
     settled: Progress
+    most_bytes: float | None = None
     fresh: bool = False
     suspects: Mapping[int, str] = field(default_factory=dict)
     records: Callable[[Iterable[Failure]], Iterable[FailureRecord]] = lambda failures: ()
@@ -83,8 +86,10 @@ class Work:
         if self.suspects:
             wanted = [place for place in wanted if place not in self.suspects]
         return chain(
-            plan_chunks(rows, wanted, texts, size, first=first),
-            suspect_chunks(rows, self.suspects, texts, size, first=first),
+            plan_chunks(rows, wanted, texts, size, first=first, most_bytes=self.most_bytes),
+            suspect_chunks(
+                rows, self.suspects, texts, size, first=first, most_bytes=self.most_bytes
+            ),
         )
 
 

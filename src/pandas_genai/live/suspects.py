@@ -50,11 +50,17 @@ def remembered(rows: Rows, wanted: Sequence[int], failed: Mapping[str, str]) -> 
 
 
 def suspect_chunks(
-    rows: Rows, suspects: Mapping[int, str], texts: Texts, chunk_size: int, *, first: int = 0
+    rows: Rows,
+    suspects: Mapping[int, str],
+    texts: Texts,
+    chunk_size: int,
+    *,
+    first: int = 0,
+    most_bytes: float | None = None,
 ) -> Iterator[Chunk]:
     """Cut rows that failed before into chunks; see ``plan_chunks``."""
     for reasons, size in ((TOGETHER, chunk_size), (ALONE, 1)):
         places = [place for place, reason in suspects.items() if reason in reasons]
         if places:
-            for chunk in plan_chunks(rows, places, texts, size, first=first):
+            for chunk in plan_chunks(rows, places, texts, size, first=first, most_bytes=most_bytes):
                 yield replace(chunk, suspect=True)

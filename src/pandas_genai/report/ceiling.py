@@ -15,9 +15,9 @@ from pandas_genai.task.reply import Usage
 from pandas_genai.task.sizes import CALL_CHARACTERS, answer_characters
 from pandas_genai.task.task import Task
 
-__all__ = ["Ceiling", "Room", "shared_bytes"]
+__all__ = ["LIMIT_NAMES", "Ceiling", "Room", "shared_bytes"]
 
-_LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
+LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
 """The parameters that bound an answer."""
 
 _HIDDEN = 256
@@ -118,9 +118,9 @@ class Ceiling:
 
     def room(self, chunk: Chunk, body: Mapping[str, Any]) -> Room:
         """Return how long the answer to a chunk may be."""
-        if any(name in self.task.sent_params for name in _LIMIT_NAMES):
+        if any(name in self.task.sent_params for name in LIMIT_NAMES):
             # Under which of its two names it is sent depends on the endpoint.
-            chosen = next((body[name] for name in _LIMIT_NAMES if name in body), None)
+            chosen = next((body[name] for name in LIMIT_NAMES if name in body), None)
             if isinstance(chosen, int):
                 return Room(chosen, chosen, fixed=True)
         least = max(self._expected(len(chunk.rows)) + _thinking(body), self._needed(chunk))

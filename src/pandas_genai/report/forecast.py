@@ -64,9 +64,12 @@ class Forecast:
     def around(self, rows: int) -> int:
         """Return the characters of a call's request without the texts of its rows."""
         if rows not in self._around:
-            blank = Chunk((Row("", "abcde", "", 0),) * rows)
-            self._around[rows] = prompt_characters(self.body(blank))
+            self._around[rows] = prompt_characters(self.blank(rows))
         return self._around[rows]
+
+    def blank(self, rows: int) -> Mapping[str, Any]:
+        """Return the body of a call for so many rows without texts."""
+        return self.body(Chunk((Row("", "abcde", "", 0),) * rows))
 
     def input_tokens(self, rows: int, characters: float, chunk_size: int) -> float:
         """Return the tokens sent for so many rows whose texts have so many characters."""

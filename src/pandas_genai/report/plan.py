@@ -7,6 +7,7 @@ from typing import Literal
 
 from pandas_genai.errors import counted, printable
 from pandas_genai.report.prices import dollars
+from pandas_genai.report.window import LongTexts
 
 __all__ = ["LIVE_BELOW_S", "LIVE_BELOW_TEXTS", "Interval", "Plan"]
 
@@ -62,6 +63,11 @@ class Plan:
         Calls of the sample besides, of which the provider sent no usable count of tokens.
     sample_failures : str
         Why texts of the sample have no answer, with their counts; empty where all have one.
+    splits : int
+        Calls beside those that the chunk size asks for: where the texts of a call are too long
+        together for the model's context window, they are sent in several.
+    long_texts : LongTexts or None
+        The texts that do not fit into the model's context window, or may not; None where all do.
     """
 
     rows: int
@@ -90,6 +96,8 @@ class Plan:
     sample_cost: float | None = 0.0
     sample_uncounted: int = 0
     sample_failures: str = ""
+    splits: int = 0
+    long_texts: LongTexts | None = None
 
     @property
     def where(self) -> str:
@@ -124,7 +132,6 @@ class Plan:
         return f"{self.texts:,} texts take more than {LIVE_BELOW_S / 60:.0f} minutes live"
 
     def __str__(self) -> str:
-        each = counted(self.chunk_size, "row")
         cached = f" ({self.cached_tokens:,} of them cached)" if self.cached_tokens else ""
         counts = f"{self.cached:,} answered already, {self.empty:,} empty"
         copies = counted(self.twins, "duplicate")
@@ -132,15 +139,28 @@ class Plan:
         asked = counted(self.texts, "text")
         lines = [
             f"{counted(self.rows, 'row')}: {counts}, {copies} of another row; {asked} to ask",
-            f"calls: {self.calls:,} of {each} to {self.model} {self.where}",
+            f"calls: {self.calls_text} to {self.model} {self.where}",
             f"tokens: about {tokens} ({self.basis_text})",
             f"live: {self.live_text}",
             f"overnight: {self.overnight_text}",
             f"suggested: {self.suggestion} ({self.reason})",
         ]
+        if self.long_texts is not None:
+            lines.append(f"long texts: {self.long_texts}")
         return printable("\n".join(lines))
 
     __repr__ = __str__
+
+    @property
+    def calls_text(self) -> str:
+        """How many calls, and of how many rows, for people."""
+        each = counted(self.chunk_size, "row")
+        if not self.splits:
+            return f"{self.calls:,} of {each}"
+        return (
+            f"{self.calls:,} of at most {each} ({self.splits:,} more than otherwise, because texts "
+            "are too long together for the model's context window)"
+        )
 
     @property
     def basis_text(self) -> str:

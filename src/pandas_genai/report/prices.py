@@ -11,7 +11,7 @@ from pandas_genai.errors import UsageError
 from pandas_genai.task.reply import Usage
 
 __all__ = ["Price", "Prices", "checked_cost", "checked_prices", "dollars", "known_cost"]
-__all__ += ["known_price", "pricer"]
+__all__ += ["known_price", "known_window", "pricer"]
 
 Price = Callable[[Usage, str], float | None]
 """From the usage of one call and the model that answered to US dollars; None where unknown."""
@@ -235,6 +235,29 @@ def _provider_of(model: str, backend: str, base_url: str) -> str | None:
         return genai_prices.calc_price(tokens, model, provider_api_url=base_url).provider.id
     except (LookupError, ValueError):
         return backend if _calculated(Usage(1, 0, 0, 1), model, backend) is not None else None
+
+
+def known_window(model: str, backend: str, base_url: str) -> int | None:
+    """Return the tokens of a model's context window, prompt and answer together; None if unknown.
+
+    As with prices, the provider's own number counts where the address is known, otherwise that
+    of the vendor whose wire format it is.
+
+    Examples
+    --------
+    >>> known_window("gpt-4o", "openai", "http://127.0.0.1/v1")
+    128000
+    >>> known_window("my-own-model", "openai", "http://127.0.0.1/v1") is None
+    True
+    """
+    import genai_prices
+
+    provider = _provider_of(model, backend, base_url)
+    if provider is None:
+        return None
+    tokens = genai_prices.Usage(input_tokens=1, output_tokens=1)
+    found = genai_prices.calc_price(tokens, model, provider_id=provider)
+    return found.model.context_window
 
 
 def _calculated(usage: Usage, model: str, provider: str, *, batch: bool = False) -> float | None:

@@ -6,6 +6,7 @@ import base64
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, chain, pairwise
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -13,10 +14,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from pandas_genai.errors import UsageError
-from pandas_genai.task.rows import Rows
+from pandas_genai.task.rows import Rows, text_bytes
 
 __all__ = ["MAX_ROUNDS", "Chunk", "DataFrameIterator", "Row", "Taking", "Texts", "copies_of"]
-__all__ += ["plan_chunks"]
+__all__ += ["cuts", "plan_chunks", "shuffled"]
 
 MAX_ROUNDS = 3
 """How often a row is asked again before it counts as failed."""
@@ -146,6 +147,7 @@ def plan_chunks(
     chunk_size: int,
     *,
     first: int = 0,
+    most_bytes: float | None = None,
 ) -> Iterator[Chunk]:
     """Shuffle distinct rows and cut them into chunks, one at a time.
 
@@ -165,8 +167,11 @@ def plan_chunks(
     first : int, default 0
         Which chunk comes first, the others after it in a circle: two kernels with the same work
         begin at different ends and find each other's answers.
+    most_bytes : float, optional
+        UTF-8 bytes that the texts of one chunk may have together: a chunk with more becomes
+        several. A single text may have more; it is then alone.
     """
-    order = np.random.default_rng(_SHUFFLE_SEED).permutation(len(wanted))
+    order = shuffled(len(wanted))
     places = np.asarray(wanted, dtype=np.int64)
     count = math.ceil(len(order) / chunk_size)
     # Texts are taken for many chunks at once: a frame gives one text almost as slowly as a hundred.
@@ -175,20 +180,59 @@ def plan_chunks(
         numbers = (first + np.arange(number, min(number + ahead, count))) % count
         for slots in np.split(numbers, np.flatnonzero(np.diff(numbers) < 0) + 1):
             start, end = slots[0] * chunk_size, (slots[-1] + 1) * chunk_size
-            yield from _chunks(rows, places[order[start:end]], texts, chunk_size)
+            yield from _chunks(rows, places[order[start:end]], texts, chunk_size, most_bytes)
+
+
+def shuffled(count: int) -> npt.NDArray[np.int64]:
+    """Return the order in which ``plan_chunks`` takes so many wanted rows."""
+    return np.random.default_rng(_SHUFFLE_SEED).permutation(count)
 
 
 def _chunks(
-    rows: Rows, places: npt.NDArray[np.int64], texts: Texts, chunk_size: int
+    rows: Rows,
+    places: npt.NDArray[np.int64],
+    texts: Texts,
+    chunk_size: int,
+    most_bytes: float | None,
 ) -> Iterator[Chunk]:
     positions = rows.first[places].tolist()
     found = texts.take(positions) if isinstance(texts, Taking) else [texts[i] for i in positions]
     taken = [text or "" for text in found]
     keys, copies = rows.keys.take(places), rows.copies[places].tolist()
-    for start in range(0, len(places), chunk_size):
-        part = slice(start, start + chunk_size)
+    for part in _parts(taken, chunk_size, most_bytes):
         columns = (keys[part], _tokens(keys[part]), taken[part], positions[part], copies[part])
         yield Chunk(tuple(map(Row, *columns)))
+
+
+def _parts(texts: Sequence[str], size: int, most_bytes: float | None) -> Iterator[slice]:
+    """Cut texts into chunks of so many, and further where their bytes ask for it."""
+    if most_bytes is None:
+        yield from (slice(start, start + size) for start in range(0, len(texts), size))
+        return
+    for start in range(0, len(texts), size):
+        ends = accumulate(cuts(map(text_bytes, texts[start : start + size]), most_bytes))
+        for begin, end in pairwise(chain([0], ends)):
+            yield slice(start + begin, start + end)
+
+
+def cuts(sizes: Iterable[float], most: float) -> list[int]:
+    """Return how many of these go together each time so that none of the sums passes ``most``.
+
+    Examples
+    --------
+    >>> cuts([3, 3, 9, 2, 2], most=6)
+    [2, 1, 2]
+    """
+    counts: list[int] = []
+    total = 0.0
+    for size in sizes:
+        total += size
+        if counts and total <= most:
+            counts[-1] += 1
+        else:
+            counts.append(1)
+            total = size
+    return counts
 
 
 def _tokens(keys: Sequence[str]) -> list[str]:

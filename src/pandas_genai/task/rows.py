@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from pandas_genai.task.fingerprint import text_digest
 
-__all__ = ["Keys", "Rows", "distinct_rows", "rows_of_keys"]
+__all__ = ["Keys", "Rows", "distinct_rows", "measured", "rows_of_keys", "text_bytes"]
 
 _NEVER_SENT = -1
 _WIDTH = 16
@@ -104,6 +105,21 @@ def distinct_rows(texts: Iterable[str | None]) -> Rows:
     The texts are looked at one by one and not kept.
     """
     return _rows(map(_digest, texts))
+
+
+def text_bytes(text: str) -> int:
+    """Return how many bytes of UTF-8 a text has."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def measured(
+    texts: Iterable[str | None], *measures: tuple[array[int], Callable[[str], int]]
+) -> Iterator[str | None]:
+    """Note measures of each text, such as its length, as it passes by; 0 for no text."""
+    for text in texts:
+        for found, measure in measures:
+            found.append(measure(text) if text else 0)
+        yield text
 
 
 def rows_of_keys(keys: Iterable[str | None]) -> Rows:
