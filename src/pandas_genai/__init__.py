@@ -30,6 +30,7 @@ from pandas_genai.errors import (
 from pandas_genai.legacy import AnthropicBatchExtractor, OpenAIBatchExtractor, extract_df
 from pandas_genai.report.failures import RowsFailedWarning
 from pandas_genai.report.sent import ParameterLeftOutWarning
+from pandas_genai.report.window import LongTextsWarning
 from pandas_genai.settings import Settings
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.chunks import DataFrameIterator
@@ -48,6 +49,7 @@ __all__ = [
     "JobError",
     "JobState",
     "LocalModelError",
+    "LongTextsWarning",
     "OpenAIBatchExtractor",
     "ParameterLeftOutWarning",
     "RowError",

@@ -185,6 +185,9 @@ class Settings(BaseSettings):
     max_reply_bytes, max_file_bytes : int
         ``PANDAS_GENAI_MAX_REPLY_BYTES`` (32 MB) and ``PANDAS_GENAI_MAX_FILE_BYTES`` (16 GB): the
         most that one reply may have, unpacked, and the file of a batch's results.
+    context_window : int, optional
+        ``PANDAS_GENAI_CONTEXT_WINDOW``: tokens of the context window of models at an address that
+        is not the vendor's own.
 
     Notes
     -----
@@ -218,6 +221,7 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(
         16_000_000_000, ge=1, validation_alias="pandas_genai_max_file_bytes"
     )
+    context_window: int | None = Field(None, ge=1, validation_alias="pandas_genai_context_window")
 
     @field_validator("openai_api_key", "anthropic_api_key", mode="before")
     @classmethod

@@ -9,7 +9,13 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from pandas_genai.backends import anthropic_wire, openai_wire
-from pandas_genai.backends.classify import Problem, classify, problem_in_answer, problem_of
+from pandas_genai.backends.classify import (
+    Problem,
+    classify,
+    problem_in_answer,
+    problem_of,
+    window_in,
+)
 from pandas_genai.backends.completion import Completion, invalid
 from pandas_genai.backends.endpoints import Endpoint, Endpoints, Support
 from pandas_genai.backends.fields import as_text
@@ -223,6 +229,9 @@ class Caller:
             )
 
     def _classed(self, problem: Problem) -> CallError:
+        window = window_in(problem)
+        if window is not None:
+            self._endpoints.learn_window(self._endpoint.base_url, self._task.model, window)
         error = classify(problem, where=self._where)
         error.maybe_billed = problem.status in _GAVE_UP
         return error

@@ -22,6 +22,7 @@ __all__ = [
     "problem_in_answer",
     "problem_of",
     "rule_for",
+    "window_in",
 ]
 
 Action: TypeAlias = Literal["wait", "pause", "row", "stop"]
@@ -103,6 +104,19 @@ _FILTER_CODES = frozenset(
 )
 _FILTER_WORDS = ("moderation", "content management policy", "content filtering policy")
 _NO_MONEY = "No money is left"
+_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_LONG_WORDS = (
+    "prompt is too long",
+    "maximum context length",
+    "exceeds the context window",
+    "exceed context limit",
+    "available context size",
+)
+_WINDOW = re.compile(
+    r"(?:maximum context length (?:is|of)|configured limit of|available context size \(|"
+    r"tokens\)? > )\s*(\d[\d,]{2,10})\b"
+)
+_SMALLEST_WINDOW = 512
 
 RULES = (
     Rule((), "stop", "out of money", _NO_MONEY, codes=_MONEY),
@@ -148,6 +162,14 @@ RULES = (
         "stop",
         "redirect",
         "The run cannot go on, the address sends elsewhere: is base_url right?",
+    ),
+    Rule(
+        ("400",),
+        "row",
+        "bad request",
+        "The request is longer than the model's context window",
+        codes=_LONG_CODES,
+        words=_LONG_WORDS,
     ),
     Rule((), "row", "bad request"),
 )
@@ -273,6 +295,20 @@ def problem_in_answer(answer: Mapping[str, Any], headers: Mapping[str, str]) -> 
 def rule_for(problem: Problem) -> Rule:
     """Return the line of the table that decides about a problem."""
     return next(rule for rule in RULES if rule.fits(problem))
+
+
+def window_in(problem: Problem) -> int | None:
+    """Return the tokens of the model's context window, where an error about it names them.
+
+    Examples
+    --------
+    >>> window_in(Problem(400, "prompt is too long: 200001 tokens > 200000 maximum"))
+    200000
+    >>> window_in(Problem(400, "The model has no such parameter."))
+    """
+    found = _WINDOW.search(problem.message)
+    tokens = int(found[1].replace(",", "")) if found and problem.status == 400 else 0
+    return tokens if tokens >= _SMALLEST_WINDOW else None
 
 
 def classify(problem: Problem, *, where: str) -> CallError:

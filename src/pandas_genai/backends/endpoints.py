@@ -180,6 +180,7 @@ class Endpoints:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._support: dict[tuple[str, ...], Support] = {}
+        self._windows: dict[tuple[str, str], int] = {}
         self._answered: set[tuple[str, str, str]] = set()
 
     def support(self, base_url: str, model: str, kind: str, start: Support) -> Support:
@@ -194,6 +195,16 @@ class Endpoints:
         """Remember what worked."""
         with self._lock:
             self._support[base_url, model, kind] = support
+
+    def window(self, base_url: str, model: str) -> int | None:
+        """Return the tokens of a model's context window, if an answer named them."""
+        with self._lock:
+            return self._windows.get((base_url, model))
+
+    def learn_window(self, base_url: str, model: str, tokens: int) -> None:
+        """Remember the tokens of a model's context window."""
+        with self._lock:
+            self._windows[base_url, model] = tokens
 
     def answered(self, endpoint: Endpoint, model: str) -> bool:
         """Whether this process had an answer from the same endpoint, key and model."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +30,7 @@ from pandas_genai.report.report import label_text
 from pandas_genai.report.window import ContextWindow, warn_of_long_texts
 from pandas_genai.settings import Default, load_settings, whole_number
 from pandas_genai.task.chunks import Row, plan_chunks
-from pandas_genai.task.rows import Rows, distinct_rows, measured, text_bytes
+from pandas_genai.task.rows import Rows, distinct_rows
 
 __all__ = ["prepare"]
 
@@ -76,8 +75,7 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
     if order.name is not None:
         jobs.job(order.name)
     texts = LazyTexts(order.data, order.text)
-    sizes = array("q")
-    rows = distinct_rows(measured(texts, (sizes, text_bytes)))
+    rows = distinct_rows(texts)
     window = ContextWindow.of(resolved.task, resolved.endpoint, means.endpoints, chunk_size)
     jobs.make()
     with jobs.lock(means.tell):
@@ -96,7 +94,7 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
                 _write(
                     job,
                     journal,
-                    _Work(order, resolved, rows, texts, sizes, window, elsewhere, means),
+                    _Work(order, resolved, rows, texts, window, elsewhere, means),
                 )
             except BaseException:
                 order.cache.end_job(journal.uid)
@@ -110,7 +108,6 @@ class _Work:
     resolved: Resolved
     rows: Rows
     texts: LazyTexts
-    sizes: array[int]
     window: ContextWindow
     elsewhere: set[str]
     means: Means
@@ -148,9 +145,7 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
         work.elsewhere.update(others)
     journal.elsewhere = len(work.elsewhere)
     labels = work.order.labels
-    warn_of_long_texts(
-        work.window, work.sizes, work.rows.first[wanted], lambda row: label_text(labels[row])
-    )
+    warn_of_long_texts(work.window, work.rows, wanted, lambda row: label_text(labels[row]))
     support = support_of(task, endpoint, work.means.endpoints)
     limits: Limits = limits_of(task.backend)
     if work.order.most_requests is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from pandas_genai.report.window import ContextWindow
 from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.reply import Usage
-from pandas_genai.task.rows import distinct_rows, measured, text_bytes
+from pandas_genai.task.rows import distinct_rows
 
 __all__ = ["Estimation"]
 
@@ -78,11 +78,9 @@ class Estimation:
         self._cache = cache
         self._index = index
         self._texts = texts
-        lengths, sizes = array("q"), array("q")
-        self._rows = distinct_rows(measured(texts, (lengths, len), (sizes, text_bytes)))
-        self._lengths, self._sizes = (
-            np.frombuffer(found, dtype=np.int64) for found in (lengths, sizes)
-        )
+        lengths = array("Q")
+        self._rows = distinct_rows(_measured(texts, lengths))
+        self._lengths = np.frombuffer(lengths, dtype=np.uint64)
         self._forecast = Forecast.of(self._task, self._resolved.endpoint, manner.endpoints)
         self._window = ContextWindow.of(
             self._task,
@@ -154,9 +152,7 @@ class Estimation:
     def _plan(self, meter: Meter, sampled: int, failures: str) -> Plan:
         rows, texts = self._rows, len(self._wanted)
         characters = int(self._lengths[rows.first[self._wanted]].sum())
-        positions = rows.first[self._wanted]
-        sizes = self._sizes[positions]
-        splits = self._window.splits(sizes)
+        splits = self._window.splits(rows, self._wanted)
         ahead = Ahead(self._forecast, texts, characters, self._chunk_size, meter, splits)
         totals = ahead.totals
         known = int(rows.copies.sum() - rows.copies[self._wanted].sum())
@@ -191,7 +187,7 @@ class Estimation:
             sample_failures=failures,
             splits=splits,
             long_texts=self._window.long_texts(
-                sizes, positions, lambda row: label_text(self._index[row])
+                rows, self._wanted, lambda row: label_text(self._index[row])
             ),
         )
 
@@ -199,6 +195,13 @@ class Estimation:
 def _check_sample(sample: object) -> None:
     if isinstance(sample, bool) or not isinstance(sample, int) or sample < 0:
         raise UsageError(f"sample= must be a whole number of rows, 0 for none, not {sample!r}.")
+
+
+def _measured(texts: Iterable[str | None], lengths: array[int]) -> Iterator[str | None]:
+    """Note the length of each text as it passes by."""
+    for text in texts:
+        lengths.append(len(text or ""))
+        yield text
 
 
 def _existing(cache: Cache) -> Cache:

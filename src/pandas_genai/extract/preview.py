@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -20,7 +19,7 @@ from pandas_genai.report.report import label_text
 from pandas_genai.report.window import ContextWindow, LongTexts
 from pandas_genai.settings import whole_number
 from pandas_genai.task.chunks import plan_chunks
-from pandas_genai.task.rows import distinct_rows, measured, text_bytes
+from pandas_genai.task.rows import distinct_rows
 
 __all__ = ["Preview", "preview_requests"]
 
@@ -67,9 +66,8 @@ def preview_requests(
     window = ContextWindow.of(
         task, endpoint, manner.endpoints, chunk_size, is_local=resolved.is_local
     )
-    sizes = array("q")
-    rows = distinct_rows(measured(texts, (sizes, text_bytes)))
-    wanted = range(len(rows.keys))
+    rows = distinct_rows(texts)
+    wanted = np.arange(len(rows.keys))
     chunks = plan_chunks(rows, wanted, texts, chunk_size, most_bytes=window.most_bytes)
     url = endpoint.shown.rstrip("/") + wire_of(task).PATH
     preview = Preview(
@@ -80,6 +78,5 @@ def preview_requests(
         }
         for chunk in islice(chunks, n)
     )
-    found = np.frombuffer(sizes, dtype=np.int64)[rows.first]
-    preview.long_texts = window.long_texts(found, rows.first, lambda row: label_text(index[row]))
+    preview.long_texts = window.long_texts(rows, wanted, lambda row: label_text(index[row]))
     return preview

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -37,7 +36,7 @@ from pandas_genai.report.window import ContextWindow, warn_of_long_texts
 from pandas_genai.store import Cache, FailureRecord, SqliteCache, open_cache
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Failure, Reply
-from pandas_genai.task.rows import Rows, distinct_rows, measured, text_bytes
+from pandas_genai.task.rows import Rows, distinct_rows
 
 __all__ = ["Extraction"]
 
@@ -162,14 +161,13 @@ class Extraction:
 
     def _begin(self, cache: SqliteCache, book: RunBook) -> Work:
         """Find what is answered already, and record that a run has started."""
-        sizes = array("q")
-        rows = distinct_rows(measured(self._asked_texts(), (sizes, text_bytes)))
+        rows = distinct_rows(self._asked_texts())
         task = self.task
         wanted = list(range(len(rows.keys))) if self._manner.fresh else book.read_known(rows)
         if wanted and self._jobs is not None:
             warn_under_way(self._jobs, task.prompt_hash, (rows.keys[place] for place in wanted))
         window = self._window()
-        warn_of_long_texts(window, sizes, rows.first[wanted], self._label)
+        warn_of_long_texts(window, rows, wanted, self._label)
         asked = int(rows.copies[wanted].sum())
         unsendable = len(rows.unsendable)
         settled = Progress(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,9 @@ from pandas_genai.report.ceiling import LIMIT_NAMES
 from pandas_genai.report.failures import warn_user
 from pandas_genai.report.forecast import PER_TOKEN, Forecast
 from pandas_genai.report.prices import known_window
+from pandas_genai.settings import load_settings
 from pandas_genai.task.chunks import cuts, shuffled
+from pandas_genai.task.rows import Rows
 from pandas_genai.task.task import Task
 
 __all__ = ["ContextWindow", "LongTexts", "LongTextsWarning", "warn_of_long_texts"]
@@ -30,7 +31,8 @@ _NAMED = 5
 _WORTH_SAYING = 4_096
 """Tokens: no model in use has a smaller window, and where it is unknown, longer texts are named."""
 
-Sizes = npt.NDArray[np.int64]
+Sizes: TypeAlias = npt.NDArray[np.int64]
+Places: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
 
 
 class LongTextsWarning(UserWarning):
@@ -48,47 +50,46 @@ class LongTexts:
     too_long, may_be : int
         Distinct texts that are longer, by 30 % at least as far as can be estimated, and those
         that may be.
-    rows : tuple of str
-        The index labels of the first few of them, those that are longer first.
+    rows_too_long, rows_may_be : tuple of str
+        The index labels of the first few of both.
     longest : int
         The tokens of the longest text alone, about.
     longest_row : str
         Its index label.
     reserved : int
         Tokens of the window that the answer may take.
+    around : int
+        The tokens of a request without its text, about.
     """
 
     window: int | None
     too_long: int
     may_be: int
-    rows: tuple[str, ...]
+    rows_too_long: tuple[str, ...]
+    rows_may_be: tuple[str, ...]
     longest: int
     longest_row: str
     reserved: int
+    around: int
 
     def __str__(self) -> str:
         about = f"the longest, row {self.longest_row}, has about {self.longest:,} tokens"
         if self.window is None:
             return printable(
-                f"The model's context window is unknown, and {about}: if the provider refuses it, "
-                "shorten it or choose a model with a larger window."
+                f"The model's context window is unknown (PANDAS_GENAI_CONTEXT_WINDOW=... says it), "
+                f"and {about}."
             )
-        more = ", ..." if self.too_long + self.may_be > len(self.rows) else ""
-        rows = f"{'row' if len(self.rows) == 1 else 'rows'} {', '.join(self.rows)}{more}"
-        return printable(
-            f"{self._counts} the model's context window of {self.window:,} tokens ({rows}); "
-            f"{about}. {self._advice}"
-        )
-
-    @property
-    def _counts(self) -> str:
-        longer, unsure = counted(self.too_long, "text"), counted(self.may_be, "text")
-        is_ = "is" if self.too_long == 1 else "are"
+        window = f"longer than the model's context window of {self.window:,} tokens"
+        longer = f"{counted(self.too_long, 'text')} ({_named(self.rows_too_long, self.too_long)})"
+        longer += " is" if self.too_long == 1 else " are"
+        unsure = f"({_named(self.rows_may_be, self.may_be)}) may be"
         if not self.may_be:
-            return f"{longer} {is_} longer than"
-        if not self.too_long:
-            return f"{unsure} may be longer than"
-        return f"{longer} {is_} and {self.may_be:,} more may be longer than"
+            counts = f"{longer} {window}"
+        elif not self.too_long:
+            counts = f"{counted(self.may_be, 'text')} {unsure} {window}"
+        else:
+            counts = f"{longer} {window}, and {self.may_be:,} more {unsure}"
+        return printable(f"{counts}; {about}. {self._advice}")
 
     @property
     def _advice(self) -> str:
@@ -97,9 +98,18 @@ class LongTexts:
                 f"Its answer may take {self.reserved:,} tokens, which leaves no room for a text: "
                 "pass params={'max_tokens': ...} with less."
             )
+        if self.window is not None and self.around > _FITS * self.window:
+            return (
+                f"The instructions and the schema alone have about {self.around:,}: shorten them."
+            )
         return "Shorten them, or choose a model with a larger window."
 
     __repr__ = __str__
+
+
+def _named(rows: tuple[str, ...], count: int) -> str:
+    more = ", ..." if count > len(rows) else ""
+    return f"{'row' if count == 1 else 'rows'} {', '.join(rows)}{more}"
 
 
 class ContextWindow:
@@ -135,9 +145,8 @@ class ContextWindow:
         is_local: bool = False,
     ) -> Self:
         """Return the window of the model that an endpoint would ask."""
-        known = known_window(task.model, endpoint.backend, endpoint.base_url)
-        forecast = Forecast.of(task, endpoint, endpoints)
-        return cls(forecast, CONTEXT if is_local else known, chunk_size)
+        tokens = CONTEXT if is_local else _window_of(task.model, endpoint, endpoints)
+        return cls(Forecast.of(task, endpoint, endpoints), tokens, chunk_size)
 
     @cached_property
     def most_bytes(self) -> float | None:
@@ -153,37 +162,37 @@ class ContextWindow:
             answer = self._expected(size)
         return self._room(size, _FITS * (self.tokens - answer))
 
-    def splits(self, sizes: Sizes) -> int:
+    def splits(self, rows: Rows, wanted: Places) -> int:
         """Return how many requests come about beside those that the chunk size alone asks for.
 
         Parameters
         ----------
-        sizes : ndarray of int
-            Bytes of each text that is asked, in the order of ``plan_chunks``'s ``wanted``.
+        rows, wanted
+            As for ``plan_chunks``.
         """
-        if self.most_bytes is None or not len(sizes):
+        if self.most_bytes is None or not len(wanted):
             return 0
-        sent, starts = sizes[shuffled(len(sizes))], np.arange(0, len(sizes), self._chunk_size)
+        sent = rows.sizes[wanted][shuffled(len(wanted))]
+        starts = np.arange(0, len(sent), self._chunk_size)
         heavy = starts[np.add.reduceat(sent, starts) > self.most_bytes].tolist()
         together = (sent[start : start + self._chunk_size].tolist() for start in heavy)
         return sum(len(cuts(some, self.most_bytes)) - 1 for some in together)
 
     def long_texts(
-        self, sizes: Sizes, positions: Sizes, label: Callable[[int], str]
+        self, rows: Rows, wanted: Places, label: Callable[[int], str]
     ) -> LongTexts | None:
         """Find the texts that do not fit, or may not; None where all do.
 
         Parameters
         ----------
-        sizes : ndarray of int
-            Bytes of each text.
-        positions : ndarray of int
-            The row of each text.
+        rows, wanted
+            As for ``plan_chunks``.
         label : callable
-            From such a row to what names it.
+            From a row's position to what names it.
         """
-        if not len(sizes):
+        if not len(wanted):
             return None
+        sizes, positions = rows.sizes[wanted], rows.first[wanted]
         place = int(sizes.argmax())
         longest = round((self._forecast.around(1) + int(sizes[place])) / PER_TOKEN)
         too_long, may_be = self._beyond(sizes)
@@ -191,15 +200,20 @@ class ContextWindow:
             self.tokens is None and longest > _WORTH_SAYING
         ):
             return None
-        named = np.concatenate([too_long, may_be])[:_NAMED]
+        first_too_long, first_may_be = (
+            tuple(label(int(positions[one])) for one in some[:_NAMED])
+            for some in (too_long, may_be)
+        )
         return LongTexts(
             self.tokens,
             len(too_long),
             len(may_be),
-            tuple(label(int(positions[one])) for one in named),
+            first_too_long,
+            first_may_be,
             longest,
             label(int(positions[place])),
             self._reserved(1),
+            self._forecast.around(1) // PER_TOKEN,
         )
 
     def _beyond(self, sizes: Sizes) -> tuple[Sizes, Sizes]:
@@ -229,8 +243,15 @@ class ContextWindow:
         return max(limits, default=0)
 
 
+def _window_of(model: str, endpoint: Endpoint, endpoints: Endpoints) -> int | None:
+    """Return what the settings say of a server, what it said itself, or what the list says."""
+    named = None if endpoint.is_vendor else load_settings().context_window
+    said = named or endpoints.window(endpoint.base_url, model)
+    return said or known_window(model, endpoint.backend, endpoint.base_url)
+
+
 def warn_of_long_texts(
-    window: ContextWindow, sizes: array[int], positions: Sizes, label: Callable[[int], str]
+    window: ContextWindow, rows: Rows, wanted: Places, label: Callable[[int], str]
 ) -> None:
     """Warn, before anything is sent, of texts that a known window may have no room for.
 
@@ -238,15 +259,13 @@ def warn_of_long_texts(
     ----------
     window : ContextWindow
         The model's.
-    sizes : array of int
-        Bytes of the text of each row.
-    positions : ndarray of int
-        The rows that are asked.
+    rows, wanted
+        The texts that are asked, as for ``plan_chunks``.
     label : callable
-        From such a row to what names it.
+        From a row's position to what names it.
     """
     if window.tokens is None:
         return
-    found = window.long_texts(np.frombuffer(sizes, dtype=np.int64)[positions], positions, label)
+    found = window.long_texts(rows, wanted, label)
     if found is not None:
         warn_user(str(found), LongTextsWarning)

@@ -6,7 +6,7 @@ import base64
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -28,6 +28,7 @@ _TOKEN_LENGTH = 5
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _BLOCK = 2_000
+_MOST_BYTES_A_CHARACTER = 4
 
 
 @runtime_checkable
@@ -210,8 +211,11 @@ def _parts(texts: Sequence[str], size: int, most_bytes: float | None) -> Iterato
         yield from (slice(start, start + size) for start in range(0, len(texts), size))
         return
     for start in range(0, len(texts), size):
-        ends = accumulate(cuts(map(text_bytes, texts[start : start + size]), most_bytes))
-        for begin, end in pairwise(chain([0], ends)):
+        some = texts[start : start + size]
+        if _MOST_BYTES_A_CHARACTER * sum(map(len, some)) <= most_bytes:
+            yield slice(start, start + size)
+            continue
+        for begin, end in pairwise(accumulate([0, *cuts(map(text_bytes, some), most_bytes)])):
             yield slice(start + begin, start + end)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pandas_genai.task.fingerprint import text_digest
 
-__all__ = ["Keys", "Rows", "distinct_rows", "measured", "rows_of_keys", "text_bytes"]
+__all__ = ["Keys", "Rows", "distinct_rows", "rows_of_keys", "text_bytes"]
 
 _NEVER_SENT = -1
 _WIDTH = 16
@@ -78,6 +78,8 @@ class Rows:
         For each row of the input its place in ``keys``; -1 where nothing is sent.
     empty, unsendable : list of int
         The rows without text, and those whose text no request can carry.
+    sizes : ndarray of int
+        The bytes of each distinct text; as long as ``keys``, empty where no text was at hand.
     """
 
     keys: Keys
@@ -86,6 +88,7 @@ class Rows:
     codes: Positions
     empty: list[int]
     unsendable: list[int]
+    sizes: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -104,7 +107,19 @@ def distinct_rows(texts: Iterable[str | None]) -> Rows:
 
     The texts are looked at one by one and not kept.
     """
-    return _rows(map(_digest, texts))
+    sizes = array("q")
+
+    def digest(text: str | None) -> bytes | None:
+        if text is None:
+            return None
+        try:
+            found = text_digest(text)
+        except UnicodeEncodeError:
+            return b""
+        sizes.append(text_bytes(text))
+        return found
+
+    return _rows(map(digest, texts), sizes)
 
 
 def text_bytes(text: str) -> int:
@@ -112,31 +127,12 @@ def text_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def measured(
-    texts: Iterable[str | None], *measures: tuple[array[int], Callable[[str], int]]
-) -> Iterator[str | None]:
-    """Note measures of each text, such as its length, as it passes by; 0 for no text."""
-    for text in texts:
-        for found, measure in measures:
-            found.append(measure(text) if text else 0)
-        yield text
-
-
 def rows_of_keys(keys: Iterable[str | None]) -> Rows:
     """Make the rows of an input again from the key of each; None had no text, "" an unsendable."""
-    return _rows(None if key is None else bytes.fromhex(key) for key in keys)
+    return _rows((None if key is None else bytes.fromhex(key) for key in keys), array("q"))
 
 
-def _digest(text: str | None) -> bytes | None:
-    if text is None:
-        return None
-    try:
-        return text_digest(text)
-    except UnicodeEncodeError:
-        return b""
-
-
-def _rows(digests: Iterable[bytes | None]) -> Rows:
+def _rows(digests: Iterable[bytes | None], sizes: array[int]) -> Rows:
     empty: list[int] = []
     unsendable: list[int] = []
     found = bytearray()
@@ -155,7 +151,9 @@ def _rows(digests: Iterable[bytes | None]) -> Rows:
     codes = np.full(total, _NEVER_SENT, dtype=np.int64)
     codes[positions] = places
     copies = np.bincount(places, minlength=len(first))
-    return Rows(Keys(table[first]), positions[first], copies, codes, empty, unsendable)
+    measured = np.frombuffer(sizes, dtype=np.int64)
+    kept = measured[first] if len(measured) else measured
+    return Rows(Keys(table[first]), positions[first], copies, codes, empty, unsendable, kept)
 
 
 def _distinct(table: npt.NDArray[np.uint8]) -> tuple[Positions, Positions]:
