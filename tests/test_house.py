@@ -37,6 +37,7 @@ EXPORTED = {
     "JobError",
     "JobState",
     "LocalModelError",
+    "LongTextsWarning",
     "OpenAIBatchExtractor",
     "ParameterLeftOutWarning",
     "RowError",

@@ -147,6 +147,8 @@ class FrameAccessor(Texts, Results):
         -----
         RowsUnderWayWarning
             Before anything is sent, if an overnight job beside the notebook has rows under way.
+        LongTextsWarning
+            Before anything is sent, if texts are longer than the model's context window or may be.
         RowsFailedWarning
             If rows have no answer.
 
@@ -235,7 +237,8 @@ max_workers, params, prices
         -------
         Plan
             Prints as a few lines: rows, calls, tokens, cost and time of both ways, and which
-            of them to choose (live for fewer than 2,000 texts or under 15 minutes).
+            of them to choose (live for fewer than 2,000 texts or under 15 minutes). Its
+            ``long_texts`` says which texts are longer than the model's context window.
 
         Raises
         ------
@@ -361,7 +364,8 @@ max_workers, params, prices
         Returns
         -------
         Preview
-            A list of dicts with ``method``, ``url`` and ``body``.
+            A list of dicts with ``method``, ``url`` and ``body``. Its ``long_texts`` says which
+            texts of the whole input are longer than the model's context window.
 
         Examples
         --------
