@@ -8,6 +8,8 @@ from pathlib import Path
 
 from sphinx.errors import ExtensionError
 
+import pandas_genai  # noqa: F401 - registers the accessors that autodoc looks for on pandas
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
@@ -16,11 +18,19 @@ author = "pandas-genai contributors"
 project_copyright = f"2026, {author}"
 release = version = version_of("pandas-genai")
 
-extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
-source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
-myst_enable_extensions = ["colon_fence", "deflist"]
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build", "_templates", "**/.ipynb_checkpoints"]
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
+templates_path = ["_templates"]
+myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
 myst_heading_anchors = 3
+myst_substitutions = {"version": version}
 
 # The notebooks are shown as they were saved; nbval runs them.
 nb_execution_mode = "off"
@@ -28,20 +38,23 @@ nb_ipywidgets_js = {}
 
 autodoc_typehints = "none"  # the docstrings have the types
 autodoc_member_order = "bysource"
+autosummary_generate = True  # a page for each name that api.md lists
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
 html_theme = "pydata_sphinx_theme"
-html_title = "pandas-genai"
+html_title = f"pandas-genai {version}"
 html_show_sourcelink = False
-html_sidebars = {"**": []}  # the header has all pages
+html_sidebars = {"index": [], "search": [], "genindex": []}
 html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
+    "logo": {"text": f"pandas-genai <small>{version}</small>"},
     "navbar_end": ["theme-switcher"],
+    "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
-    "show_prev_next": False,
+    "show_prev_next": True,
 }
 
 _LOADS = re.compile(

@@ -1,4 +1,4 @@
-"""Draws the architecture from the code: which room imports which, how a part of a job goes."""
+"""Draws the architecture from the code: which package imports which, how a part of a job goes."""
 
 import ast
 import re
@@ -15,8 +15,8 @@ CELL, ROW, LEFT, TOP = 26, 30, 420, 96
 FONT = 'font-family="inherit" font-size="13" fill="currentColor"'
 
 
-def rooms():
-    """The rooms from the top floor down, as the contract in pyproject.toml orders them."""
+def packages():
+    """The packages from the top down, as the contract in pyproject.toml orders them."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = config["tool"]["importlinter"]["contracts"]
     layers = next(one["layers"] for one in contracts if one["type"] == "layers")
@@ -24,16 +24,16 @@ def rooms():
     return [*(name for name in names if not name.startswith("(")), "testing"]
 
 
-def files_of(room):
-    """The files of a room, which is a module or a package."""
-    module = PACKAGE / f"{room}.py"
-    return [module] if module.exists() else sorted((PACKAGE / room).rglob("*.py"))
+def files_of(package):
+    """The files of a package, or the module of that name."""
+    module = PACKAGE / f"{package}.py"
+    return [module] if module.exists() else sorted((PACKAGE / package).rglob("*.py"))
 
 
-def imports_of(room):
-    """The rooms that a room imports."""
+def imports_of(package):
+    """The packages that a package imports."""
     found = set()
-    for path in files_of(room):
+    for path in files_of(package):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [node.module] if isinstance(node, ast.ImportFrom) else []
             if isinstance(node, ast.Import):
@@ -44,13 +44,15 @@ def imports_of(room):
                     found.add(parts[1])
                 elif module == "pandas_genai" and isinstance(node, ast.ImportFrom):
                     found |= {alias.name for alias in node.names}
-    return found - {room}
+    return found - {package}
 
 
-def purpose(room):
-    """The first sentence that the room says of itself."""
-    path = PACKAGE / f"{room}.py"
-    tree = ast.parse((path if path.exists() else PACKAGE / room / "__init__.py").read_text("utf-8"))
+def purpose(package):
+    """The first sentence of the package's docstring."""
+    path = PACKAGE / f"{package}.py"
+    tree = ast.parse(
+        (path if path.exists() else PACKAGE / package / "__init__.py").read_text("utf-8")
+    )
     line = (ast.get_docstring(tree) or "").splitlines()[0].replace("``", "")
     return line if len(line) < 52 else line[:50].rsplit(" ", 1)[0] + " …"
 
@@ -61,9 +63,9 @@ def svg(width, height, parts):
     return f'{head} style="max-width:100%;height:auto">{"".join(parts)}</svg>\n'
 
 
-def draw_rooms():
-    """A row a room; a filled square where it imports the room of that column."""
-    names = rooms()
+def draw_packages():
+    """A row a package; a filled square where it imports the package of that column."""
+    names = packages()
     parts = []
     for column, name in enumerate(names):
         x, y = LEFT + column * CELL + CELL / 2 + 4, TOP - 8
@@ -138,7 +140,7 @@ def draw_stages():
 def draw():
     """Write all pictures."""
     OUT.mkdir(exist_ok=True)
-    (OUT / "rooms.svg").write_text(draw_rooms(), encoding="utf-8")
+    (OUT / "packages.svg").write_text(draw_packages(), encoding="utf-8")
     (OUT / "stages.svg").write_text(draw_stages(), encoding="utf-8")
 
 

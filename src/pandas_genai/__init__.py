@@ -27,8 +27,12 @@ from pandas_genai.errors import (
     UsageError,
     WaitError,
 )
+from pandas_genai.extract import Preview
+from pandas_genai.extract.overnight import RowsUnderWayWarning
 from pandas_genai.legacy import AnthropicBatchExtractor, OpenAIBatchExtractor, extract_df
+from pandas_genai.report import Observer, Progress, Report
 from pandas_genai.report.failures import RowsFailedWarning
+from pandas_genai.report.plan import Plan
 from pandas_genai.report.sent import ParameterLeftOutWarning
 from pandas_genai.report.window import LongTextsWarning
 from pandas_genai.settings import Settings
@@ -50,11 +54,17 @@ __all__ = [
     "JobState",
     "LocalModelError",
     "LongTextsWarning",
+    "Observer",
     "OpenAIBatchExtractor",
     "ParameterLeftOutWarning",
+    "Plan",
+    "Preview",
+    "Progress",
+    "Report",
     "RowError",
     "RowsFailedError",
     "RowsFailedWarning",
+    "RowsUnderWayWarning",
     "SchemaError",
     "Settings",
     "SplitError",

@@ -1,6 +1,6 @@
 """Holds requests and answers against the vendors' published schemas (see README.md here).
 
-The documents lag behind the live APIs (FACTS, November 2026): Anthropic's knows neither version
+The documents lag behind the live APIs (November 2026): Anthropic's knows neither version
 2026-10-21, which no longer takes temperature, top_p and top_k (the document still allows them),
 nor ``conflict_error``, nor its list of models. OpenAI's knows no answer of compatible servers. So
 a 200 is held against them in both directions, an error where the document knows its type, and

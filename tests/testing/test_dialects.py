@@ -1,4 +1,4 @@
-"""How compatible servers differ, as FACTS tells it."""
+"""How compatible servers differ."""
 
 from __future__ import annotations
 

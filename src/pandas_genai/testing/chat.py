@@ -1,4 +1,4 @@
-"""OpenAI's chat completions as OpenAI and compatible servers answer them (FACTS.md)."""
+"""OpenAI's chat completions as OpenAI and compatible servers answer them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anthropic's messages as the API answers them (FACTS.md)."""
+"""Anthropic's messages as the API answers them."""
 
 from __future__ import annotations
 

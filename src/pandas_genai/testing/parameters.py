@@ -1,4 +1,4 @@
-"""Which parameters OpenAI's models take (FACTS.md, November 2026)."""
+"""Which parameters OpenAI's models take (November 2026)."""
 
 from __future__ import annotations
 

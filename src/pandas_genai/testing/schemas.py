@@ -78,7 +78,7 @@ def _first_fault(faults: Callable[[Any], Iterator[str]], schema: str) -> str:
 
 
 def openai_fault(schema: object) -> str:
-    """Say what breaks the rules of a strict schema at OpenAI, or "" (FACTS, documentation).
+    """Say what breaks the rules of a strict schema at OpenAI, or "".
 
     The root is an object without ``anyOf``; every object forbids other keys and requires all of
     its own; of the keywords only some are known; 5,000 properties, 10 levels, 1,000 values of
@@ -121,7 +121,7 @@ def _closed(node: Mapping[str, Any], where: str) -> Iterator[str]:
 
 
 def anthropic_fault(schema: object) -> str:
-    """Say what breaks the rules of ``output_config`` at Anthropic, or "" (FACTS).
+    """Say what breaks the rules of ``output_config`` at Anthropic, or "".
 
     Every object forbids other keys; bounds are not known; ``minItems`` is 0 or 1; nothing refers
     back to itself; at most 24 optional and 16 nullable fields.
