@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pandas_genai import CallError, RowError, SplitError
 from pandas_genai.backends import anthropic_batches, anthropic_wire, openai_batches, openai_wire
 from pandas_genai.backends.batches import Batch, Page
-from pandas_genai.backends.classify import Problem
+from pandas_genai.backends.classify import Problem, problem_of
 from pandas_genai.backends.completion import Completion, written
-from pandas_genai.backends.fields import as_count, as_id, as_moment, as_text
+from pandas_genai.backends.fields import as_count, as_id, as_moment, as_text, one_line
 from pandas_genai.backends.json_text import MAX_DEPTH, read_json, read_object, read_written
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import check_reply
@@ -352,3 +352,14 @@ def test_fields_of_any_scalar(value):
     assert count is None or 0 <= count < 10**15
     assert moment is None or time.gmtime(moment)
     assert text is None or text.isprintable()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=80), st.integers(1, 40))
+def test_an_errors_words_and_a_replys_fields_are_cleaned_alike(text, most):
+    line = one_line(text, most)
+    assert len(line) <= most
+    assert (line.isprintable() and line == " ".join(line.split())) or not line
+    assert as_text(text, most) == (line or None)
+    if line and not text.lstrip().startswith("<"):  # of a page, only the words are shown
+        assert problem_of(400, {"error": {"message": text}}, {}).message == one_line(text)

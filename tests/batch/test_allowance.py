@@ -94,3 +94,15 @@ def test_nonsense_is_refused(frame, wrong, tmp_path):
     with pytest.raises(UsageError):
         frame.genai.batch_submit("Yes?", SCHEMA, api_key="k", **wrong)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_is_opened_again_is_counted_by_the_prices_that_are_given(frame, capsys):
+    prices = {"input": 10.0, "output": 0.0, "batch": 1.0}
+    with LoopbackProvider(rule) as provider:
+        here = where(provider, "openai")
+        frame[:10].genai.batch_submit("Yes?", SCHEMA, **here)
+        with pytest.raises(UsageError, match="prices= is a dict such as"):
+            pandas_genai.open_job("night", prices={"input": 1.0})
+        job = pandas_genai.open_job("night", prices=prices, api_key="k")
+        job.collect()
+    assert job.report.cost == pytest.approx(job.report.input_tokens * 10.0 / 1e6)

@@ -33,6 +33,19 @@ def test_expired_rows_are_sent_again_together(night, frame_of):
         assert (state.answered, state.failed, state.batches) == (40, 0, 2)
 
 
+def test_texts_that_are_too_long_together_stay_apart(night, frame_of, backend, monkeypatch):
+    window = {"openai": 4_000, "anthropic": 20_000}  # of which 16,000 are kept for the answer
+    monkeypatch.setenv("PANDAS_GENAI_CONTEXT_WINDOW", str(window[backend]))
+    with night(batch_faults=[BatchFault("expire", finished=0.0, batches=[1])]) as kernel:
+        frame = frame_of(6, "row " * 1_500)
+        job = kernel.submit(frame, chunk_size=3)
+        kernel.provider.advance(86_400)
+        assert job.collect()["answer"].isna().all()
+        job.resubmit_failed()
+        assert [len(batch.custom_ids) for batch in kernel.batches()] == [6, 6]
+        assert job.collect()["answer"].tolist() == frame["text"].tolist()
+
+
 def test_rows_of_a_bad_reply_are_sent_again_alone(night, frame_of):
     with night(faults=[Fault("garbage", text="row 3", times=1)]) as kernel:
         job = kernel.submit(frame_of(20), chunk_size=5)

@@ -187,3 +187,37 @@ def test_a_job_bills_by_the_prices_that_it_was_given(tmp_path):
     assert out.genai.report.cost == pytest.approx(expected)
     other = dear.genai.report
     assert other.cost == pytest.approx(0.5 * 9.0 * (other.input_tokens + other.output_tokens) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("backend", "params"),
+    [("openai", {}), ("openai", {"structured": "text"}), ("anthropic", {})],
+)
+def test_the_instructions_are_kept_as_they_were_sent(tmp_path, backend, params):
+    schema = {
+        "type": "object",
+        "properties": {"answer": {"type": "string", "maxLength": 40}},
+    }
+    dialect = "ollama" if backend == "openai" else "openai"  # whose grammar takes bounds
+    with LoopbackProvider(rule, dialect=dialect) as provider:
+        url = provider.openai_url if backend == "openai" else provider.anthropic_url
+        here = {"backend": backend, "base_url": url, "api_key": "k", "params": params}
+        here["model"] = "gpt-6-luna" if backend == "openai" else "claude-haiku-5-5"
+        frame, path = frame_of(3), tmp_path / "live.sqlite"
+        frame.genai.extract("Yes?", schema, cache=path, progress=False, **here)
+        (call,) = [one for one in provider.ledger.requests if one.number]
+        for kept, folder in ((tmp_path / "job.sqlite", "jobs"), (tmp_path / "new.sqlite", None)):
+            if folder:
+                job = frame.genai.batch_submit(
+                    "Yes?", schema, cache=kept, name="j", folder=tmp_path / folder, **here
+                )
+            else:
+                job.collect(cache=kept)
+        files = [path, tmp_path / "job.sqlite", tmp_path / "new.sqlite"]
+    sent = call.body.get("system") or call.body["messages"][0]["content"]
+    sent = sent if isinstance(sent, str) else sent[0]["text"]
+    if backend == "openai":
+        assert "Keep to these limits: " in sent or "JSON schema" in sent
+    for file in files:
+        with pandas_genai.SqliteCache(file) as cache:
+            assert [task["system"] for task in cache.tasks()] == [sent]

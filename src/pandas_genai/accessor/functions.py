@@ -20,6 +20,7 @@ from pandas_genai.display.where import default_cache_path, jobs_place
 from pandas_genai.errors import GenaiError
 from pandas_genai.report import runs as runs_of
 from pandas_genai.report.failures import warn_user
+from pandas_genai.report.prices import Prices
 from pandas_genai.store import SqliteCache
 
 __all__ = ["genai", "jobs", "open_job", "runs"]
@@ -90,6 +91,7 @@ def open_job(
     api_key: str | None = None,
     base_url: str | None = None,
     client: Any = None,
+    prices: Prices | None = None,
 ) -> BatchJob:
     """Open an overnight job by its handle.
 
@@ -105,6 +107,9 @@ def open_job(
         Confirms the address in the handle, where the key is another than the one that was used.
     client : optional
         Your own client.
+    prices : mapping, optional
+        Your own prices, by which the results are counted that are collected from now on, instead
+        of those that ``batch_submit`` was given; see ``extract``.
 
     Returns
     -------
@@ -115,9 +120,11 @@ def open_job(
     ------
     JobError
         If there is no such job.
+    UsageError
+        If ``prices`` are none.
     """
     found = existing(JobsFolder(jobs_place(folder)[0]), name)
-    return ShownJob(found, Means(api_key, base_url, client, tell=say), bar)
+    return ShownJob(found, Means(api_key, base_url, client, tell=say, prices=prices), bar)
 
 
 def runs(cache: SqliteCache | str | Path | None = None) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from pandas_genai.backends.fields import as_text
 from pandas_genai.backends.http import Answer, Transport
 from pandas_genai.backends.json_text import read_object
 from pandas_genai.errors import CallError, SplitError, StopRunError, WaitError, printable
-from pandas_genai.task.chunks import Chunk
+from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.fingerprint import canonical_json
 from pandas_genai.task.reply import Reply, check_reply
 from pandas_genai.task.task import Task
@@ -34,6 +34,8 @@ __all__ = [
     "request_body",
     "support_kind",
     "support_of",
+    "system_of",
+    "system_sent",
     "wire_of",
 ]
 
@@ -83,6 +85,20 @@ def support_of(task: Task, endpoint: Endpoint, endpoints: Endpoints) -> Support:
     """Return what the endpoint is known, or at first believed, to take."""
     start = wire_of(task).first_support(task)
     return endpoints.support(endpoint.base_url, task.model, support_kind(task), start)
+
+
+def system_of(body: Mapping[str, Any]) -> str:
+    """Return the instructions of a request, whether or not they are split into blocks."""
+    content = body["system"] if "system" in body else body["messages"][0]["content"]
+    if isinstance(content, str):
+        return content
+    return "\n".join(block["text"] for block in content)
+
+
+def system_sent(task: Task, support: Support, *, vendor: bool) -> str:
+    """Return the instructions as an endpoint that takes so much is sent them."""
+    blank = Chunk((Row("", "", "", 0),))
+    return system_of(wire_of(task).build(task, blank, support, vendor=vendor))
 
 
 def params_sent(body: Mapping[str, Any], support: Support) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, TypeAlias
 
+from pandas_genai.backends.fields import one_line
 from pandas_genai.errors import CallError, RowError, StopRunError, WaitError
 
 __all__ = [
@@ -271,7 +272,7 @@ def problem_of(status: int | None, body: object, headers: Mapping[str, str]) -> 
         code=code,
         kind=kind,
         param=_word(fields.get("param")) or None,
-        request_id=_plain(request_id, _MOST_WORD) if request_id else None,
+        request_id=one_line(request_id, _MOST_WORD) if request_id else None,
         retry_after=_retry_after(headers),
         codes=frozenset({code, kind, *_inner_codes(fields)} - {""}),
     )
@@ -327,7 +328,7 @@ def classify(problem: Problem, *, where: str) -> CallError:
         Its class is what to do; its message one printable line of bounded length.
     """
     rule = rule_for(problem)
-    message = f"{_plain(where, _MOST_WORD)} says: {_plain(problem.message, _MOST_MESSAGE)}"
+    message = f"{one_line(where, _MOST_WORD)} says: {one_line(problem.message, _MOST_MESSAGE)}"
     if rule.meaning:
         message = f"{rule.meaning}: {message}"
     reason, request_id, after = rule.reason, problem.request_id, problem.retry_after
@@ -362,7 +363,7 @@ def _word(value: object) -> str:
     """Return a code or a name as one bounded word; empty for anything that is neither."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST_INT:
         return str(value)
-    return _plain(value, _MOST_WORD) if isinstance(value, str) else ""
+    return one_line(value, _MOST_WORD) if isinstance(value, str) else ""
 
 
 def _inner_codes(fields: Mapping[Any, Any]) -> set[str]:
@@ -380,14 +381,14 @@ def _inner_codes(fields: Mapping[Any, Any]) -> set[str]:
 
 
 def _message(status: int, error: object, body: object) -> str:
-    text = _plain(_text(error) or _text(body), _MOST_MESSAGE)
+    text = one_line(_text(error) or _text(body), _MOST_MESSAGE)
     if text:
         return text
     try:
         shown = json.dumps(error) if error else ""
     except (ValueError, TypeError, RecursionError):
         shown = ""
-    return _plain(f"status {status}: {shown}" if shown else f"status {status}", _MOST_MESSAGE)
+    return one_line(f"status {status}: {shown}" if shown else f"status {status}", _MOST_MESSAGE)
 
 
 def _text(value: object, depth: int = _MOST_DEPTH) -> str:
@@ -404,12 +405,6 @@ def _text(value: object, depth: int = _MOST_DEPTH) -> str:
     if found and isinstance(place, list):  # of a field that FastAPI did not take
         return f"{'.'.join(filter(None, map(_word, place[:8])))}: {found}"
     return found
-
-
-def _plain(text: str, most: int) -> str:
-    """Return a text in one printable line of bounded length."""
-    shown = "".join(one if one.isprintable() else " " for one in text[: 4 * most])
-    return " ".join(shown.split())[:most]
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -14,7 +14,16 @@ from typing import Any
 
 from pandas_genai.backends.json_text import read_json
 
-__all__ = ["as_count", "as_id", "as_list", "as_moment", "as_object", "as_text", "opened"]
+__all__ = [
+    "as_count",
+    "as_id",
+    "as_list",
+    "as_moment",
+    "as_object",
+    "as_text",
+    "one_line",
+    "opened",
+]
 
 _MOST_TEXT = 500
 _MOST_DIGITS = 15
@@ -63,10 +72,21 @@ def as_text(value: object, most: int = _MOST_TEXT) -> str | None:
         return str(value)
     if not isinstance(value, str):
         return None
-    text = value[:most]
+    return one_line(value, most) or None
+
+
+def one_line(text: str, most: int = _MOST_TEXT) -> str:
+    r"""Return a text in one printable line of bounded length.
+
+    Examples
+    --------
+    >>> one_line("  no such\n\nmodel\t "), one_line("abc", 2)
+    ('no such model', 'ab')
+    """
+    text = text[: 4 * most]  # white space that is taken out may be much of it
     if not text.isprintable():
-        text = " ".join("".join(one if one.isprintable() else " " for one in text).split())
-    return text.strip() or None
+        text = "".join(one if one.isprintable() else " " for one in text)
+    return " ".join(text.split())[:most].rstrip()
 
 
 def as_id(value: object) -> str | None:

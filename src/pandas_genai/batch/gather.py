@@ -122,7 +122,14 @@ class Gathering:
             cache, ours = open_cache(self._cache_choice)
             kept = Kept(cache, ours=ours)
             stack.callback(kept.let_go)
-            book = RunBook(cache, self._site.task, self._run_id, "batch_collect", self._index)
+            book = RunBook(
+                cache,
+                self._site.task,
+                self._site.system(),
+                self._run_id,
+                "batch_collect",
+                self._index,
+            )
             before = self._answered(cache)
             new: list[Part] = []
             try:

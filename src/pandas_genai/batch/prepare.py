@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.backends.batches import Limits
-from pandas_genai.backends.caller import support_of
+from pandas_genai.backends.caller import support_of, system_sent
 from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Resolved
 from pandas_genai.batch.claim import claimed
@@ -135,7 +135,8 @@ def _naming(labels: pd.Index) -> Callable[[Sequence[Row]], list[str | None]]:
 def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
     """Write everything that the job needs, and last that it is all there."""
     task, endpoint = work.resolved.task, work.resolved.endpoint
-    save_task(work.order.cache, task)
+    support = support_of(task, endpoint, work.means.endpoints)
+    save_task(work.order.cache, task, system_sent(task, support, vendor=endpoint.is_vendor))
     journal.rows_digest = save_rows(job, work.order.labels, work.rows)
     wanted, journal.cached = work.wanted()
     keys = work.rows.keys.take(wanted)
@@ -146,7 +147,6 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
     journal.elsewhere = len(work.elsewhere)
     labels = work.order.labels
     warn_of_long_texts(work.window, work.rows, wanted, lambda row: label_text(labels[row]))
-    support = support_of(task, endpoint, work.means.endpoints)
     limits: Limits = limits_of(task.backend)
     if work.order.most_requests is not None:
         fewer = min(limits.requests, whole_number("max_requests", work.order.most_requests))

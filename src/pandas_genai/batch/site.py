@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from pandas_genai.backends.anthropic_batches import AnthropicBatches
 from pandas_genai.backends.batches import BatchApi
+from pandas_genai.backends.caller import system_sent, wire_of
 from pandas_genai.backends.endpoints import (
     ENDPOINTS,
     NO_KEY,
@@ -155,6 +156,13 @@ class Site:
             self.folder.handle,
             "prompt, schema, model, backend, base_url or params: not what prompt_hash was made of",
         )
+
+    def system(self) -> str:
+        """Return the instructions as they were sent."""
+        journal, task = self.journal, self.task
+        endpoint = Endpoint(task.backend, journal.base_url)
+        support = journal.parts[0].support if journal.parts else wire_of(task).first_support(task)
+        return system_sent(task, support, vendor=endpoint.is_vendor)
 
     @property
     def prices(self) -> Prices | None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import pandas as pd
 
+from pandas_genai.backends.caller import system_of
 from pandas_genai.batch import BatchJob, JobState
 from pandas_genai.display.html import (
     card,
@@ -217,10 +218,9 @@ class PreviewCard(Preview):
 
 def _request(request: dict[str, Any]) -> str:
     body = dict(request["body"])
+    system = system_of(body)
     messages = body.pop("messages")
-    system = body.pop("system", None)
-    if system is None:
-        system = messages[0]["content"]
+    body.pop("system", None)
     rows = json.loads(messages[-1]["content"])
     format_ = {
         name: body.pop(name)
@@ -234,17 +234,10 @@ def _request(request: dict[str, Any]) -> str:
     return card(
         f"{text(request['method'])} {text(request['url'])}",
         pairs({name: element("code", text(_json(value))) for name, value in body.items()}),
-        section("instructions", wrapped(text(_said(system)))),
+        section("instructions", wrapped(text(system))),
         section(counted(len(rows), "row"), table(["input_id", "input_text"], sent)),
         *([fold(quiet("schema"), element("pre", text(_json(format_, 2))))] if format_ else []),
     )
-
-
-def _said(content: object) -> str:
-    """Return the text of a message, whether or not it is split into blocks."""
-    if isinstance(content, list):
-        return "\n".join(str(block.get("text", "")) for block in content)
-    return str(content)
 
 
 def _json(value: object, indent: int | None = None) -> str:

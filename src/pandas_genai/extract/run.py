@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai import local
-from pandas_genai.backends.caller import Caller
+from pandas_genai.backends.caller import Caller, support_of, system_sent
 from pandas_genai.backends.endpoints import Endpoint
 from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Question, Resolved
@@ -113,7 +113,15 @@ class Extraction:
             cache, ours = open_cache(self._cache)
             kept = Kept(cache, ours=ours)
             stack.callback(kept.let_go)
-            book = RunBook(cache, self.task, self._run_id, "extract", self._index, self._given)
+            book = RunBook(
+                cache,
+                self.task,
+                self._system(),
+                self._run_id,
+                "extract",
+                self._index,
+                self._given,
+            )
             work = self._begin(cache, book)
             tally, session = Tally(), None
             try:
@@ -197,6 +205,11 @@ class Extraction:
         if not self._given:
             return self._texts
         return (None if row in self._given else text for row, text in enumerate(self._texts))
+
+    def _system(self) -> str:
+        endpoint = self.resolved.endpoint
+        support = support_of(self.task, endpoint, self._manner.endpoints)
+        return system_sent(self.task, support, vendor=endpoint.is_vendor)
 
     def _window(self) -> ContextWindow:
         return ContextWindow.of(

@@ -27,7 +27,6 @@ from pandas_genai.report.sent import warn_left_out
 from pandas_genai.store import AnswerStore, RunRecord, TaskRecord
 from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Row
-from pandas_genai.task.prompt import system_text
 from pandas_genai.task.reply import Failure, Refusal
 from pandas_genai.task.rows import Rows
 from pandas_genai.task.task import Task
@@ -51,6 +50,8 @@ class RunBook:
         Where it is written.
     task : Task
         What is asked.
+    system : str
+        The instructions as they are sent.
     run_id : str
         Identity of the run.
     kind : {"extract", "batch_collect"}
@@ -70,6 +71,7 @@ class RunBook:
         self,
         cache: AnswerStore,
         task: Task,
+        system: str,
         run_id: str,
         kind: str,
         index: pd.Index,
@@ -77,6 +79,7 @@ class RunBook:
     ) -> None:
         self._cache = cache
         self._task = task
+        self._system = system
         self._run_id = run_id
         self._kind = kind
         self._index = index
@@ -102,7 +105,7 @@ class RunBook:
             The user's ids of the rows.
         """
         task, cache = self._task, self._cache
-        save_task(cache, task)
+        save_task(cache, task, self._system)
         cache.start_run(
             RunRecord(
                 run_id=self._run_id,
@@ -218,8 +221,8 @@ class RunBook:
         return frame, found
 
 
-def save_task(cache: AnswerStore, task: Task) -> None:
-    """Keep the task in clear."""
+def save_task(cache: AnswerStore, task: Task, system: str) -> None:
+    """Keep the task in clear, with the instructions as they are sent."""
     cache.save_task(
         TaskRecord(
             prompt_hash=task.prompt_hash,
@@ -229,7 +232,7 @@ def save_task(cache: AnswerStore, task: Task) -> None:
             backend=task.backend,
             host=task.host,
             params=json.dumps(dict(task.params), sort_keys=True),
-            system=system_text(task),
+            system=system,
         )
     )
 
