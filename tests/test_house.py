@@ -55,6 +55,7 @@ EXPORTED = {
     "SqliteCache",
     "StopRunError",
     "Stopped",
+    "Task",
     "UsageError",
     "WaitError",
     "compute_prompt_hash",

@@ -44,6 +44,7 @@ def test_the_house_stands(house):
         ("stray.py", "room = 'that no layer names'"),
         ("task/damage.py", "from pandas_genai import store"),
         ("live/damage.py", "from pandas_genai.display import damage"),
+        ("batch/damage.py", "from pandas_genai.live import pool"),
         ("store/damage.py", "from pandas_genai import backends"),
         ("backends/damage.py", "from pandas_genai import store"),
         ("testing/damage.py", "from pandas_genai import errors"),

@@ -11,13 +11,15 @@ import pytest
 from pandas_genai import CredentialsError, Settings, UsageError
 from pandas_genai.backends.resolve import Question
 from pandas_genai.settings import load_settings
+from pandas_genai.task.task import Task
 from pandas_genai.testing import LoopbackProvider
 
 KEY = "sk-proj-very-secret-0123456789"
 
 
 def resolved(**given):
-    return Question("p", ["a", "b"], **given).resolve()
+    where = {name: given.pop(name) for name in ("base_url", "api_key", "client") if name in given}
+    return Question(Task("p", ["a", "b"], **given), **where).resolve()
 
 
 def test_defaults():
@@ -34,7 +36,9 @@ def test_the_environment_is_read_when_it_is_used(monkeypatch):
     assert load_settings().chunk_size == 9
     assert resolved().task.model == "gpt-5.4-mini"
     assert resolved().endpoint.api_key == KEY
-    assert KEY not in repr(load_settings()) + repr(resolved()) + repr(Question("p", api_key=KEY))
+    assert KEY not in repr(load_settings()) + repr(resolved()) + repr(
+        Question(Task("p"), api_key=KEY)
+    )
 
 
 def test_what_says_the_same_is_checked_once_and_a_change_is_seen(monkeypatch):

@@ -39,6 +39,7 @@ from pandas_genai.settings import Settings
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.chunks import DataFrameIterator
 from pandas_genai.task.fingerprint import compute_prompt_hash
+from pandas_genai.task.task import Task
 
 __all__ = [
     "AnthropicBatchExtractor",
@@ -71,6 +72,7 @@ __all__ = [
     "SqliteCache",
     "StopRunError",
     "Stopped",
+    "Task",
     "UsageError",
     "WaitError",
     "compute_prompt_hash",
@@ -84,3 +86,17 @@ __all__ = [
 
 pd.api.extensions.register_dataframe_accessor("genai")(FrameAccessor)
 pd.api.extensions.register_series_accessor("genai")(SeriesAccessor)
+
+
+def __getattr__(name: str) -> str:
+    """Look the version up when it is asked for: reading it costs a tenth of the import's time."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("pandas-genai")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names: submodules are imported by their names."""
+    return __all__

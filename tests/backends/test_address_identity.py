@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pandas_genai.backends.endpoints import VENDOR_URLS, identity_of
 from pandas_genai.backends.resolve import Question
+from pandas_genai.task.task import Task
 
 PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 
@@ -27,10 +28,8 @@ FROZEN = {
 
 
 def hash_at(url):
-    question = Question(
-        "Classify the tone.", ["good", "bad"], "m", "openai", url, api_key="key-of-a-test"
-    )
-    return question.resolve().task.prompt_hash
+    task = Task("Classify the tone.", ["good", "bad"], model="m", backend="openai")
+    return Question(task, url, api_key="key-of-a-test").resolve().task.prompt_hash
 
 
 def test_the_hash_of_every_documented_address_stays():

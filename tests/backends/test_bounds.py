@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 import pandas_genai  # noqa: F401 - registers df.genai
 from pandas_genai.backends import anthropic_wire, openai_wire
 from pandas_genai.backends.endpoints import Support
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.schema import compile_schema
@@ -69,7 +70,9 @@ def body_of(schema, support, *, backend="openai", vendor=False):
     rows = distinct_rows(texts)
     (chunk,) = plan_chunks(rows, range(2), texts, 2, first=7)
     params = {"max_tokens": 50}
-    task = Task.of("Read.", schema, model=model, backend=backend, host="api", params=params)
+    task = BoundTask.of(
+        Task("Read.", schema, params=params), model=model, backend=backend, host="api"
+    )
     wire = openai_wire if backend == "openai" else anthropic_wire
     return wire.build(task, chunk, support, vendor=vendor)
 

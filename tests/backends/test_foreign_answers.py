@@ -23,8 +23,10 @@ from pandas_genai.batch.job import BatchJob, submit
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import said_text
-from pandas_genai.extract import Extraction, Manner
+from pandas_genai.extract import Extraction
 from pandas_genai.live.pacing import Clock
+from pandas_genai.options import RunOptions
+from pandas_genai.task.task import Task
 from pandas_genai.task.text import rows_text
 from pandas_genai.testing import Fault, LoopbackProvider
 
@@ -92,13 +94,15 @@ def provider():
 def question(provider, backend, params=None):
     url = provider.openai_url if backend == "openai" else provider.anthropic_url
     model = MODELS[backend]
-    return Question("Echo.", {"answer": str}, model, backend, url, KEY, params=params)
+    task = Task("Echo.", {"answer": str}, model=model, backend=backend, params=params)
+    return Question(task, url, KEY)
 
 
 def extract(provider, backend, cache, params=None):
-    manner = Manner(endpoints=Endpoints(), clock=FastClock(), chunk_size=3, max_workers=2)
+    fast = {"endpoints": Endpoints(), "clock": FastClock()}
+    options = RunOptions(cache, chunk_size=3, max_workers=2, **fast)
     asked = question(provider, backend, params)
-    return Extraction(asked, rows_text(FRAME, None), FRAME.index, manner, cache).run()
+    return Extraction(asked, rows_text(FRAME, None), FRAME.index, options).run()
 
 
 def ended(out, mutated=()):

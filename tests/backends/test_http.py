@@ -18,6 +18,7 @@ import pytest
 from pandas_genai.backends.http import Bounds, Transport
 from pandas_genai.backends.resolve import Question
 from pandas_genai.errors import CallError, RowError, SplitError, StopRunError, WaitError
+from pandas_genai.task.task import Task
 from pandas_genai.testing import LoopbackProvider
 from pandas_genai.testing.server import Response
 
@@ -53,10 +54,10 @@ def opened(backend):
         if own:
             client = own_client(backend, url)
             stack.append(client.close)
-            resolved = Question("p", client=client).resolve()
+            resolved = Question(Task("p"), client=client).resolve()
         else:
             given = {"base_url": url, "api_key": KEY} | given
-            resolved = Question("p", backend=backend, **given).resolve()
+            resolved = Question(Task("p", backend=backend), **given).resolve()
         client, ours = resolved.open(2)
         if ours:
             stack.append(client.close)
@@ -266,7 +267,7 @@ def test_what_cannot_be_sent_is_that_rows_failure(opened, backend):
 def test_nobody_listens(backend):
     with LoopbackProvider(lambda text: {}) as provider:
         url = provider.anthropic_url
-    resolved = Question("p", backend=backend, base_url=url, api_key=KEY).resolve()
+    resolved = Question(Task("p", backend=backend), base_url=url, api_key=KEY).resolve()
     client, _ = resolved.open(1)
     error = failure_of(Transport(client, resolved.endpoint, BOUNDS), backend)
     assert "could not be reached" in str(error)
@@ -321,7 +322,7 @@ def test_basic_authentication_and_a_key_in_the_query_still_work(opened, backend)
 
     with LoopbackProvider(lambda text: {"a": 1}, on_response=answer) as provider:
         url = f"http://me:p%40w@127.0.0.1:{provider.port}/v1?key=hidden"
-        resolved = Question("p", backend=backend, base_url=url, api_key=KEY).resolve()
+        resolved = Question(Task("p", backend=backend), base_url=url, api_key=KEY).resolve()
         assert "hidden" not in repr(resolved)
         client, _ = resolved.open(1)
         Transport(client, resolved.endpoint, BOUNDS).post("/x", BODY)
@@ -363,7 +364,7 @@ def proxy(monkeypatch):
 def test_this_machine_is_asked_directly_whatever_the_proxy(proxy, backend, host):
     with LoopbackProvider(lambda text: {"a": 1}) as provider:
         url = f"http://{host}:{provider.port}" + ("/v1" if backend == "openai" else "")
-        resolved = Question("p", backend=backend, base_url=url, api_key=KEY).resolve()
+        resolved = Question(Task("p", backend=backend), base_url=url, api_key=KEY).resolve()
         client, _ = resolved.open(1)
         send(Transport(client, resolved.endpoint, BOUNDS), backend)
         client.close()
@@ -374,7 +375,7 @@ def test_this_machine_is_asked_directly_whatever_the_proxy(proxy, backend, host)
 def test_another_machine_is_asked_through_the_proxy(proxy, backend, monkeypatch, without):
     monkeypatch.setenv("NO_PROXY", without)
     url = "http://models.example.net/v1"
-    resolved = Question("p", backend=backend, base_url=url, api_key=KEY).resolve()
+    resolved = Question(Task("p", backend=backend), base_url=url, api_key=KEY).resolve()
     client, _ = resolved.open(1)
     assert send(Transport(client, resolved.endpoint, BOUNDS), backend).content == b"{}"
     client.close()

@@ -15,6 +15,7 @@ import pandas_genai
 from pandas_genai import CredentialsError, Settings, UsageError
 from pandas_genai.backends.resolve import Question
 from pandas_genai.settings import load_settings
+from pandas_genai.task.task import Task
 from pandas_genai.testing import LoopbackProvider
 
 BACKENDS = ["openai", "anthropic"]
@@ -111,14 +112,14 @@ def test_dotenv_reads_no_variable_of_the_environment(backend, monkeypatch, refer
     ]
     Path(".env").write_text("\n".join(lines))
     with pytest.raises(CredentialsError) as caught:
-        Question("p", backend=backend).resolve()
+        Question(Task("p", backend=backend)).resolve()
     assert MINE not in str(caught.value)
     settings = load_settings()
     assert "hidden" not in settings.base_url(backend)
     monkeypatch.delenv(variable)
     if reference != "${NAME}-more":
         with pytest.raises(CredentialsError, match="not filled in"):
-            Question("p", backend=backend).resolve()
+            Question(Task("p", backend=backend)).resolve()
 
 
 def test_a_dotenv_is_read_as_before_otherwise(monkeypatch):
@@ -186,7 +187,7 @@ def test_an_empty_key_with_an_address_is_not_the_environments(
     assert MINE not in json.dumps(seen)
     vendor = "https://api.openai.com/v1" if backend == "openai" else "https://api.anthropic.com"
     with pytest.raises(CredentialsError, match="No key for"):
-        Question("p", backend=backend, base_url=vendor, api_key=empty).resolve().open(1)
+        Question(Task("p", backend=backend), base_url=vendor, api_key=empty).resolve().open(1)
 
 
 def test_what_belongs_to_the_environments_account_stays_there(provider, backend, seen, monkeypatch):

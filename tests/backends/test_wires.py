@@ -8,6 +8,7 @@ from pandas_genai.backends import anthropic_wire, openai_wire
 from pandas_genai.backends.classify import classify, problem_of
 from pandas_genai.backends.endpoints import Endpoint, Support, host_of
 from pandas_genai.errors import RowError, SplitError, UsageError
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.task import Task
@@ -15,7 +16,9 @@ from pandas_genai.task.task import Task
 
 def task_of(model="gpt-6-luna", schema=("good", "bad"), backend="openai", **params):
     schema = list(schema) if isinstance(schema, tuple) else schema
-    return Task.of("Tone?", schema, model=model, backend=backend, host="h", params=params)
+    return BoundTask.of(
+        Task("Tone?", schema, params=params), model=model, backend=backend, host="h"
+    )
 
 
 @pytest.fixture
@@ -155,13 +158,13 @@ def test_older_sampling_parameters_need_the_older_version():
 )
 def test_parameters_that_cannot_be_set(params):
     with pytest.raises(UsageError, match="params="):
-        Task.of("Tone?", None, model="m", backend="anthropic", host="h", params=params)
+        BoundTask.of(Task("Tone?", params=params), model="m", backend="anthropic", host="h")
 
 
 def test_a_blank_prompt_is_refused():
     for prompt in ("", "  ", None):
         with pytest.raises(UsageError, match="prompt="):
-            Task.of(prompt, None, model="m", backend="openai", host="h")
+            Task(prompt)
 
 
 @pytest.mark.parametrize(

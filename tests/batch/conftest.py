@@ -17,6 +17,7 @@ from pandas_genai.batch.job import BatchJob, submit
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import said_text
+from pandas_genai.task.task import Task
 from pandas_genai.testing import LoopbackProvider
 
 KEY = "sk-test-key-0123456789"
@@ -76,15 +77,15 @@ class Night:
     def submit(self, frame, *, schema=None, name="night", requests=None, model=None, **options):
         params = options.pop("params", None)
         means = options.pop("means", None) or self.means()
-        question = Question(
+        task = Task(
             options.pop("prompt", "Echo."),
             {"answer": str} if schema is None else schema,
-            model or MODELS[self.backend],
-            self.backend,
-            self.url,
-            KEY,
+            model=model or MODELS[self.backend],
+            backend=self.backend,
             params=params,
+            examples=options.pop("examples", None),
         )
+        question = Question(task, self.url, KEY)
         with SqliteCache(self.cache) as cache:
             said = said_text(frame, options.pop("text", None))
             order = Order(

@@ -35,6 +35,7 @@ from pandas_genai.batch.order import Order
 from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import said_text
 from pandas_genai.backends.resolve import Question
+from pandas_genai.task.task import Task
 
 class Clock(WallClock):
     def sleep(self, seconds):
@@ -66,8 +67,8 @@ def kernel(order):
     os.chdir(place)
     count = watch(place, order["kill_at"])
     frame = pd.DataFrame({"text": [f"row {n}" for n in range(order["rows"])]})
-    question = Question("Echo.", {"answer": str}, order["model"], order["backend"], order["url"],
-                        "sk-k")
+    task = Task("Echo.", {"answer": str}, model=order["model"], backend=order["backend"])
+    question = Question(task, order["url"], "sk-k")
     means = Means("sk-k", clock=Clock())
     with SqliteCache("cache.sqlite") as cache:
         said = said_text(frame, None)

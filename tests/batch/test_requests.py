@@ -20,6 +20,7 @@ from pandas_genai.batch.journal import Part
 from pandas_genai.batch.names import checked_name, custom_prefix, default_name
 from pandas_genai.batch.requests import Template, compact, write_requests
 from pandas_genai.batch.site import limits_of
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.task import Task
@@ -33,7 +34,9 @@ RUNGS = {
 def task_of(backend, *, schema=("good", "bad"), **params):
     model = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}[backend]
     schema = list(schema) if isinstance(schema, tuple) else schema
-    return Task.of("Tone?", schema, model=model, backend=backend, host="h", params=params)
+    return BoundTask.of(
+        Task("Tone?", schema, params=params), model=model, backend=backend, host="h"
+    )
 
 
 def chunks_of(texts, size=5):

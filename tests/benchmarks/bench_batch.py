@@ -26,6 +26,7 @@ from pandas_genai.batch.order import Order
 from pandas_genai.batch.prepare import prepare
 from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.texts import said_text
+from pandas_genai.task.task import Task
 
 CHUNK = 5
 SCHEMA = {"tone": ["positive", "neutral", "negative"], "confidence": float, "topic": str}
@@ -55,7 +56,7 @@ def frame_of(rows):
 
 def question_of(backend):
     prompt = "Classify the tone and the topic of the complaint."
-    return Question(prompt, SCHEMA, MODELS[backend], backend, None, "k")
+    return Question(Task(prompt, SCHEMA, model=MODELS[backend], backend=backend), None, "k")
 
 
 def build(frame, backend, place):

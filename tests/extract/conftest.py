@@ -9,8 +9,10 @@ import pytest
 
 from pandas_genai.backends.endpoints import Endpoints
 from pandas_genai.backends.resolve import Question
-from pandas_genai.extract import Extraction, Manner
+from pandas_genai.extract import Extraction
 from pandas_genai.live.pacing import Clock
+from pandas_genai.options import RunOptions
+from pandas_genai.task.task import Task
 from pandas_genai.task.text import rows_text
 
 
@@ -55,18 +57,18 @@ def extract(clock):
         api_key="sk-test-key",
         params=None,
         endpoints=None,
-        **manner,
+        **options,
     ):
         schema = list(schema) if isinstance(schema, tuple) else schema
         url = provider.openai_url if backend == "openai" else provider.anthropic_url
-        question = Question(prompt, schema, model, backend, url, api_key, params=params)
-        manner.setdefault("clock", clock)
+        task = Task(prompt, schema, model=model, backend=backend, params=params)
+        question = Question(task, url, api_key)
+        options.setdefault("clock", clock)
         return Extraction(
             question,
             rows_text(frame, text),
             frame.index,
-            Manner(endpoints=endpoints or Endpoints(), **manner),
-            cache,
+            RunOptions(cache, endpoints=endpoints or Endpoints(), **options),
         ).run()
 
     return run

@@ -26,6 +26,7 @@ from pandas_genai.backends.resolve import Question
 from pandas_genai.report.observer import Silent
 from pandas_genai.store import Answer
 from pandas_genai.task.fingerprint import text_hash
+from pandas_genai.task.task import Task
 from pandas_genai.testing import Fault, LoopbackProvider
 
 SCHEMA = {"who": str}
@@ -96,7 +97,7 @@ def test_a_key_that_is_missing(tmp_path):
     """Without a key the answers of the cache are there all the same."""
     frame, path = rows(50), tmp_path / "c.sqlite"
     asked = {"prompt": "Who?", "schema": SCHEMA}
-    task = Question(**asked).resolve().task
+    task = Question(Task(**asked)).resolve().task
     with SqliteCache(path) as cache:
         writer = cache.writer()
         writer.put(

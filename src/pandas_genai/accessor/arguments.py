@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -16,8 +15,9 @@ import pandas as pd
 from pandas_genai.backends.resolve import Question
 from pandas_genai.errors import StopRunError, UsageError
 from pandas_genai.redaction import public_url
+from pandas_genai.task.task import PARTS, Task
 
-__all__ = ["checked_text", "named_arguments", "question_of", "with_advice"]
+__all__ = ["checked_text", "named_arguments", "task_of", "with_advice"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +42,8 @@ def named_arguments(method: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(method)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if len(args) > len(free):
-            raise _too_many(known, free, args[len(free) :])
+            is_series = isinstance(vars(args[0]).get("_data"), pd.Series)
+            raise _too_many(free, args[len(free) :], takes_text="text" in known and not is_series)
         for name, value in kwargs.items():
             if name not in known:
                 raise _unknown(name, value, known)
@@ -53,17 +54,15 @@ def named_arguments(method: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
-def _too_many(known: list[str], free: list[str], extra: tuple[object, ...]) -> UsageError:
+def _too_many(free: list[str], extra: tuple[object, ...], *, takes_text: bool) -> UsageError:
     names = " and ".join(f"{name}=" for name in free[1:])
     hint = "write the others with their names"
-    if "text" in known and isinstance(extra[0], (str, list)):
+    if takes_text and isinstance(extra[0], (str, list)):
         hint = f"write text={extra[0]!r}"
     return UsageError(f"Only {names} may stand without a name: {hint}.")
 
 
 def _unknown(name: str, value: object, known: list[str]) -> UsageError:
-    if name == "text":
-        return UsageError("The Series is the text itself: leave text= out.")
     if "params" in known and name in _SENT:
         return UsageError(f"{name}= goes into params=: write params={{{name!r}: {value!r}}}.")
     near = get_close_matches(name, known[1:], n=1, cutoff=0.6)
@@ -73,63 +72,37 @@ def _unknown(name: str, value: object, known: list[str]) -> UsageError:
     return UsageError(f"There is no argument {name}=: {hint}")
 
 
-def question_of(
-    prompt: object,
-    schema: object,
-    model: str | None,
-    backend: str | None,
-    base_url: str | None,
-    api_key: str | None,
-    client: object,
-    params: object,
-) -> Question:
-    """Make a question of what a user wrote.
-
-    Parameters
-    ----------
-    prompt, schema, model, backend, base_url, api_key, client, params
-        The arguments of ``df.genai.extract``.
+def task_of(given: Mapping[str, Any]) -> Task:
+    """Return the task that a verb was given, whole or in its parts.
 
     Raises
     ------
     UsageError
-        If prompt and schema are swapped, or the parameters are no mapping.
+        If both were given, or a part is wrong.
+    SchemaError
+        If the schema cannot be read.
     """
-    if not isinstance(prompt, str):
-        if isinstance(schema, str) and not os.path.exists(schema):  # noqa: PTH110 - any text may come
-            raise UsageError("prompt= and schema= are swapped: the prompt comes first.")
+    prompt = given["prompt"]
+    if not isinstance(prompt, Task):
+        return Task(**{name: given[name] for name in PARTS})
+    beside = [name for name in PARTS if name != "prompt" and given[name] is not None]
+    if beside:
+        names = ", ".join(f"{name}=" for name in beside)
+        changes = ", ".join(f"{name}=..." for name in beside)
         raise UsageError(
-            f"prompt= must be a text that says what to ask of each row, not {_kind(prompt)}."
+            f"The task has its own {names}: leave {names} out, or write task.with_({changes})."
         )
-    if params is not None and not isinstance(params, Mapping):
-        raise UsageError(
-            f"params= must be a mapping such as {{'temperature': 0}}, not {params!r:.60}."
-        )
-    sent = cast("Mapping[str, Any] | None", params)
-    return Question(prompt, schema, model, backend, base_url, api_key, client, sent)
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    return prompt
 
 
 def checked_text(frame: pd.DataFrame, text: object) -> None:
-    """Refuse texts where the name of a column is wanted.
+    """Refuse a list of texts where names of columns are wanted.
 
     Raises
     ------
     UsageError
-        If ``text=`` is a Series, or a list of texts.
+        If none of them is a column of the frame.
     """
-    if isinstance(text, pd.Series):
-        known = text.name in frame.columns if text.name is not None else False
-        write = f"text={text.name!r}" if known else "the name of a column of the frame"
-        raise UsageError(
-            f"text= takes the name of a column, not the Series itself: write {write}, or ask the "
-            "Series: series.genai.extract(...)."
-        )
-    if isinstance(text, pd.DataFrame):
-        raise UsageError(f"text= takes names of columns: write text={list(text.columns)!r:.200}.")
     names = text if isinstance(text, (list, tuple)) else []
     texts = [name for name in names if isinstance(name, str) and name not in frame.columns]
     if texts and len(texts) == len(names):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.accessor.asking import bar
 from pandas_genai.accessor.frame import FrameAccessor
-from pandas_genai.accessor.texts import bar
 from pandas_genai.batch import JobState
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.job import BatchJob

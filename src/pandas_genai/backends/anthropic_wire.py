@@ -16,10 +16,10 @@ from pandas_genai.backends.completion import (
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.backends.fields import as_count, as_list, as_object, as_text, opened
 from pandas_genai.errors import RowError
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage
-from pandas_genai.task.task import Task
 
 __all__ = ["MAX_TOKENS", "PATH", "bounded", "build", "first_support", "headers_for"]
 __all__ += ["next_support", "read_completion"]
@@ -36,7 +36,7 @@ _ABOUT_FORMAT = re.compile(r"output_config|output_format|structured output|json_
 _ABOUT_TOOLS = re.compile(r"tool_choice|\btools?\b")
 
 
-def first_support(task: Task) -> Support:
+def first_support(task: BoundTask) -> Support:
     """Return what is tried first for a task."""
     if task.schema.free:
         return Support("text")
@@ -45,7 +45,13 @@ def first_support(task: Task) -> Support:
     return Support("tool" if _WITHOUT_OUTPUT_CONFIG.match(task.model) else "native")
 
 
-def build(task: Task, chunk: Chunk, support: Support, *, vendor: bool = True) -> dict[str, Any]:  # noqa: ARG001 - one shape for both wires
+def build(
+    task: BoundTask,
+    chunk: Chunk,
+    support: Support,
+    *,
+    vendor: bool = True,  # noqa: ARG001 - one shape for both wires
+) -> dict[str, Any]:
     """Build the body of one request; see ``openai_wire.build``."""
     system = system_text(task, show_schema=support.rung == "text")
     body: dict[str, Any] = {"model": task.model, "max_tokens": MAX_TOKENS}

@@ -22,10 +22,10 @@ from pandas_genai.backends.fields import as_text
 from pandas_genai.backends.http import Answer, Transport
 from pandas_genai.backends.json_text import read_object
 from pandas_genai.errors import CallError, SplitError, StopRunError, WaitError, printable
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.fingerprint import canonical_json
 from pandas_genai.task.reply import Reply, check_reply
-from pandas_genai.task.task import Task
 
 __all__ = [
     "Caller",
@@ -70,18 +70,18 @@ class TokenLimits(Protocol):
         """Note that the endpoint refused a limit: the next one for the chunk is lower."""
 
 
-def wire_of(task: Task) -> ModuleType:
+def wire_of(task: BoundTask) -> ModuleType:
     """Return the module that builds and parses for a task's backend."""
     return openai_wire if task.backend == "openai" else anthropic_wire
 
 
-def request_body(task: Task, chunk: Chunk, endpoint: Endpoint, endpoints: Endpoints) -> Any:
+def request_body(task: BoundTask, chunk: Chunk, endpoint: Endpoint, endpoints: Endpoints) -> Any:
     """Build the body that a call for this chunk would send now."""
     support = support_of(task, endpoint, endpoints)
     return wire_of(task).build(task, chunk, support, vendor=endpoint.is_vendor)
 
 
-def support_of(task: Task, endpoint: Endpoint, endpoints: Endpoints) -> Support:
+def support_of(task: BoundTask, endpoint: Endpoint, endpoints: Endpoints) -> Support:
     """Return what the endpoint is known, or at first believed, to take."""
     start = wire_of(task).first_support(task)
     return endpoints.support(endpoint.base_url, task.model, support_kind(task), start)
@@ -113,7 +113,7 @@ def params_sent(body: Mapping[str, Any], support: Support) -> str:
     return canonical_json(params | {"structured": support.rung})
 
 
-def support_kind(task: Task) -> str:
+def support_kind(task: BoundTask) -> str:
     """Return under which name an endpoint's support is remembered."""
     return task.structured or ("free" if task.schema.free else "schema")
 
@@ -125,7 +125,7 @@ class Caller:
     ----------
     client : openai.OpenAI or anthropic.Anthropic
         Shared by all threads, its own retries off.
-    task : Task
+    task : BoundTask
         What is asked.
     endpoint : Endpoint
         Where.
@@ -145,7 +145,7 @@ class Caller:
     def __init__(
         self,
         client: Any,
-        task: Task,
+        task: BoundTask,
         endpoint: Endpoint,
         endpoints: Endpoints,
         limits: TokenLimits | None = None,

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pandas_genai.backends.endpoints import Endpoint
 from pandas_genai.errors import CredentialsError, UsageError
 from pandas_genai.settings import checked_key, load_settings
-from pandas_genai.task.task import Backend
+from pandas_genai.task.annotations import Backend
 
 __all__ = ["backend_of", "endpoint_of", "make_client", "without_retries"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from pandas_genai.redaction import public_url
-from pandas_genai.task.task import Backend
+from pandas_genai.task.annotations import Backend
 
 __all__ = [
     "ENDPOINTS",

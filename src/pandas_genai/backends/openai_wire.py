@@ -16,11 +16,11 @@ from pandas_genai.backends.completion import (
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.backends.fields import as_list, as_object, as_text
 from pandas_genai.errors import RowError
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_text
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.schema.vendors import Bounds
-from pandas_genai.task.task import Task
 
 __all__ = ["PATH", "bounded", "build", "first_support", "next_support", "read_completion"]
 __all__ += ["temperature_for"]
@@ -54,7 +54,7 @@ def temperature_for(model: str, temperature: float | None) -> float | None:
     return 1.0 if _TAKES_ONE_TEMPERATURE.match(model) else temperature
 
 
-def first_support(task: Task) -> Support:
+def first_support(task: BoundTask) -> Support:
     """Return what is tried first for a task."""
     if task.schema.free:
         chosen = task.structured
@@ -62,12 +62,12 @@ def first_support(task: Task) -> Support:
     return Support(task.structured or "strict")
 
 
-def build(task: Task, chunk: Chunk, support: Support, *, vendor: bool) -> dict[str, Any]:
+def build(task: BoundTask, chunk: Chunk, support: Support, *, vendor: bool) -> dict[str, Any]:
     """Build the body of one request.
 
     Parameters
     ----------
-    task : Task
+    task : BoundTask
         What is asked.
     chunk : Chunk
         Of which rows.
@@ -128,7 +128,9 @@ def _system(text: str, cached: bool) -> object:
     return [{"type": "text", "text": text, "prompt_cache_breakpoint": {"mode": "explicit"}}]
 
 
-def _response_format(task: Task, rung: str, rows: int | None, bounds: Bounds) -> dict[str, Any]:
+def _response_format(
+    task: BoundTask, rung: str, rows: int | None, bounds: Bounds
+) -> dict[str, Any]:
     if rung == "text":
         return {}
     if rung == "json_object":

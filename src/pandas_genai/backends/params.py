@@ -12,7 +12,8 @@ from typing import Any
 
 from pandas_genai.backends.endpoints import Endpoint
 from pandas_genai.errors import UsageError
-from pandas_genai.task.task import OUR_PARAMS, Backend
+from pandas_genai.task.annotations import Backend
+from pandas_genai.task.params import OUR_PARAMS
 
 __all__ = ["check_params", "known_params"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +18,9 @@ from pandas_genai.settings import (
     confirmed_base_url,
     load_settings,
 )
-from pandas_genai.task.task import Backend, Task
+from pandas_genai.task.annotations import Backend
+from pandas_genai.task.bound import BoundTask
+from pandas_genai.task.task import Task, checked_backend, note_endpoint
 
 __all__ = ["Question", "Resolved"]
 
@@ -29,27 +30,25 @@ _LOCAL_URL = "http://127.0.0.1/v1"
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked and where, as a user names it.
+    """A task, and where it is asked as a user names it.
 
     Parameters
     ----------
-    prompt, schema, model, backend, base_url, api_key, client, params
+    task : Task
+        What is asked.
+    base_url, api_key, client : optional
         The arguments of ``df.genai.extract``.
     """
 
-    prompt: str
-    schema: object = None
-    model: str | None = None
-    backend: str | None = None
+    task: Task
     base_url: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
     client: Any = field(default=None, repr=False)
-    params: Mapping[str, Any] | None = None
 
     @property
     def is_local(self) -> bool:
         """Whether the embedded model is asked."""
-        return self.model == "local"
+        return self.task.model == "local"
 
     def resolve(self) -> Resolved:
         """Check everything that can be checked before a request.
@@ -66,18 +65,14 @@ class Question:
             endpoint, model = self._local(), LOCAL_MODEL
         else:
             endpoint, model = self._endpoint()
-        task = Task.of(
-            self.prompt,
-            self.schema,
-            model=model,
-            backend=endpoint.backend,
-            host=endpoint.identity,
-            params=self.params,
+        bound = BoundTask.of(
+            self.task, model=model, backend=endpoint.backend, host=endpoint.identity
         )
-        return Resolved(endpoint, task, self.client, is_local=self.is_local)
+        note_endpoint(self.task, bound)
+        return Resolved(endpoint, bound, self.client, is_local=self.is_local)
 
     def _local(self) -> Endpoint:
-        given = {"backend": self.backend, "base_url": self.base_url, "client": self.client}
+        given = {"backend": self.task.backend, "base_url": self.base_url, "client": self.client}
         for name, value in given.items():
             if value is not None:
                 raise UsageError(f"model='local' brings its own server: leave {name}= out.")
@@ -86,7 +81,7 @@ class Question:
     def _endpoint(self) -> tuple[Endpoint, str]:
         settings = load_settings()
         backend = _backend(self, settings.default_backend)
-        model = self.model or settings.default_model or DEFAULT_MODELS[backend]
+        model = self.task.model or settings.default_model or DEFAULT_MODELS[backend]
         if self.client is not None:
             if self.base_url is not None or self.api_key is not None:
                 raise UsageError(
@@ -133,7 +128,7 @@ class Resolved:
     ----------
     endpoint : Endpoint
         Address and key; the key is empty where none was found.
-    task : Task
+    task : BoundTask
         What is asked.
     client : optional
         The user's own client, if one was given.
@@ -142,7 +137,7 @@ class Resolved:
     """
 
     endpoint: Endpoint
-    task: Task
+    task: BoundTask
     client: Any = field(default=None, repr=False)
     is_local: bool = False
 
@@ -166,23 +161,16 @@ class Resolved:
 
 
 def _backend(question: Question, default: str) -> Backend:
-    backend = question.backend
+    task = question.task
     if question.client is not None:
         spoken = backend_of(question.client)
-        if backend is not None and backend != spoken:
-            raise UsageError(f"backend={backend!r}, but client= speaks {spoken!r}: drop one.")
+        if task.backend is not None and task.backend != spoken:
+            raise UsageError(f"backend={task.backend!r}, but client= speaks {spoken!r}: drop one.")
         return spoken
-    if backend is None:
-        is_claude = (question.model or "").startswith("claude") and question.base_url is None
-        backend = "anthropic" if is_claude else default
-    if backend == "openai":
-        return "openai"
-    if backend == "anthropic":
-        return "anthropic"
-    raise UsageError(
-        f"backend={backend!r} is unknown: use 'openai' (also for every compatible server, with "
-        "base_url=) or 'anthropic'."
-    )
+    if task.backend is not None:
+        return task.backend
+    is_claude = (task.model or "").startswith("claude") and question.base_url is None
+    return "anthropic" if is_claude else checked_backend(default)
 
 
 def _no_key(backend: Backend) -> CredentialsError:

@@ -44,7 +44,7 @@ def claimed(
     job = _same(jobs, order.name, fingerprint, resolved.task.prompt_hash, rows)
     if job is not None and _is_laid(job.journal()):
         return job, None
-    job = job or jobs.job(order.name or _free_name(jobs, order.question.prompt, means))
+    job = job or jobs.job(order.name or _free_name(jobs, order.question.task.prompt, means))
     if not job.is_free and not job.exists:
         raise UsageError(
             f"{job.path} is there already and is no job: choose another name=, or another folder=."
@@ -63,6 +63,7 @@ def claimed(
         prompt=task.prompt,
         schema=json.loads(task.schema.canonical),
         params=dict(task.params),
+        examples=list(task.examples),
         text=order.text,
         chunk_size=chunk_size,
         fingerprint=fingerprint,

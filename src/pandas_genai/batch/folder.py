@@ -18,7 +18,7 @@ from pandas_genai.batch.manifest import opened, read_manifest, unreadable
 from pandas_genai.batch.names import checked_name, file_name
 from pandas_genai.errors import JobError, UsageError
 from pandas_genai.store import atomic_write
-from pandas_genai.task.task import Backend
+from pandas_genai.task.annotations import Backend
 
 __all__ = ["HANDLE", "JobFolder", "JobsFolder"]
 

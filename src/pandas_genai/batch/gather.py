@@ -35,9 +35,9 @@ from pandas_genai.report.partial import Kept
 from pandas_genai.report.prices import known_cost
 from pandas_genai.report.sent import params_columns
 from pandas_genai.store import Cache, SqliteCache, open_cache
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Failure, Usage
 from pandas_genai.task.rows import Rows
-from pandas_genai.task.task import Task
 
 __all__ = ["Gathering", "Patience"]
 
@@ -289,7 +289,7 @@ class Gathering:
                 tell(f"Part {part.number}: {part.trouble}")
 
 
-def _columns(task: Task, parts: Sequence[Part], ok: int, failed: int) -> dict[str, object]:
+def _columns(task: BoundTask, parts: Sequence[Part], ok: int, failed: int) -> dict[str, object]:
     """Return the counts of a run that read these parts' results for the first time."""
     usage = sum((part.usage for part in parts), Usage())
     models = [name for part in parts for name in part.models]

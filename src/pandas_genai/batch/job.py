@@ -30,8 +30,8 @@ from pandas_genai.report.observer import Observer, Silent
 from pandas_genai.report.report import Report
 from pandas_genai.report.sent import params_columns
 from pandas_genai.store import Cache, SqliteCache, open_cache
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.rows import Rows
-from pandas_genai.task.task import Task
 
 __all__ = ["BatchJob", "submit"]
 
@@ -222,7 +222,7 @@ class BatchJob:
         )
 
 
-def _params(task: Task, journal: Journal) -> dict[str, dict[str, Any]]:
+def _params(task: BoundTask, journal: Journal) -> dict[str, dict[str, Any]]:
     """Return what the requests of a job were sent with, and what was left out."""
     columns = params_columns(task, (part.params_sent for part in journal.parts))
     return {name: json.loads(text or "{}") for name, text in columns.items()}

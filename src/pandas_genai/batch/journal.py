@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,8 +12,10 @@ from pydantic import Field
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.errors import printable
 from pandas_genai.store import atomic_write
+from pandas_genai.task.annotations import Backend
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Usage
-from pandas_genai.task.task import Backend, Task
+from pandas_genai.task.task import Task
 
 __all__ = ["FORMAT", "LATEST", "MOST", "Journal", "Part", "Stage", "count_of", "cut"]
 __all__ += ["moment_of"]
@@ -235,6 +237,8 @@ class Journal:
         Rung and dropped parameters to build with from now on, as the results taught.
     prices : dict or None
         The user's own prices, as they were given with the job.
+    examples : list of (str, str)
+        Solved cases: the text, and the answer as JSON text.
     parts : list of Part
         In the order of their numbers.
     """
@@ -267,6 +271,7 @@ class Journal:
     ready: bool = False
     lower: tuple[Line, list[Line]] | None = None
     prices: dict[Line, Money] | None = None
+    examples: list[tuple[str, str]] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     format: Count = FORMAT
 
@@ -274,16 +279,17 @@ class Journal:
         """Write the journal: the old one or the new one is there, never a part of either."""
         atomic_write(path, json.dumps(asdict(self), ensure_ascii=False, indent=1))
 
-    def task(self, host: str) -> Task:
-        """Return the task; custom validators of a user's own model are not part of it."""
-        return Task.of(
-            self.prompt,
-            self.schema,
-            model=self.model,
-            backend=self.backend,
-            host=host,
-            params=self.params,
+    @property
+    def unbound(self) -> Task:
+        """The task; custom validators of a user's own model are not part of it."""
+        return Task(
+            self.prompt, self.schema, model=self.model, backend=self.backend, params=self.params
         )
+
+    def task(self, host: str) -> BoundTask:
+        """Return the task at an endpoint, its examples as they were sent."""
+        bound = BoundTask.of(self.unbound, model=self.model, backend=self.backend, host=host)
+        return replace(bound, examples=tuple((text, answer) for text, answer in self.examples))
 
     @property
     def lost(self) -> bool:

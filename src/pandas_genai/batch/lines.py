@@ -11,7 +11,7 @@ from pathlib import Path
 from pandas_genai.backends import anthropic_batches, openai_batches
 from pandas_genai.backends.batches import Outcome
 from pandas_genai.backends.json_text import read_object
-from pandas_genai.task.task import Backend
+from pandas_genai.task.annotations import Backend
 
 __all__ = ["Matched", "ResultLines", "first_id"]
 

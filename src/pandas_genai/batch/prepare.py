@@ -64,7 +64,7 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
     if order.cache.path is None:
         raise UsageError("cache= must be a file: an overnight job is collected in a later kernel.")
     resolved = order.question.resolve()
-    check_params(order.question.params, resolved.endpoint)
+    check_params(order.question.task.params, resolved.endpoint)
     order.allowance.check(resolved)
     client, ours = resolved.open(1)  # without a key nothing could be sent
     if ours:

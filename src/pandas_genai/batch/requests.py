@@ -20,9 +20,9 @@ from pandas_genai.batch.folder import JobFolder, open_new
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.manifest import opened
 from pandas_genai.errors import UsageError
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.prompt import user_text
-from pandas_genai.task.task import Task
 
 __all__ = ["Template", "write_requests"]
 
@@ -43,7 +43,7 @@ class Template:
 
     Parameters
     ----------
-    task : Task
+    task : BoundTask
         What is asked.
     endpoint : Endpoint
         Where.
@@ -51,7 +51,7 @@ class Template:
         What it takes.
     """
 
-    def __init__(self, task: Task, endpoint: Endpoint, support: Support) -> None:
+    def __init__(self, task: BoundTask, endpoint: Endpoint, support: Support) -> None:
         self._task = task
         self._vendor = endpoint.is_vendor
         self._support = support
@@ -86,7 +86,7 @@ def compact(value: object) -> bytes:
 
 def write_requests(
     folder: JobFolder,
-    task: Task,
+    task: BoundTask,
     chunks: Iterable[Chunk],
     template: Template,
     limits: Limits,
@@ -101,7 +101,7 @@ def write_requests(
     ----------
     folder : JobFolder
         Where.
-    task : Task
+    task : BoundTask
         What is asked.
     chunks : iterable of Chunk
         The rows of each request.

@@ -37,7 +37,8 @@ from pandas_genai.errors import CredentialsError, JobError
 from pandas_genai.redaction import public_url
 from pandas_genai.report.prices import Price, Prices, checked_prices, pricer
 from pandas_genai.settings import confirmed_base_url, load_settings
-from pandas_genai.task.task import Backend, Task
+from pandas_genai.task.annotations import Backend
+from pandas_genai.task.bound import BoundTask
 
 __all__ = ["Means", "Site", "custom_ids", "key_check", "limits_of"]
 
@@ -134,7 +135,7 @@ class Site:
         return self._resolved().endpoint
 
     @cached_property
-    def task(self) -> Task:
+    def task(self) -> BoundTask:
         """What was asked.
 
         Raises
@@ -201,17 +202,7 @@ class Site:
     def _resolved(self) -> Resolved:
         journal, means = self.journal, self.means
         url = None if means.client is not None else self._named_url() or journal.base_url
-        question = Question(
-            journal.prompt,
-            journal.schema,
-            journal.model,
-            journal.backend,
-            url,
-            means.api_key,
-            means.client,
-            journal.params,
-        )
-        return question.resolve()
+        return Question(journal.unbound, url, means.api_key, means.client).resolve()
 
     def _check_key(self, endpoint: Endpoint) -> None:
         """Keep a key from an address that only the handle names, be it on this machine."""

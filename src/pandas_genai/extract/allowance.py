@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pandas_genai.backends.resolve import Resolved
-from pandas_genai.extract.manner import Manner
 from pandas_genai.live.budget import Budget, Spending, Unlimited
+from pandas_genai.options import RunOptions
 from pandas_genai.report.ceiling import Ceiling
 from pandas_genai.report.prices import Price, known_price, pricer
 
 __all__ = ["allowance", "price_of"]
 
 
-def price_of(resolved: Resolved, manner: Manner, *, batch: bool = False) -> Price:
+def price_of(resolved: Resolved, options: RunOptions, *, batch: bool = False) -> Price:
     """Return the prices at which the calls of a question are billed."""
     endpoint = resolved.endpoint
     return pricer(
@@ -19,11 +19,11 @@ def price_of(resolved: Resolved, manner: Manner, *, batch: bool = False) -> Pric
         base_url=endpoint.base_url,
         free=resolved.is_local,
         batch=batch,
-        prices=manner.prices,
+        prices=options.prices,
     )
 
 
-def allowance(resolved: Resolved, manner: Manner, price: Price) -> Spending:
+def allowance(resolved: Resolved, options: RunOptions, price: Price) -> Spending:
     """Return which calls a run may begin.
 
     Raises
@@ -31,9 +31,9 @@ def allowance(resolved: Resolved, manner: Manner, price: Price) -> Spending:
     UsageError
         If the run is to stay in a budget and the price of its model is unknown.
     """
-    if manner.max_cost is None:
+    if options.max_cost is None:
         return Unlimited()
     model_price = known_price(price, resolved.task.model)
-    ceiling = Ceiling.of(resolved.task, resolved.endpoint, manner.endpoints)
-    _, workers = manner.sizes(is_local=resolved.is_local)
-    return Budget(manner.max_cost, ceiling, model_price, workers)
+    ceiling = Ceiling.of(resolved.task, resolved.endpoint, options.endpoints)
+    _, workers = options.sizes(is_local=resolved.is_local)
+    return Budget(options.max_cost, ceiling, model_price, workers)

@@ -18,12 +18,13 @@ from pandas_genai.batch.texts import LazyTexts
 from pandas_genai.errors import RowsFailedError, UsageError
 from pandas_genai.extract.ahead import Ahead
 from pandas_genai.extract.allowance import price_of
-from pandas_genai.extract.manner import Manner
 from pandas_genai.extract.meter import Meter
 from pandas_genai.extract.run import Extraction
+from pandas_genai.options import RunOptions
 from pandas_genai.report.answers import answered
 from pandas_genai.report.book import ATTR
 from pandas_genai.report.forecast import Forecast
+from pandas_genai.report.observer import Silent
 from pandas_genai.report.plan import Plan
 from pandas_genai.report.report import find_report, label_text
 from pandas_genai.report.window import ContextWindow
@@ -50,10 +51,8 @@ class Estimation:
         The text of each row.
     index : Index
         The input's index.
-    manner : Manner
-        How.
-    cache : SqliteCache, str, Path or False
-        What is answered already; a file that is not there is not made, but by a sample.
+    options : RunOptions
+        How, and what is answered already; a file that is not there is not made, but by a sample.
 
     Raises
     ------
@@ -66,26 +65,24 @@ class Estimation:
         question: Question,
         texts: LazyTexts,
         index: pd.Index,
-        manner: Manner,
-        cache: Cache,
+        options: RunOptions,
     ) -> None:
         self._question = question
         self._resolved = question.resolve()
         self._task = self._resolved.task
-        check_params(question.params, self._resolved.endpoint)
-        self._chunk_size, self._workers = manner.sizes(is_local=self._resolved.is_local)
-        self._manner = manner
-        self._cache = cache
+        check_params(question.task.params, self._resolved.endpoint)
+        self._chunk_size, self._workers = options.sizes(is_local=self._resolved.is_local)
+        self._options = options
         self._index = index
         self._texts = texts
         lengths = array("Q")
         self._rows = distinct_rows(_measured(texts, lengths))
         self._lengths = np.frombuffer(lengths, dtype=np.uint64)
-        self._forecast = Forecast.of(self._task, self._resolved.endpoint, manner.endpoints)
+        self._forecast = Forecast.of(self._task, self._resolved.endpoint, options.endpoints)
         self._window = ContextWindow.of(
             self._task,
             self._resolved.endpoint,
-            manner.endpoints,
+            options.endpoints,
             self._chunk_size,
             is_local=self._resolved.is_local,
         )
@@ -100,15 +97,15 @@ class Estimation:
             How many texts to ask.
         """
         _check_sample(sample)
-        kept = self._cache if sample else _existing(self._cache)
+        kept = self._options.cache if sample else _existing(self._options.cache)
         cache, ours = open_cache(kept)
-        meter, failures = Meter(self._forecast.usage, self._manner.clock), ""
+        meter, failures = Meter(self._forecast.usage, self._options.clock), ""
         try:
             self._look(cache)
             chosen = self._chosen(sample)
             if chosen:
                 failures = self._ask(chosen, cache, meter)
-                if self._cache is not False:
+                if self._options.cache is not False:
                     self._look(cache)
         finally:
             if ours:
@@ -118,7 +115,8 @@ class Estimation:
     def _look(self, cache: SqliteCache) -> None:
         """Find what is answered already, and how long the answers are."""
         rows, prompt_hash = self._rows, self._task.prompt_hash
-        self._wanted = np.flatnonzero(~answered(cache, prompt_hash, rows.keys))
+        if not self._options.fresh:
+            self._wanted = np.flatnonzero(~answered(cache, prompt_hash, rows.keys))
         self._forecast.answer = cache.answer_tokens(prompt_hash)
         chunks = plan_chunks(rows, self._wanted, self._texts, self._chunk_size)
         self._forecast.read(chunks)
@@ -135,8 +133,8 @@ class Estimation:
             self._question,
             self._texts.take(positions),
             self._index.take(positions),
-            replace(self._manner, on_error="raise"),  # else a warning, of a result that nobody has
-            cache,
+            # Kept, failed rows would be warned of, in a result that nobody has.
+            replace(self._options, cache=cache, on_error="raise", observer=Silent()),
             spending=meter,
         )
         try:
@@ -146,7 +144,7 @@ class Estimation:
         return find_report(result.attrs[ATTR], None).reasons
 
     def _price(self, batch: bool) -> Callable[[Usage], float | None]:
-        price, model = price_of(self._resolved, self._manner, batch=batch), self._task.model
+        price, model = price_of(self._resolved, self._options, batch=batch), self._task.model
         return lambda usage: price(usage, model)
 
     def _plan(self, meter: Meter, sampled: int, failures: str) -> Plan:

@@ -14,10 +14,9 @@ from pandas_genai.backends.caller import request_body, wire_of
 from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Question
 from pandas_genai.errors import printable
-from pandas_genai.extract.manner import Manner
+from pandas_genai.options import RunOptions
 from pandas_genai.report.report import label_text
 from pandas_genai.report.window import ContextWindow, LongTexts
-from pandas_genai.settings import whole_number
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 
@@ -54,17 +53,16 @@ def preview_requests(
     question: Question,
     texts: Sequence[str | None],
     index: pd.Index,
-    manner: Manner,
+    options: RunOptions,
     n: int,
 ) -> Preview:
     """Build the first ``n`` requests that a run with an empty cache would send."""
-    n = whole_number("n", n)
     resolved = question.resolve()
     task, endpoint = resolved.task, resolved.endpoint
-    check_params(question.params, endpoint)
-    chunk_size, _ = manner.sizes(is_local=resolved.is_local)
+    check_params(question.task.params, endpoint)
+    chunk_size, _ = options.sizes(is_local=resolved.is_local)
     window = ContextWindow.of(
-        task, endpoint, manner.endpoints, chunk_size, is_local=resolved.is_local
+        task, endpoint, options.endpoints, chunk_size, is_local=resolved.is_local
     )
     rows = distinct_rows(texts)
     wanted = np.arange(len(rows.keys))
@@ -74,7 +72,7 @@ def preview_requests(
         {
             "method": "POST",
             "url": url,
-            "body": request_body(task, chunk, endpoint, manner.endpoints),
+            "body": request_body(task, chunk, endpoint, options.endpoints),
         }
         for chunk in islice(chunks, n)
     )

@@ -19,13 +19,13 @@ from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.errors import BudgetError, CacheError
 from pandas_genai.extract.allowance import allowance, price_of
 from pandas_genai.extract.embedded import Embedded
-from pandas_genai.extract.manner import Manner
 from pandas_genai.extract.overnight import warn_under_way
 from pandas_genai.live.budget import Spending
 from pandas_genai.live.pool import Policy
 from pandas_genai.live.session import Session, Work, columns_of
 from pandas_genai.live.suspects import remembered
 from pandas_genai.live.tally import Tally
+from pandas_genai.options import RunOptions
 from pandas_genai.report.book import RunBook
 from pandas_genai.report.failures import as_records, failed_rows
 from pandas_genai.report.observer import Progress
@@ -33,7 +33,7 @@ from pandas_genai.report.origins import origin_columns
 from pandas_genai.report.partial import Kept
 from pandas_genai.report.report import label_text
 from pandas_genai.report.window import ContextWindow, warn_of_long_texts
-from pandas_genai.store import Cache, FailureRecord, SqliteCache, open_cache
+from pandas_genai.store import FailureRecord, SqliteCache, open_cache
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Failure, Reply
 from pandas_genai.task.rows import Rows, distinct_rows
@@ -52,16 +52,14 @@ class Extraction:
         The text of each row.
     index : Index
         The input's index; names the rows in errors and in the result.
-    manner : Manner
-        How.
-    cache : SqliteCache, str, Path or False
-        Where answers are kept.
+    options : RunOptions
+        How, and where answers are kept.
     ids : sequence, optional
         The user's ids of the rows, carried along into the cache.
     given : mapping, optional
         Answers that are taken as they are, as JSON text by row.
     spending : Spending, optional
-        Which calls may begin, instead of those that ``max_cost`` of the manner allows.
+        Which calls may begin, instead of those that ``max_cost`` allows.
     jobs : JobsFolder, optional
         Overnight jobs; texts that they have under way are warned of.
 
@@ -76,8 +74,7 @@ class Extraction:
         question: Question,
         texts: Sequence[str | None],
         index: pd.Index,
-        manner: Manner,
-        cache: Cache,
+        options: RunOptions,
         *,
         ids: Sequence[object] | None = None,
         given: Mapping[int, str] | None = None,
@@ -86,14 +83,13 @@ class Extraction:
     ) -> None:
         self.resolved: Resolved = question.resolve()
         self.task = self.resolved.task
-        check_params(question.params, self.resolved.endpoint)
-        self._price = price_of(self.resolved, manner)
-        self._spending = spending or allowance(self.resolved, manner, self._price)
-        self.chunk_size, self.workers = manner.sizes(is_local=self.resolved.is_local)
+        check_params(question.task.params, self.resolved.endpoint)
+        self._price = price_of(self.resolved, options)
+        self._spending = spending or allowance(self.resolved, options, self._price)
+        self.chunk_size, self.workers = options.sizes(is_local=self.resolved.is_local)
         self._texts = texts
         self._index = index
-        self._manner = manner
-        self._cache = cache
+        self._options = options
         self._ids = ids
         self._given = dict(given or {})
         self._jobs = jobs
@@ -110,7 +106,7 @@ class Extraction:
             Everything answered before is kept.
         """
         with ExitStack() as stack:
-            cache, ours = open_cache(self._cache)
+            cache, ours = open_cache(self._options.cache)
             kept = Kept(cache, ours=ours)
             stack.callback(kept.let_go)
             book = RunBook(
@@ -136,7 +132,7 @@ class Extraction:
                     origins = cache.origins(self.task.prompt_hash, work.rows.keys)
                     columns |= origin_columns(origins, self._price)
                 return book.conclude(
-                    work.rows, tally.failures, columns, on_error=self._manner.on_error
+                    work.rows, tally.failures, columns, on_error=self._options.on_error
                 )
             except BaseException as error:
                 status = _outcome(error)
@@ -155,7 +151,7 @@ class Extraction:
 
     def _ask(self, work: Work, session: Session | None) -> None:
         """Ask what is wanted, while the observer watches."""
-        observer = self._manner.observer
+        observer = self._options.observer
         observer.started(work.settled)
         if session is None:
             observer.ended(work.settled, "completed")
@@ -171,7 +167,7 @@ class Extraction:
         """Find what is answered already, and record that a run has started."""
         rows = distinct_rows(self._asked_texts())
         task = self.task
-        wanted = list(range(len(rows.keys))) if self._manner.fresh else book.read_known(rows)
+        wanted = list(range(len(rows.keys))) if self._options.fresh else book.read_known(rows)
         if wanted and self._jobs is not None:
             warn_under_way(self._jobs, task.prompt_hash, (rows.keys[place] for place in wanted))
         window = self._window()
@@ -195,7 +191,7 @@ class Extraction:
             most_bytes=window.most_bytes,
             run_id=self._run_id,
             settled=settled,
-            fresh=self._manner.fresh,
+            fresh=self._options.fresh,
             suspects=remembered(rows, wanted, cache.failed(task.prompt_hash)) if wanted else {},
             records=lambda failures: self._records(rows, failures),
         )
@@ -215,7 +211,7 @@ class Extraction:
         return ContextWindow.of(
             self.task,
             self.resolved.endpoint,
-            self._manner.endpoints,
+            self._options.endpoints,
             self.chunk_size,
             is_local=self.resolved.is_local,
         )
@@ -228,7 +224,7 @@ class Extraction:
         return label_text((self._index if self._ids is None else self._ids)[position])
 
     def _session(self, work: Work, cache: SqliteCache, let_go: Callable[[], None]) -> Session:
-        manner, resolved = self._manner, self.resolved
+        options, resolved = self._options, self.resolved
         ask: Callable[[Chunk], Reply]
         if resolved.is_local:
             embedded = Embedded(resolved, self._caller, self.workers, self._fetching)
@@ -244,27 +240,27 @@ class Extraction:
             price=self._price,
             workers=min(self.workers, len(work.wanted)),
             policy=Policy(ATTEMPTS, backoff),
-            clock=manner.clock,
-            opened=manner.endpoints.answered(endpoint, self.task.model),
+            clock=options.clock,
+            opened=options.endpoints.answered(endpoint, self.task.model),
             spending=self._spending,
             close=close,
             let_go=let_go,
-            forgets=self._cache is False,
+            forgets=self._options.cache is False,
         )
 
     def _caller(self, client: Any, endpoint: Endpoint) -> Caller:
-        manner = self._manner
+        options = self._options
         return Caller(
             client,
             self.task,
             endpoint,
-            manner.endpoints,
+            options.endpoints,
             self._spending,
-            keep_replies=manner.keep_replies,
+            keep_replies=options.keep_replies,
         )
 
     def _fetching(self, download: local.Download) -> None:
-        self._manner.observer.fetching(download.done, download.total, str(download.target))
+        self._options.observer.fetching(download.done, download.total, str(download.target))
 
 
 def _outcome(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from pandas_genai.backends.anthropic_wire import MAX_TOKENS
 from pandas_genai.batch.site import Means
 from pandas_genai.legacy.extractor import Extractor
 from pandas_genai.settings import CHUNK_SIZE
-from pandas_genai.task.task import TOOL_NAME
+from pandas_genai.task.params import TOOL_NAME
 
 __all__ = ["AnthropicBatchExtractor"]
 

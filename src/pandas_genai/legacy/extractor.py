@@ -22,7 +22,8 @@ from pandas_genai.batch.state import JobState
 from pandas_genai.batch.texts import said_text
 from pandas_genai.errors import UsageError, WaitError
 from pandas_genai.store import SqliteCache
-from pandas_genai.task.task import Backend
+from pandas_genai.task.annotations import Backend
+from pandas_genai.task.task import Task
 
 __all__ = ["Extractor"]
 
@@ -43,7 +44,7 @@ class Extractor:
         self,
         dataframe: pd.DataFrame,
         columns: tuple[str, str],
-        question: tuple[str, object, str, Mapping[str, Any]],
+        question: tuple[str, Any, str, Mapping[str, Any]],
         job_id: str,
         chunk_size: int,
         **options: Any,
@@ -55,16 +56,8 @@ class Extractor:
         id_col, text_col = columns
         prompt, schema, model, params = question
         means = self._means
-        asked = Question(
-            prompt,
-            schema,
-            model,
-            self._backend,
-            means.base_url,
-            means.api_key,
-            means.client,
-            params,
-        )
+        task = Task(prompt, schema, model=model, backend=self._backend, params=params)
+        asked = Question(task, means.base_url, means.api_key, means.client)
         self._jobs.job(job_id)
         asked.resolve()
         self._jobs.make()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,11 @@ import pandas as pd
 
 from pandas_genai.backends.resolve import Question
 from pandas_genai.errors import UsageError
-from pandas_genai.extract.manner import CHUNK_SIZE, MAX_WORKERS, Manner
 from pandas_genai.extract.run import Extraction
+from pandas_genai.options import CHUNK_SIZE, MAX_WORKERS, RunOptions
 from pandas_genai.store import SqliteCache
+from pandas_genai.task.annotations import Shorthand
+from pandas_genai.task.task import Task, checked_backend
 from pandas_genai.task.text import series_text
 
 __all__ = ["extract_df"]
@@ -26,7 +27,7 @@ def extract_df(
     prompt: str,
     cache_path: str | Path,
     model: str,
-    schema: object = None,
+    schema: Shorthand | type | Path | None = None,
     backend: str = "openai",
     id_col: str = "id",
     text_col: str = "text",
@@ -96,16 +97,15 @@ def extract_df(
             raise UsageError(
                 f"The frame has no column {column!r}: it has {', '.join(map(repr, df.columns))}."
             )
-    question = Question(prompt, schema, model, backend, base_url, api_key, client)
-    if model == "local":
-        question = replace(question, backend=None)
+    known = None if model == "local" else checked_backend(backend)
+    task = Task(prompt, schema, model=model, backend=known)
+    question = Question(task, base_url, api_key, client)
     ids = df[id_col].tolist()
     extraction = Extraction(
         question,
         series_text(df[text_col]),
         pd.Index(df[id_col]).rename("input_id"),
-        Manner(chunk_size, max_workers, fresh),
-        cache_path,
+        RunOptions(cache_path, chunk_size, max_workers, fresh),
         ids=ids,
         given=_by_id(cache_path, ids, question) if ignore_prompt_hash else None,
     )

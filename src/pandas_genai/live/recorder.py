@@ -9,9 +9,9 @@ from pandas_genai.errors import CallError, WaitError
 from pandas_genai.report.answers import answers_of, request_of
 from pandas_genai.report.prices import Price
 from pandas_genai.store import AnswerWriter, RequestRecord
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Refusal, Reply, Usage
-from pandas_genai.task.task import Task
 
 __all__ = ["Recorder"]
 
@@ -25,7 +25,7 @@ class Recorder:
         Sends one chunk.
     writer : AnswerWriter
         Where answers and calls go.
-    task : Task
+    task : BoundTask
         What is asked.
     run_id : str
         The run.
@@ -39,7 +39,7 @@ class Recorder:
         self,
         ask: Callable[[Chunk], Reply],
         writer: AnswerWriter,
-        task: Task,
+        task: BoundTask,
         run_id: str,
         labels: Callable[[int], str | None],
         price: Price,

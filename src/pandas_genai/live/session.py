@@ -22,10 +22,10 @@ from pandas_genai.report.prices import Price
 from pandas_genai.report.sent import params_columns
 from pandas_genai.store import AnswerStore, FailureRecord
 from pandas_genai.store.records import now
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, plan_chunks
 from pandas_genai.task.reply import Failure, Reply
 from pandas_genai.task.rows import Rows
-from pandas_genai.task.task import Task
 
 __all__ = ["Session", "Work", "columns_of"]
 
@@ -40,7 +40,7 @@ class Work:
 
     Parameters
     ----------
-    task : Task
+    task : BoundTask
         What is asked.
     rows : Rows
         The distinct texts of the input.
@@ -66,7 +66,7 @@ class Work:
         From failures to what the cache's table ``failures`` keeps of them.
     """
 
-    task: Task
+    task: BoundTask
     rows: Rows
     texts: Sequence[str | None]
     wanted: Sequence[int]

@@ -10,11 +10,11 @@ import pandas as pd
 
 from pandas_genai.report.failures import warn_user
 from pandas_genai.store import Answer, AnswerStore, RequestRecord
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.frames import FrameBuilder
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Keys, Rows
-from pandas_genai.task.task import Task
 
 __all__ = ["AnswerReader", "DamagedAnswersWarning"]
 __all__ += ["answered", "answers_of", "request_of", "warn_of_damage"]
@@ -56,13 +56,13 @@ class AnswerReader:
 
     Parameters
     ----------
-    task : Task
+    task : BoundTask
         What is asked.
     rows : Rows
         The input.
     """
 
-    def __init__(self, task: Task, rows: Rows) -> None:
+    def __init__(self, task: BoundTask, rows: Rows) -> None:
         self._task = task
         self._rows = rows
         self._builder = FrameBuilder(task.schema)
@@ -120,7 +120,7 @@ class AnswerReader:
 
 
 def answers_of(
-    task: Task,
+    task: BoundTask,
     rows: Iterable[Row],
     reply: Reply,
     run_id: str,
@@ -131,7 +131,7 @@ def answers_of(
 
     Parameters
     ----------
-    task : Task
+    task : BoundTask
         What was asked.
     rows : iterable of Row
         The rows that were sent.
@@ -166,7 +166,7 @@ def answers_of(
 
 
 def request_of(
-    task: Task,
+    task: BoundTask,
     chunk: Chunk,
     reply: Reply,
     run_id: str,
@@ -180,7 +180,7 @@ def request_of(
 
     Parameters
     ----------
-    task : Task
+    task : BoundTask
         What was asked.
     chunk : Chunk
         What was sent.

@@ -26,10 +26,10 @@ from pandas_genai.report.report import Report, remember
 from pandas_genai.report.sent import warn_left_out
 from pandas_genai.store import AnswerStore, RunRecord, TaskRecord
 from pandas_genai.store.records import now
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.reply import Failure, Refusal
 from pandas_genai.task.rows import Rows
-from pandas_genai.task.task import Task
 
 __all__ = ["ATTR", "OnError", "RunBook"]
 
@@ -48,7 +48,7 @@ class RunBook:
     ----------
     cache : AnswerStore
         Where it is written.
-    task : Task
+    task : BoundTask
         What is asked.
     system : str
         The instructions as they are sent.
@@ -70,7 +70,7 @@ class RunBook:
     def __init__(
         self,
         cache: AnswerStore,
-        task: Task,
+        task: BoundTask,
         system: str,
         run_id: str,
         kind: str,
@@ -221,7 +221,7 @@ class RunBook:
         return frame, found
 
 
-def save_task(cache: AnswerStore, task: Task, system: str) -> None:
+def save_task(cache: AnswerStore, task: BoundTask, system: str) -> None:
     """Keep the task in clear, with the instructions as they are sent."""
     cache.save_task(
         TaskRecord(

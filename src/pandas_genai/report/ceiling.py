@@ -10,10 +10,10 @@ from typing import Any, Self
 
 from pandas_genai.backends.caller import request_body
 from pandas_genai.backends.endpoints import Endpoint, Endpoints
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.sizes import CALL_CHARACTERS, answer_characters
-from pandas_genai.task.task import Task
 
 __all__ = ["LIMIT_NAMES", "Ceiling", "Room", "shared_bytes"]
 
@@ -91,13 +91,13 @@ class Ceiling:
 
     Parameters
     ----------
-    task : Task
+    task : BoundTask
         What is asked.
     body : callable
         Builds the body of a call for one chunk.
     """
 
-    task: Task
+    task: BoundTask
     body: Callable[[Chunk], Mapping[str, Any]]
     _shared: dict[int, int] = field(default_factory=dict, init=False, repr=False)
     _seen: Spread = field(default_factory=Spread, init=False, repr=False)
@@ -105,7 +105,7 @@ class Ceiling:
     _taken: int = field(default=_HIGHEST, init=False, repr=False)
 
     @classmethod
-    def of(cls, task: Task, endpoint: Endpoint, endpoints: Endpoints) -> Self:
+    def of(cls, task: BoundTask, endpoint: Endpoint, endpoints: Endpoints) -> Self:
         """Return the ceiling of the requests that an endpoint would be sent now."""
         return cls(task, lambda chunk: request_body(task, chunk, endpoint, endpoints))
 

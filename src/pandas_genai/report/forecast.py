@@ -10,10 +10,10 @@ from typing import Any, Self
 
 from pandas_genai.backends.caller import request_body
 from pandas_genai.backends.endpoints import Endpoint, Endpoints
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.sizes import CALL_CHARACTERS, answer_characters
-from pandas_genai.task.task import Task
 
 __all__ = ["PER_TOKEN", "Forecast", "prompt_characters"]
 
@@ -33,7 +33,7 @@ class Forecast:
 
     Parameters
     ----------
-    task : Task
+    task : BoundTask
         What is asked.
     body : callable
         Builds the body of a call for one chunk.
@@ -41,14 +41,14 @@ class Forecast:
         Tokens of one row's answer, where they are known; otherwise guessed from the schema.
     """
 
-    task: Task
+    task: BoundTask
     body: Callable[[Chunk], Mapping[str, Any]]
     answer: float | None = None
     _around: dict[int, int] = field(default_factory=dict, init=False, repr=False)
     _escaped: float = field(default=1.0, init=False, repr=False)
 
     @classmethod
-    def of(cls, task: Task, endpoint: Endpoint, endpoints: Endpoints) -> Self:
+    def of(cls, task: BoundTask, endpoint: Endpoint, endpoints: Endpoints) -> Self:
         """Return the forecast of the requests that an endpoint would be sent now."""
         return cls(task, lambda chunk: request_body(task, chunk, endpoint, endpoints))
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from pandas_genai.errors import printable
 from pandas_genai.report.failures import warn_user
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.fingerprint import canonical_json
-from pandas_genai.task.task import Task
 
 __all__ = ["ParameterLeftOutWarning", "left_out", "params_columns", "together", "warn_left_out"]
 
@@ -58,7 +58,7 @@ def left_out(asked: Mapping[str, Any], kinds: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def params_columns(task: Task, kinds: Iterable[str]) -> dict[str, str | None]:
+def params_columns(task: BoundTask, kinds: Iterable[str]) -> dict[str, str | None]:
     """Return what was sent and left out under the names of a run's columns."""
     kinds = [kind for kind in kinds if kind]
     if not kinds:

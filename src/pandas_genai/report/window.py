@@ -18,9 +18,9 @@ from pandas_genai.report.failures import warn_user
 from pandas_genai.report.forecast import PER_TOKEN, Forecast
 from pandas_genai.report.prices import known_window
 from pandas_genai.settings import load_settings
+from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import cuts, shuffled
 from pandas_genai.task.rows import Rows
-from pandas_genai.task.task import Task
 
 __all__ = ["ContextWindow", "LongTexts", "LongTextsWarning", "warn_of_long_texts"]
 
@@ -137,7 +137,7 @@ class ContextWindow:
     @classmethod
     def of(
         cls,
-        task: Task,
+        task: BoundTask,
         endpoint: Endpoint,
         endpoints: Endpoints,
         chunk_size: int,

@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from pandas_genai.task.schema import compile_schema
+from pandas_genai.task.examples import Solved, solved_cases
+from pandas_genai.task.schema import Schema, compile_schema
 
-__all__ = ["canonical_json", "compute_prompt_hash", "text_digest", "text_hash"]
+__all__ = ["canonical_json", "compute_prompt_hash", "hash_of", "text_digest", "text_hash"]
 
 _WIRE_VERSION = 1
 """Raised when the instructions that surround the user's prompt change their meaning."""
@@ -45,6 +46,7 @@ def compute_prompt_hash(
     backend: str | None = None,
     host: str | None = None,
     params: Mapping[str, object] | None = None,
+    examples: object = None,
 ) -> str:
     """Hash a prompt, or a whole task.
 
@@ -59,6 +61,8 @@ def compute_prompt_hash(
         for every address of this machine), with its path where that tells deployments apart.
     params : mapping, optional
         The parameters sent along.
+    examples : list of (text, answer), or DataFrame, optional
+        Solved cases, as ``df.genai.extract`` takes them.
 
     Returns
     -------
@@ -72,15 +76,41 @@ def compute_prompt_hash(
     >>> compute_prompt_hash("Classify the tone.")
     '2bc72b28c542b352'
     """
-    if model is None and backend is None and host is None and schema is None and not params:
+    alone = model is None and backend is None and host is None
+    if alone and schema is None and not params and examples is None:
         return hashlib.sha256(prompt.encode()).hexdigest()[:16]
-    parts = {
+    compiled = compile_schema(schema)
+    return hash_of(
+        prompt=prompt,
+        schema=compiled,
+        model=model,
+        backend=backend,
+        host=host,
+        params=params or {},
+        examples=solved_cases(examples, compiled),
+    )
+
+
+def hash_of(
+    *,
+    prompt: str,
+    schema: Schema,
+    model: str | None,
+    backend: str | None,
+    host: str | None,
+    params: Mapping[str, object],
+    examples: Solved,
+) -> str:
+    """Hash every part of a task. Without examples the hash is what it was before there were any."""
+    parts: dict[str, object] = {
         "backend": backend,
         "host": host,
         "model": model,
-        "params": dict(params or {}),
+        "params": dict(params),
         "prompt": prompt,
-        "schema": compile_schema(schema).canonical,
+        "schema": schema.canonical,
         "wire": _WIRE_VERSION,
     }
+    if examples:
+        parts["examples"] = examples
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:32]

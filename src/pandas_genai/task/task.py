@@ -1,153 +1,278 @@
-"""The task: what is asked of every row. Immutable; its ``prompt_hash`` covers all of it."""
+"""The task: what is asked of every row. Immutable, checked when it is made."""
 
 from __future__ import annotations
 
+import copy
 import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from pandas_genai.errors import UsageError
-from pandas_genai.task.fingerprint import compute_prompt_hash
+import pandas as pd
+
+from pandas_genai.errors import UsageError, printable
+from pandas_genai.task.annotations import Answer, Backend, Column, Json, Shorthand, Template
+from pandas_genai.task.examples import Solved, solved_cases
+from pandas_genai.task.fingerprint import canonical_json
+from pandas_genai.task.params import check_structured, checked_params
 from pandas_genai.task.schema import Schema, compile_schema
 
-__all__ = ["OUR_PARAMS", "TOOL_NAME", "Backend", "Task"]
+if TYPE_CHECKING:
+    from pandas_genai.task.bound import BoundTask
 
-Backend = Literal["openai", "anthropic"]
+__all__ = ["PARTS", "Task", "checked_backend", "note_endpoint"]
 
-TOOL_NAME = "extract_results"
+PARTS = ("prompt", "schema", "model", "backend", "params", "text", "examples")
+"""What a task is made of: the arguments that a verb does not take beside one."""
 
-OUR_PARAMS = frozenset({"extra_body", "structured", "tool_name"})
-"""Parameters that are for the package and no part of a request."""
-
-_OURS = {
-    "messages": "the package writes the messages",
-    "model": "use the argument model=",
-    "n": "one answer a row is asked for",
-    "response_format": "use the argument schema=",
-    "stream": "replies are read whole",
-    "system": "use the argument prompt=",
-    "tools": "the package writes the tools",
-    "tool_choice": "say params={'structured': 'tool'} for a forced tool",
-}
-_STRUCTURED = {
-    "openai": ("strict", "json_schema", "json_object", "text"),
-    "anthropic": ("native", "tool", "text"),
-}
+_SHOWN = 200
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Task:
-    """One question, asked the same way of every row.
+    r"""What is asked of every row, typed once and passed to every verb in place of the prompt.
+
+    Where it is asked (``base_url=``, ``api_key=``, ``client=``) and how (``chunk_size=``,
+    ``cache=``, ...) are options of the verbs.
 
     Parameters
     ----------
     prompt : str
         The instructions.
-    schema : Schema
-        What an answer looks like, compiled.
-    model : str
-        The model's name as the endpoint knows it.
-    backend : {"openai", "anthropic"}
-        The wire format.
-    host : str
-        The endpoint's host, and its path where that tells deployments apart: loopback addresses
-        count as one, ports never count.
-    params : mapping
-        What is sent beside the messages. ``structured`` and ``tool_name`` are ours: they choose
-        how the schema is enforced and what the tool that does is called, and are not sent. What
-        ``extra_body`` holds is sent, whether or not the package knows it.
+    schema : optional
+        What an answer looks like, in any form that ``df.genai.extract`` takes. Left out: the
+        prompt says what to return.
+    model, backend : str, optional
+        As in ``df.genai.extract``.
+    params : mapping, optional
+        Sent beside the messages, such as ``{"temperature": 0}``.
+    text : column, list of columns, or template, optional
+        What is sent of each row of a DataFrame; a Series is the text itself. It is no part of the
+        identity: equal texts have equal answers, whatever column they come from.
+    examples : list of (text, answer), or DataFrame, optional
+        Solved cases for the model: an answer is a dict of the fields, a label where there is one
+        field, a list of them where the schema has several records a row. Each is checked as a
+        reply is. A frame has the text and the fields as columns.
+
+    Attributes
+    ----------
+    prompt_hash : str or None
+        Identity of the task, under which its answers are kept: it covers prompt, schema, model,
+        parameters, examples and the endpoint, and so is known once a verb has taken the task.
+
+    Raises
+    ------
+    UsageError, SchemaError
+        Where it is made, with the part that is wrong.
+
+    Examples
+    --------
+    >>> import pandas as pd, pandas_genai
+    >>> task = Task("Tone of the review?", ["good", "bad"], params={"temperature": 0},
+    ...             examples=[("The desk was closed.", "bad")])
+    >>> task
+    Task: Tone of the review?
+      schema    label: good, bad
+      params    {'temperature': 0}
+      examples  1
+      hash      not known before a verb has taken the task; .preview(task) sends nothing
+    >>> df = pd.DataFrame({"review": ["Great people."]})
+    >>> request, = df.genai.preview(task)
+    >>> df.genai.estimate(task).texts
+    1
+    >>> task
+    Task: Tone of the review?
+      schema    label: good, bad
+      params    {'temperature': 0}
+      examples  1
+      hash      ee06efef5d60280f397f346426c6251b (gpt-6-luna at api.openai.com)
     """
 
     prompt: str
-    schema: Schema
-    model: str
-    backend: Backend
-    host: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    schema: Shorthand | type | Path | None = None
+    _: KW_ONLY
+    model: str | None = None
+    backend: Backend | None = None
+    params: Mapping[str, Json] | None = None
+    text: Column | list[Column] | Template | None = None
+    examples: Iterable[tuple[str, Answer]] | pd.DataFrame | None = None
+    compiled: Schema = field(init=False)
+    solved: Solved = field(init=False)
+    _endpoint: tuple[str, str, str] | None = field(init=False)
 
-    @classmethod
-    def of(
-        cls,
-        prompt: str,
-        schema: object,
-        *,
-        model: str,
-        backend: Backend,
-        host: str,
-        params: Mapping[str, Any] | None = None,
-    ) -> Task:
-        """Check the parts and make a task of them.
+    def __post_init__(self) -> None:
+        _check_prompt(self.prompt, self.schema)
+        _check_model(self.model)
+        compiled = compile_schema(self.schema)
+        params = checked_params(self.params)
+        if self.backend is not None:
+            backend = checked_backend(self.backend)
+            compiled.check(backend)
+            check_structured(params, backend)
+        text = _checked_text(self.text)
+        solved = solved_cases(self.examples, compiled, text)
+        self._set(
+            schema=_kept(self.schema, compiled),
+            params=MappingProxyType(params),
+            text=text,
+            examples=tuple((said, json.loads(answer)) for said, answer in solved),
+            compiled=compiled,
+            solved=solved,
+            _endpoint=None,
+        )
+
+    def _set(self, **values: object) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def prompt_hash(self) -> str | None:
+        """Identity of the task where a verb took it last; None before."""
+        return None if self._endpoint is None else self._endpoint[0]
+
+    def with_(self, **changes: Any) -> Task:
+        """Return a variant: the same task with other parts.
+
+        Parameters
+        ----------
+        **changes
+            The parts that differ, named as where a task is made.
+
+        Returns
+        -------
+        Task
 
         Raises
         ------
-        UsageError
-            If the prompt is blank or a parameter cannot be sent.
-        SchemaError
-            If the schema cannot be read or the vendor cannot enforce it.
+        UsageError, SchemaError
+            If a part is wrong, or there is no such part.
+
+        Examples
+        --------
+        >>> task = Task("Tone?", ["good", "bad"], model="gpt-6-luna")
+        >>> task.with_(prompt="Tone of the review?").model
+        'gpt-6-luna'
+        >>> task.with_() == task
+        True
         """
-        if not str(prompt or "").strip():
-            raise UsageError("prompt= must be a text that says what to ask of each row.")
-        compiled = compile_schema(schema)
-        compiled.check(backend)
-        return cls(prompt, compiled, model, backend, host, _checked_params(params, backend))
+        for name in changes:
+            if name not in PARTS:
+                near = get_close_matches(name, PARTS, n=1, cutoff=0.6)
+                hint = f"did you mean {near[0]}=?" if near else f"its parts are {', '.join(PARTS)}."
+                raise UsageError(f"A task has no part {name}=: {hint}")
+        return type(self)(**{**self._parts(), **changes})
 
-    @cached_property
-    def prompt_hash(self) -> str:
-        """Identity of the task: 32 hex digits."""
-        return compute_prompt_hash(
-            self.prompt,
-            schema=self.schema,
-            model=self.model,
-            backend=self.backend,
-            host=self.host,
-            params=self.params,
-        )
+    def _parts(self) -> dict[str, Any]:
+        """Return the arguments that make an equal task."""
+        parts = {name: getattr(self, name) for name in PARTS}
+        return parts | {"params": dict(self.params or {}), "examples": list(self.examples or ())}
 
-    @property
-    def structured(self) -> str | None:
-        """How the user wants the schema enforced; None leaves it to the package."""
-        return self.params.get("structured")
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_of, (type(self), self._parts()), {"_endpoint": self._endpoint}
 
-    @property
-    def sent_params(self) -> dict[str, Any]:
-        """The parameters that go into the request."""
-        named = {name: value for name, value in self.params.items() if name not in OUR_PARAMS}
-        return named | dict(self.params.get("extra_body", {}))
+    def _identity(self) -> tuple[object, ...]:
+        params = canonical_json(dict(self.params or {}))
+        text = repr(self.text)
+        return (self.prompt, self.compiled, self.model, self.backend, params, text, self.solved)
 
-    @property
-    def tool_name(self) -> str:
-        """What the tool is called, where a tool enforces the schema."""
-        return str(self.params.get("tool_name", TOOL_NAME))
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Task) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def __repr__(self) -> str:
+        lines = [f"Task: {_short(self.prompt)}", f"  schema    {_described(self.compiled)}"]
+        if self.model or self.backend:
+            who = [self.model, f"backend {self.backend}" if self.backend else None]
+            lines.append(f"  model     {', '.join(filter(None, who))}")
+        if self.params:
+            lines.append(f"  params    {_short(repr(dict(self.params)))}")
+        if self.text is not None:
+            lines.append(f"  text      {_short(repr(self.text))}")
+        if self.solved:
+            lines.append(f"  examples  {len(self.solved)}")
+        where = "not known before a verb has taken the task; .preview(task) sends nothing"
+        if self._endpoint is not None:
+            where = "{} ({} at {})".format(*self._endpoint)
+        return "\n".join([*lines, f"  hash      {where}"])
 
 
-def _checked_params(params: Mapping[str, Any] | None, backend: Backend) -> dict[str, Any]:
-    checked = dict(params or {})
-    extra = checked.get("extra_body", {})
-    if not isinstance(extra, Mapping):
-        raise UsageError(f"params={{'extra_body': ...}} must be a dict, not {extra!r}.")
-    for name in [*checked, *extra]:
-        if name in _OURS:
-            raise UsageError(f"params={{{name!r}: ...}} cannot be set: {_OURS[name]}.")
-    output = checked.get("output_config", extra.get("output_config"))
-    if isinstance(output, Mapping) and "format" in output:
-        raise UsageError("params={'output_config': {'format': ...}} cannot be set: use schema=.")
-    structured = checked.get("structured")
-    if structured is not None and structured not in _STRUCTURED[backend]:
+def note_endpoint(task: Task, bound: BoundTask) -> None:
+    """Let a task know under which hash it is asked."""
+    object.__setattr__(task, "_endpoint", (bound.prompt_hash, bound.model, bound.host))
+
+
+def checked_backend(backend: object) -> Backend:
+    """Return the name of a wire format.
+
+    Raises
+    ------
+    UsageError
+        If there is no such one.
+    """
+    if backend == "openai":
+        return "openai"
+    if backend == "anthropic":
+        return "anthropic"
+    raise UsageError(
+        f"backend={backend!r} is unknown: use 'openai' (also for every compatible server, with "
+        "base_url=) or 'anthropic'."
+    )
+
+
+def _made_of(kind: type[Task], parts: Mapping[str, Any]) -> Task:
+    return kind(**parts)
+
+
+def _check_prompt(prompt: object, schema: object) -> None:
+    if not isinstance(prompt, str):
+        if isinstance(schema, str) and not os.path.exists(schema):  # noqa: PTH110 - any text may come
+            raise UsageError("prompt= and schema= are swapped: the prompt comes first.")
+        kind = "None" if prompt is None else f"a {type(prompt).__name__}"
+        raise UsageError(f"prompt= must be a text that says what to ask of each row, not {kind}.")
+    if not prompt.strip():
+        raise UsageError("prompt= must be a text that says what to ask of each row.")
+
+
+def _check_model(model: object) -> None:
+    if model is not None and not (isinstance(model, str) and model.strip()):
+        raise UsageError(f"model= must be the name of a model, not {model!r:.60}.")
+
+
+def _checked_text(text: object) -> Any:
+    """Refuse texts where the name of a column is wanted; copy a list of names."""
+    if isinstance(text, pd.Series):
+        write = f"text={text.name!r}" if text.name is not None else "the name of a column"
         raise UsageError(
-            f"params={{'structured': {structured!r}}} is unknown for backend {backend!r}: use one "
-            f"of {', '.join(map(repr, _STRUCTURED[backend]))}."
+            f"text= takes the name of a column, not the Series itself: write {write}, or ask the "
+            "Series: series.genai.extract(...)."
         )
-    tool_name = checked.get("tool_name", TOOL_NAME)
-    if not (isinstance(tool_name, str) and re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", tool_name)):
-        raise UsageError(
-            f"params={{'tool_name': {tool_name!r}}} is no name of a tool: use letters, digits, '_' "
-            "and '-', at most 64."
-        )
-    try:
-        json.dumps(checked, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"params= must hold plain JSON values: {error}.") from error
-    return checked
+    if isinstance(text, pd.DataFrame):
+        raise UsageError(f"text= takes names of columns: write text={list(text.columns)!r:.200}.")
+    return list(text) if isinstance(text, (list, pd.Index)) else text
+
+
+def _kept(schema: object, compiled: Schema) -> object:
+    """Return a schema as it was given, of a file what it says: neither may change afterwards."""
+    if isinstance(schema, (str, os.PathLike)):
+        return json.loads(compiled.canonical)
+    return copy.deepcopy(schema) if isinstance(schema, (dict, list)) else schema
+
+
+def _described(schema: Schema) -> str:
+    if schema.free:
+        return "as the prompt says"
+    fields = []
+    for column in schema.fields:
+        said = ", ".join(map(str, column.labels)) if column.labels else column.kind
+        fields.append(f"{column.name}: {said}{', or nothing' if column.nullable else ''}")
+    return _short("; ".join(fields)) + (" (several records a row)" if schema.many else "")
+
+
+def _short(text: str) -> str:
+    return printable(" ".join(text.split()), _SHOWN)

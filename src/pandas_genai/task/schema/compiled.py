@@ -186,6 +186,31 @@ class Schema:
             for place, record in enumerate(records)
         ]
 
+    def solved(self, entry: Mapping[str, Any]) -> object:
+        """Validate an answer that is an example, and return it as a model is to write it.
+
+        That is what ``validate`` returns, with defaults filled in, unless the user's own model
+        writes a record otherwise than it reads one.
+
+        Raises
+        ------
+        ValueError
+            One sentence that names the field.
+        """
+        result = self.validate(entry)
+        if self.typing is None or self.record is None:
+            return result
+        records: list[Any] = result if isinstance(result, list) else [result]
+        try:
+            again = self.validate({"records": result} if self.many else records[0])
+            known = self.record["properties"].keys()
+            if again == result and all(record.keys() <= known for record in records):
+                return result
+        except ValueError:
+            pass
+        ready = list(map(self.typing.guard, entry["records"] if self.many else [entry]))
+        return ready if self.many else ready[0]
+
     def _one(self, typing: Typing, entry: object, where: str) -> dict[str, Any]:
         if not isinstance(entry, Mapping):
             raise BadAnswerError(f'"{where.rstrip(".")}" is {cut(entry)}: it must be an object.')

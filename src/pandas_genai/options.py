@@ -1,4 +1,4 @@
-"""How a question is asked, and where its answers are kept."""
+"""How a task is run, and where its answers are kept."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from pandas_genai.live.pacing import Clock
 from pandas_genai.report.observer import Observer, Silent
 from pandas_genai.report.prices import Prices, checked_cost, checked_prices
 from pandas_genai.settings import CHUNK_SIZE, Default, load_settings, whole_number
+from pandas_genai.store import Cache
 
-__all__ = ["CHUNK_SIZE", "MAX_WORKERS", "Manner"]
+__all__ = ["CHUNK_SIZE", "MAX_WORKERS", "RunOptions"]
 
 MAX_WORKERS: int = Default(20)
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How a question is asked.
+class RunOptions:
+    """How a task is run.
 
     Parameters
     ----------
+    cache : SqliteCache, str, Path or False
+        Where answers are kept; False keeps them in memory only.
     chunk_size, max_workers : int
         Rows a call, and calls at once.
     fresh : bool
@@ -43,6 +46,7 @@ class Manner:
         Whether the body of each reply is kept in the cache, secrets taken out.
     """
 
+    cache: Cache = False
     chunk_size: int = CHUNK_SIZE
     max_workers: int = MAX_WORKERS
     fresh: bool = False

@@ -1,0 +1,193 @@
+"""One task, asked of the rows of a frame or Series with some options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import pandas as pd
+
+from pandas_genai.accessor.arguments import checked_text, task_of, with_advice
+from pandas_genai.accessor.joining import mark_order, warn_of_duplicates
+from pandas_genai.accessor.origin import remember_origin
+from pandas_genai.backends.resolve import Question
+from pandas_genai.batch.allowance import Allowance
+from pandas_genai.batch.folder import JobsFolder
+from pandas_genai.batch.gather import Patience
+from pandas_genai.batch.job import BatchJob, submit
+from pandas_genai.batch.order import Order
+from pandas_genai.batch.shelf import fitting_job
+from pandas_genai.batch.site import Means, Site
+from pandas_genai.batch.texts import LazyTexts, Said, said_text, series_said
+from pandas_genai.display.cards import PlanCard, PreviewCard, ShownJob
+from pandas_genai.display.lines import say, submitted_line
+from pandas_genai.display.progress import observer_for
+from pandas_genai.display.where import default_cache_path, jobs_place
+from pandas_genai.errors import UsageError
+from pandas_genai.extract import Estimation, Extraction, Preview, preview_requests
+from pandas_genai.options import RunOptions
+from pandas_genai.report import Observer, OnError
+from pandas_genai.report.plan import Plan
+from pandas_genai.settings import whole_number
+from pandas_genai.store import Cache, SqliteCache, open_cache
+from pandas_genai.task.schema import compile_schema
+from pandas_genai.task.text import rows_text, series_text
+
+__all__ = ["Asking", "bar", "collected"]
+
+Rows: TypeAlias = "pd.DataFrame | pd.Series[Any]"
+
+_RUN = ("chunk_size", "max_workers", "fresh", "on_error", "max_cost", "prices", "keep_replies")
+"""The arguments of a verb that are run options as they stand."""
+
+
+def bar() -> Observer:
+    """Make who watches while a job is waited for."""
+    return observer_for(None)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A task, the rows that it is asked of, and how.
+
+    Parameters
+    ----------
+    data : DataFrame or Series
+        The rows.
+    question : Question
+        What is asked and where.
+    options : RunOptions
+        How.
+    """
+
+    data: Rows
+    question: Question
+    options: RunOptions
+
+    @classmethod
+    def of(cls, data: Rows, given: Mapping[str, Any]) -> Self:
+        """Make it of a verb's arguments.
+
+        Parameters
+        ----------
+        data : DataFrame or Series
+            The rows.
+        given : mapping
+            The arguments by name; those of one verb alone are not looked at.
+
+        Raises
+        ------
+        UsageError, SchemaError
+            If an argument is wrong.
+        """
+        if isinstance(data, pd.Series) and given["text"] is not None:
+            raise UsageError("The Series is the text itself: leave text= out.")
+        task = task_of(given)
+        if isinstance(data, pd.DataFrame):
+            checked_text(data, task.text)
+        options = RunOptions(
+            cache=default_cache_path() if given["cache"] is None else given["cache"],
+            observer=observer_for(given["progress"]),
+            **{name: given[name] for name in _RUN},
+        )
+        return cls(
+            data, Question(task, given["base_url"], given["api_key"], given["client"]), options
+        )
+
+    def answers(self) -> pd.DataFrame:
+        """Ask, and return the frame of all answers."""
+        warn_of_duplicates(self.data.index)
+        jobs = JobsFolder(jobs_place(None)[0])
+        extraction = Extraction(
+            self.question, self._texts(self.data), self.data.index, self.options, jobs=jobs
+        )
+        with with_advice(self.question):
+            result = extraction.run()
+        many = extraction.task.schema.many
+        _remember(result, self.data, self._texts, self.options.cache, many=many)
+        return result
+
+    def plan(self, sample: int) -> Plan:
+        """Say what asking the rest will take."""
+        texts = LazyTexts(self.data, self._said())
+        with with_advice(self.question):
+            estimation = Estimation(self.question, texts, self.data.index, self.options)
+            return PlanCard.of_plan(estimation.plan(sample))
+
+    def requests(self, n: int) -> Preview:
+        """Return the first requests."""
+        whole_number("n", n)
+        texts = self._texts(self.data)
+        found = preview_requests(self.question, texts, self.data.index, self.options, n)
+        return PreviewCard.of_preview(found)
+
+    def job(self, name: str | None, folder: str | Path | None) -> BatchJob:
+        """Submit a job, or go on with the one that was submitted."""
+        warn_of_duplicates(self.data.index)
+        question, options = self.question, self.options
+        path, where = jobs_place(folder)
+        means = Means(question.api_key, question.base_url, question.client, tell=say)
+        with ExitStack() as stack:
+            opened, ours = open_cache(options.cache)
+            if ours:
+                stack.callback(opened.close)
+            order = Order(
+                *(question, self.data, self._said(), opened),
+                chunk_size=options.chunk_size,
+                name=name,
+                fresh=options.fresh,
+                allowance=Allowance(options.max_cost, options.prices),
+            )
+            with with_advice(question):
+                job = submit(JobsFolder(path), order, means)
+        say(submitted_line(job, where))
+        return ShownJob(job.folder, means, bar)
+
+    def _texts(self, rows: Any) -> list[str | None]:
+        """Render the texts of rows as they are sent."""
+        if isinstance(rows, pd.Series):
+            return series_text(rows)
+        return rows_text(rows, self.question.task.text)
+
+    def _said(self) -> Said:
+        if isinstance(self.data, pd.Series):
+            return series_said()
+        return said_text(self.data, self.question.task.text)
+
+
+def collected(
+    data: Rows,
+    name: str | None,
+    folder: str | Path | None,
+    patience: Patience,
+    cache: Cache | None,
+    on_error: OnError,
+    means: Means,
+) -> pd.DataFrame:
+    """Collect what a job has answered, for these rows."""
+    path, _ = jobs_place(folder)
+    job, rows = fitting_job(JobsFolder(path), name, data)
+    result = BatchJob(job, means, bar).gather(rows, data.index, patience, cache, on_error)
+    said = job.journal().text
+    where = Site(job, Means()).cache_path() if cache is None else cache
+    many = compile_schema(job.journal().schema).many
+    _remember(result, data, lambda rows: list(LazyTexts(rows, said)), where, many=many)
+    return result
+
+
+def _remember(
+    result: pd.DataFrame,
+    data: Rows,
+    render: Callable[[Any], list[str | None]],
+    cache: Cache | None,
+    *,
+    many: bool,
+) -> None:
+    """Remember what ``labels.genai`` will be asked: the run, the texts, the rows' order."""
+    path = cache.path if isinstance(cache, SqliteCache) else cache
+    where = None if path is None or path is False else Path(path).expanduser().absolute()
+    remember_origin(result, data, render, where)
+    mark_order(result, many=many)
