@@ -247,6 +247,7 @@ def test_jobs_and_open_job(submit, frame_of):
     assert "<table" in pandas_genai.jobs()._repr_html_()
 
 
+@pytest.mark.filterwarnings("ignore::pandas_genai.DuplicateIndexWarning")
 @pytest.mark.parametrize(
     "index",
     [
