@@ -95,7 +95,7 @@ def system_of(body: Mapping[str, Any]) -> str:
     return "\n".join(block["text"] for block in content)
 
 
-def system_sent(task: Task, support: Support, *, vendor: bool) -> str:
+def system_sent(task: BoundTask, support: Support, *, vendor: bool) -> str:
     """Return the instructions as an endpoint that takes so much is sent them."""
     blank = Chunk((Row("", "", "", 0),))
     return system_of(wire_of(task).build(task, blank, support, vendor=vendor))

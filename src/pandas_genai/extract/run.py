@@ -204,7 +204,7 @@ class Extraction:
 
     def _system(self) -> str:
         endpoint = self.resolved.endpoint
-        support = support_of(self.task, endpoint, self._manner.endpoints)
+        support = support_of(self.task, endpoint, self._options.endpoints)
         return system_sent(self.task, support, vendor=endpoint.is_vendor)
 
     def _window(self) -> ContextWindow:
