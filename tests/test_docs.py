@@ -1,6 +1,7 @@
 """What the pages say is true: the queries run, every reason and every name is explained."""
 
 import ast
+import json
 import re
 import sqlite3
 from pathlib import Path
@@ -162,3 +163,14 @@ def test_no_file_names_one_that_is_not_in_the_repository():
         for match in papers.finditer(path.read_text(encoding="utf-8"))
     ]
     assert not naming
+
+
+def test_no_test_comment_stands_in_a_cell():
+    """What nbval is to do stands in the cells' tags: a reader does not see those."""
+    notebooks = [
+        json.loads(path.read_text("utf-8")) for path in (ROOT / "notebooks").glob("*.ipynb")
+    ]
+    cells = [cell for notebook in notebooks for cell in notebook["cells"]]
+    assert not [cell["source"] for cell in cells if "NBVAL" in "".join(cell["source"])]
+    checked = [one for one in cells if "nbval-check-output" in one["metadata"].get("tags", ())]
+    assert len(checked) >= 15

@@ -171,7 +171,8 @@ def test_the_readme_has_the_two_commands():
 def test_links_between_the_pages_lead_somewhere():
     # Where somebody reads the files themselves: what a build of the docs leaves does not count.
     files = {path.resolve() for path in repository_files()}
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    docs = ROOT / "docs"
+    pages = [ROOT / "README.md", *docs.glob("*.md"), *docs.glob("howto/*.md")]
     broken = [
         f"{page.name}: {target}"
         for page in pages

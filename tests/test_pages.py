@@ -156,6 +156,7 @@ def test_the_commands_of_a_page(page):
         assert done.returncode == 0, done.stderr
         for target in re.findall(r"\S*\.venv/bin/jupyter lab (\S+)", code):
             assert (ROOT / target).exists()
+            assert any(one.startswith("jupyterlab") for one in extras["local"])
         for module in re.findall(r"-m (pandas_genai[\w.]*)", code):
             assert importlib.util.find_spec(f"{module}.__main__")
     for named in re.findall(r"(?:pandas-genai|'\.)\[([\w,]+)\]", text):

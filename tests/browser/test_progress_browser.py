@@ -58,7 +58,7 @@ def text_of(notebook):
 
 
 def test_the_bar_moves_ends_and_leaves_a_line_that_lasts(lab, notebook, saved):
-    saved("run.ipynb", SETUP, RUN, "out.genai.report", "df.join(out).genai.show(2)")
+    saved("run.ipynb", SETUP, RUN, "out.genai.report", "out.genai.join(df).genai.show(2)")
     notebook.open(lab, "run.ipynb")
     notebook.run_all()
     assert len(set(notebook.bars)) > 3

@@ -158,7 +158,7 @@ answers = LoopbackProvider(lambda text: {"tone": "kind", "quote": "The staff wer
 labels = reviews.genai.extract(
     "Did sales rise by $1 or $2?", {"tone": ["kind", "rude"], "quote": str}, text="review",
     base_url=answers.openai_url, api_key="k", cache=False, progress=False)
-reviews.join(labels).genai.show()
+labels.genai.join(reviews).genai.show()
 """
 
 
