@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pandas_genai import CallError, RowError, StopRunError, WaitError
-from pandas_genai.backends.classify import RULES, classify, problem_in_answer, problem_of
+from pandas_genai.backends.classify import (
+    RULES,
+    classify,
+    problem_in_answer,
+    problem_of,
+    window_in,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
 
@@ -246,3 +252,24 @@ def test_no_line_of_the_table_hides_another():
         body = {"error": {"message": words[0], "code": next(iter(rule.codes), "")}}
         problem = problem_of(status, body, {})
         assert [one.fits(problem) for one in RULES].index(True) == number
+
+
+@pytest.mark.parametrize(
+    ("message", "tokens"),
+    [
+        ("This model's maximum context length is 8192 tokens. However, you sent 9000.", 8_192),
+        ("Input tokens exceed the configured limit of 272000 tokens.", 272_000),
+        ("prompt is too long: 200001 tokens > 200000 maximum", 200_000),
+        ("the request (9000 tokens) exceeds the available context size (8192 tokens)", 8_192),
+        (
+            "The input token count (3) exceeds the maximum number of tokens allowed (131072).",
+            131_072,
+        ),
+        ("The text has 9000 characters.", None),
+        ("maximum context length is 12 tokens", None),
+    ],
+)
+def test_the_window_that_a_refusal_names(message, tokens):
+    problem = problem_of(400, {"error": {"message": message}}, {})
+    assert window_in(problem) == tokens
+    assert window_in(problem_of(429, {"error": {"message": message}}, {})) is None

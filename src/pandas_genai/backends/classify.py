@@ -112,10 +112,11 @@ _LONG_WORDS = (
     "exceeds the context window",
     "exceed context limit",
     "available context size",
+    "exceeds the maximum number of tokens allowed",
 )
 _WINDOW = re.compile(
     r"(?:maximum context length (?:is|of)|configured limit of|available context size \(|"
-    r"tokens\)? > )\s*(\d[\d,]{2,10})\b"
+    r"maximum number of tokens allowed \(|tokens\)? > )\s*(\d[\d,]{2,10})\b"
 )
 _SMALLEST_WINDOW = 512
 
