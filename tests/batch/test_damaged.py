@@ -208,7 +208,7 @@ def directory(path):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("name", ["job.json", "rows.jsonl", "batch_input/keys_1.jsonl"])
+@pytest.mark.parametrize("name", ["job.json", "rows.jsonl", "state/keys_1.jsonl"])
 @pytest.mark.parametrize("harm", [Path.unlink, pipe, directory])
 def test_a_file_that_is_gone_or_is_none(kept, stage, name, harm):
     with kept.copy(stage) as folder:

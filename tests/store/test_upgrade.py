@@ -4,6 +4,7 @@
 ``extract_df``, one row put by hand and one collected job, and that job's directory.
 """
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -13,7 +14,8 @@ import pandas as pd
 import pytest
 
 import pandas_genai
-from pandas_genai import RowsFailedWarning, SqliteCache, extract_df
+from pandas_genai import RowsFailedWarning, SqliteCache, compute_prompt_hash, extract_df
+from pandas_genai.testing import LoopbackProvider
 
 DATA = Path(__file__).parents[1] / "data"
 TEXTS = [f"text {number}" for number in range(12)] + ["text 3", None, "é 🎻 “quoted”"]
@@ -75,9 +77,11 @@ def test_extract_df_and_ids_of_version_1_answer_without_a_call(old, frame):
     with pytest.warns(RowsFailedWarning, match="empty text 1"):
         out = extract_df(ids, prompt="Echo it.", cache_path=old, schema=SCHEMA, **NOBODY)
     assert out["answer"].fillna("").tolist() == [text or "" for text in TEXTS]
+    assert "14 rows were answered before without a temperature" in repr(out.genai.report)
     with SqliteCache(old) as cache:
         assert cache.get("hand") == {"x": 1}
-        assert cache.get("id3") == {"answer": "text 3"}
+        assert cache.get("id3") == {"input_id": "id3", "answer": "text 3"}
+        assert len(cache.all_ids(compute_prompt_hash("Echo it."))) == 14
         assert len(cache.all_ids()) == 15
 
 
@@ -129,3 +133,29 @@ def test_an_upgrade_that_is_killed_leaves_version_1(old, child):
     with SqliteCache(old) as cache:
         assert cache.get("hand") == {"x": 1}
     assert version_of(old) == 2
+
+
+def test_a_half_done_job_of_version_1_goes_on(old, tmp_path):
+    """Its own files stay where they are; what is written from now on lies elsewhere."""
+    folder = tmp_path / "v1_jobs" / "night"
+    handle = folder / "job.json"
+    journal = json.loads(handle.read_text(encoding="utf-8"))
+    (results,) = (folder / "batch_output").glob("batch_result_*.jsonl")
+    lines = results.read_text(encoding="utf-8").splitlines()
+    results.write_text(lines[0] + "\n", encoding="utf-8")
+    (folder / "batch_output" / "failures_1.jsonl").unlink()
+    journal["parts"][0] |= {"stage": "stored", "answered": 0, "refused": 0}
+    with LoopbackProvider(lambda text: {"answer": text}) as provider:
+        journal["base_url"] = provider.openai_url
+        handle.write_text(json.dumps(journal), encoding="utf-8")
+        cache = tmp_path / "new.sqlite"
+        where = {"api_key": "sk-test", "base_url": provider.openai_url}
+        job = pandas_genai.open_job("night", folder.parent, **where)
+        with pytest.warns(RowsFailedWarning, match="missing in results 8"):
+            job.collect(cache=cache)
+        job.resubmit_failed(cache=cache)
+        with pytest.warns(RowsFailedWarning, match="empty text 1"):
+            out = job.collect(cache=cache)
+        assert [len(batch.texts) for batch in provider.batches] == [8]
+    assert out["answer"].fillna("").tolist() == [text or "" for text in TEXTS]
+    assert (folder / "state" / "keys_2.jsonl").exists()

@@ -26,7 +26,7 @@ from pandas_genai.errors import JobError, UsageError
 from pandas_genai.report.report import label_text
 from pandas_genai.task.rows import Rows
 
-__all__ = ["claimed"]
+__all__ = ["claimed", "fingerprint_of"]
 
 _PROMPT_HASH = re.compile(rb'"prompt_hash"\s*:\s*"([0-9a-f]{16,})"')
 
@@ -40,7 +40,7 @@ def claimed(
     means: Means,
 ) -> tuple[JobFolder, Journal | None]:
     """Return the job, and its new journal where its requests are still to be written."""
-    fingerprint = _fingerprint(resolved.task.prompt_hash, rows)
+    fingerprint = fingerprint_of(resolved.task.prompt_hash, rows)
     job = _same(jobs, order.name, fingerprint, resolved.task.prompt_hash, rows)
     if job is not None and _is_laid(job.journal()):
         return job, None
@@ -101,7 +101,7 @@ def _same(
         if journal.fingerprint != fingerprint and _is_laid(journal):
             raise UsageError(
                 f"There is a job {name!r} in {jobs.path} already, with another task or other rows: "
-                "choose another name, or collect that one first."
+                "choose another name."
             )
         return named
     sound, damaged = jobs.jobs()
@@ -140,7 +140,7 @@ def _free_name(jobs: JobsFolder, prompt: str, means: Means) -> str:
     return name
 
 
-def _fingerprint(prompt_hash: str, rows: Rows) -> str:
+def fingerprint_of(prompt_hash: str, rows: Rows) -> str:
     """Hash task and texts: the same whatever their order, and whatever is answered already."""
     table = np.sort(rows.keys.table.view("S16").ravel())
     return hashlib.sha256(prompt_hash.encode() + table.tobytes()).hexdigest()[:32]

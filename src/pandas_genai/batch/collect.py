@@ -83,6 +83,18 @@ class Collection:
         self._each([part for part in site.journal.parts if part.stage not in idle], self._advance)
         self._send_waiting()
 
+    def store_all(self) -> None:
+        """Store the results of every batch that has ended, as the provider wrote them.
+
+        No answer is read, and nothing is sent but what the provider had no quota for.
+        """
+        self._ended = 0
+        fetched = ("created", "ended", "lost")
+        self._each(
+            [part for part in self._site.journal.parts if part.stage in fetched], self._fetch
+        )
+        self._send_waiting()
+
     def refresh_all(self) -> None:
         """Ask how far every batch is that has not ended."""
         self._each([part for part in self._site.journal.parts if part.in_flight], self.refresh)
@@ -145,6 +157,14 @@ class Collection:
         """Take one part as far as it goes now."""
         submission = Submission(self._site)
         submission.send(part)
+        self._fetch(part)
+        if part.stage == "creating":
+            submission.create(part)
+        if part.stage == "stored":
+            self._digest(part)
+
+    def _fetch(self, part: Part) -> None:
+        """Ask how far a batch is, and store its results once it has ended."""
         if part.stage == "lost":
             with suppress(CallError):  # as before; the rows say so
                 self.refresh(part)
@@ -153,10 +173,6 @@ class Collection:
             self._ended += part.stage != "created"
         if part.stage == "ended":
             self._store(part)
-        if part.stage == "creating":
-            submission.create(part)
-        if part.stage == "stored":
-            self._digest(part)
 
     def _digest(self, part: Part) -> None:
         assert self._cache is not None

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,19 +21,17 @@ from pandas_genai.errors import JobError, UsageError
 from pandas_genai.store import atomic_write
 from pandas_genai.task.annotations import Backend
 
-__all__ = ["HANDLE", "JobFolder", "JobsFolder"]
+__all__ = ["JobFolder", "JobsFolder"]
 
 T = TypeVar("T")
-
-HANDLE = "job.json"
-"""The job's handle: its journal."""
 
 _README = """\
 # Overnight jobs of pandas-genai
 
 One directory a job. `job.json` is the handle from which any later kernel goes on: which batches
 the provider has, and how far each of them is. `batch_input/` holds what was sent (with your
-texts), `batch_output/` what came back, as the provider wrote it. No file holds a key.
+texts), `batch_output/` what came back, as the provider wrote it, `state/` which rows are in which
+request. No file holds a key.
 
 Do not change or delete anything here before `df.genai.batch_collect()` has said that all rows are
 collected: a batch that is paid for would be lost. Afterwards the answers are in the cache, and a
@@ -49,8 +48,11 @@ _LOCK = "genai_batches.lock"
 _OURS = frozenset({"README.md", ".gitignore", ".lock", _LOCK})
 _CACHE = "genai_cache.sqlite"
 _JOB_OURS = frozenset({"batch_input", "batch_output", "rows.jsonl", ".lock", ".gitignore"})
+_JOB_OURS |= {"original"}  # what the original toolkit wrote, before we went on with its job
+_STATE = "state"
+"""The directory of a job for what only we read: scripts of others read every file of the others."""
 _LEFT = re.compile(
-    r"\.(README\.md|\.gitignore|job\.json|rows\.jsonl|keys_\d+\.jsonl|failures_\d+\.jsonl"
+    r"\.(README\.md|\.gitignore|job(_[a-z]+)?\.json|rows(_[a-z]+)?\.jsonl|keys_\d+\.jsonl|failures_\d+\.jsonl"
     r"|(batch|batch_result|batch_error|requests|results|errors|submission)(_.+)?\.(jsonl|json|txt))"
     r"\.(part|[a-z0-9_]{8})"
 )
@@ -64,10 +66,13 @@ class JobsFolder:
     ----------
     path : Path
         Made, with its README and ``.gitignore``, when the first job is.
+    backend : str, optional
+        Whose jobs ``job`` finds, where a directory holds one of each vendor.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, backend: str | None = None) -> None:
         self.path = path.expanduser().absolute()
+        self._backend = backend
 
     def make(self) -> None:
         """Make the folder, readable by its owner alone.
@@ -107,7 +112,12 @@ class JobsFolder:
 
     def job(self, name: object) -> JobFolder:
         """Return the place of a job, whether or not there is one."""
-        return JobFolder(self.path / checked_name(name))
+        job = JobFolder(self.path / checked_name(name))
+        if self._backend is None or not job.handle.exists():
+            return job
+        if job.journal().backend == self._backend:
+            return job
+        return JobFolder(job.path, self._backend)
 
     def jobs(self) -> tuple[list[tuple[JobFolder, Journal]], list[tuple[JobFolder, JobError]]]:
         """Read the manifests of all jobs.
@@ -135,9 +145,7 @@ class JobsFolder:
         except OSError as error:
             raise JobError(f"The folder {self.path} cannot be read: {error.strerror}.") from None
         for name in names:
-            job = JobFolder(self.path / name)
-            if job.exists:
-                yield job
+            yield from JobFolder.found_in(self.path / name)
 
     def lock(self, tell: Callable[[str], None]) -> Any:
         """Keep other kernels from choosing and writing a job meanwhile."""
@@ -151,13 +159,28 @@ class JobFolder:
     ----------
     path : Path
         The directory.
+    second : str, default ""
+        Set for the second job of a directory, which holds one of another vendor already: what the
+        names of its own files end in.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, second: str = "") -> None:
+        ending = f"_{second}" if second else ""
         self.path = path
         self.name = path.name
-        self.handle = path / HANDLE
-        self.rows = path / "rows.jsonl"
+        self.handle = path / f"job{ending}.json"
+        self.rows = path / f"rows{ending}.jsonl"
+        self._state = path / f"{_STATE}{ending}"
+        self._is_second = bool(second)
+
+    @classmethod
+    def found_in(cls, path: Path) -> Iterator[JobFolder]:
+        """Yield the jobs of a directory: one, or one of each vendor."""
+        job = cls(path)
+        if job.exists:
+            yield job
+            for handle in sorted(path.glob("job_*.json")):
+                yield cls(path, handle.stem.removeprefix("job_"))
 
     @property
     def exists(self) -> bool:
@@ -180,7 +203,10 @@ class JobFolder:
             return True
         except OSError:
             return False
-        return all(name in _JOB_OURS or _LEFT.fullmatch(name) for name in names)
+        ours = _JOB_OURS | {self._state.name}
+        if self._is_second:
+            ours |= {"job.json", _STATE}
+        return all(name in ours or _LEFT.fullmatch(name) for name in names)
 
     def make(self, *, ignored: bool = True) -> None:
         """Make the directories, readable by their owner alone.
@@ -190,7 +216,7 @@ class JobFolder:
         ignored : bool, default True
             Whether the folder around keeps the texts out of version control already.
         """
-        for path in (self.path, self.path / "batch_input", self.path / "batch_output"):
+        for path in self._directories():
             path.mkdir(mode=0o700, exist_ok=True)
         if not ignored:
             atomic_write(self.path / ".gitignore", _IGNORE)
@@ -211,9 +237,18 @@ class JobFolder:
 
     def tidy(self) -> None:
         """Remove what a killed kernel left half written; to be called under the lock."""
-        for path in (self.path, self.path / "batch_input", self.path / "batch_output"):
+        for path in self._directories():
             if path.is_dir():
                 _remove_left(path.iterdir())
+        self._state.mkdir(mode=0o700, exist_ok=True)  # a job of version 0.1 has none
+
+    def _directories(self) -> tuple[Path, ...]:
+        return self.path, self.path / "batch_input", self.path / "batch_output", self._state
+
+    def _own(self, name: str, earlier: str) -> Path:
+        """Return where a file of ours is; version 0.1 wrote it beside those of the provider."""
+        path, before = self._state / name, self.path / earlier / name
+        return before if not path.exists() and os.path.lexists(before) else path
 
     def lock(self, tell: Callable[[str], None]) -> Any:
         """Keep other kernels from working on the job meanwhile."""
@@ -227,7 +262,7 @@ class JobFolder:
 
     def keys(self, number: int) -> Path:
         """Return where the row keys of a part's requests are."""
-        return self.path / "batch_input" / f"keys_{number}.jsonl"
+        return self._own(f"keys_{number}.jsonl", "batch_input")
 
     def submission(self, backend: Backend, part: Part) -> Path:
         """Return where it is noted that a batch was created."""
@@ -255,10 +290,12 @@ class JobFolder:
 
     def failures(self, number: int) -> Path:
         """Return where the rows of a part are that have no answer."""
-        return self.path / "batch_output" / f"failures_{number}.jsonl"
+        return self._own(f"failures_{number}.jsonl", "batch_output")
 
 
-def lines_of(path: Path, read: Callable[[Any], T], digest: str = "") -> Iterator[T]:
+def lines_of(
+    path: Path, read: Callable[[Any], T], digest: str = "", most: int | None = None
+) -> Iterator[T]:
     """Read one of our own JSON lines files, a line at a time.
 
     Parameters
@@ -270,6 +307,8 @@ def lines_of(path: Path, read: Callable[[Any], T], digest: str = "") -> Iterator
         is a damaged line.
     digest : str, optional
         SHA-256 of the file as it was written; looked at once all is read.
+    most : int, optional
+        How many lines it has; a kernel that was killed while it added some may have left more.
 
     Raises
     ------
@@ -278,7 +317,7 @@ def lines_of(path: Path, read: Callable[[Any], T], digest: str = "") -> Iterator
     """
     found = hashlib.sha256()
     with opened(path) as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(islice(file, most), 1):
             found.update(line)
             try:
                 value = read(from_json(line))

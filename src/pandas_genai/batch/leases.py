@@ -47,13 +47,12 @@ def lease_rows(
 
 def _is_under_way(place: Path, uid: str, now: float) -> bool:
     """Whether a job has not ended, as its directory says."""
-    job = JobFolder(place)
-    if not job.exists:
-        return False
-    try:
-        journal = job.journal()
-    except JobError:
-        return True  # damaged, and perhaps paid for
-    if journal.uid != uid or journal.finished:
-        return False
-    return journal.ready or now - journal.created < _WRITING_S
+    for job in JobFolder.found_in(place):
+        try:
+            journal = job.journal()
+        except JobError:
+            return True  # damaged, and perhaps paid for
+        if journal.uid == uid:
+            written = journal.ready or now - journal.created < _WRITING_S
+            return written and not journal.finished
+    return False

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.backends.batches import Limits
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.texts import Said
-from pandas_genai.settings import CHUNK_SIZE
+from pandas_genai.settings import CHUNK_SIZE, whole_number
 from pandas_genai.store import SqliteCache
 
 __all__ = ["Order"]
@@ -59,3 +60,10 @@ class Order:
     def labels(self) -> pd.Index:
         """What names the rows."""
         return self.data.index if self.index is None else self.index
+
+    def limits(self, limits: Limits) -> Limits:
+        """Return the limits of one file: the vendor's, or fewer requests."""
+        if self.most_requests is None:
+            return limits
+        fewer = min(limits.requests, whole_number("max_requests", self.most_requests))
+        return Limits(fewer, limits.bytes)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pandas_genai.backends.batches import Limits
 from pandas_genai.backends.caller import support_of, system_sent
 from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Resolved
@@ -32,7 +31,7 @@ from pandas_genai.settings import Default, load_settings, whole_number
 from pandas_genai.task.chunks import Row, plan_chunks
 from pandas_genai.task.rows import Rows, distinct_rows
 
-__all__ = ["prepare"]
+__all__ = ["naming", "prepare"]
 
 
 def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
@@ -124,7 +123,7 @@ class _Work:
         return np.flatnonzero(~known), cached
 
 
-def _naming(labels: pd.Index) -> Callable[[Sequence[Row]], list[str | None]]:
+def naming(labels: pd.Index) -> Callable[[Sequence[Row]], list[str | None]]:
     """Return what names rows by their labels; whole numbers are read without pandas, for speed."""
     if isinstance(labels.dtype, np.dtype) and labels.dtype.kind in "iu":
         number_at = labels.to_numpy().item
@@ -147,10 +146,6 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
     journal.elsewhere = len(work.elsewhere)
     labels = work.order.labels
     warn_of_long_texts(work.window, work.rows, wanted, lambda row: label_text(labels[row]))
-    limits: Limits = limits_of(task.backend)
-    if work.order.most_requests is not None:
-        fewer = min(limits.requests, whole_number("max_requests", work.order.most_requests))
-        limits = Limits(fewer, limits.bytes)
     journal.parts = write_requests(
         job,
         task,
@@ -162,10 +157,10 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
             most_bytes=work.window.most_bytes,
         ),
         Template(task, endpoint, support),
-        limits,
+        work.order.limits(limits_of(task.backend)),
         custom_ids(journal),
         lambda number: Part(number, rung=support.rung, dropped=sorted(support.dropped)),
-        _naming(labels),
+        naming(labels),
     )
     journal.sent = len(wanted)
     # Refused, the job stays as if its files were not written: the next call writes them again.

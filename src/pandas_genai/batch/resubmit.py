@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from pandas_genai.backends.endpoints import Support
@@ -43,7 +43,13 @@ _BROKEN = frozenset({"server error", "timeout", "missing in results"})
 """Reasons that may lie with the rows: one text can bring a server down each time."""
 
 
-def write_again(site: Site, cache: SqliteCache, *, lost: bool = False) -> Again:
+def write_again(
+    site: Site,
+    cache: SqliteCache,
+    *,
+    lost: bool = False,
+    only: Collection[str] | None = None,
+) -> Again:
     """Write the requests of every text that has failed for good so far, and no other.
 
     Rows share a request again only where nothing points at one of them: their batch expired or
@@ -59,6 +65,8 @@ def write_again(site: Site, cache: SqliteCache, *, lost: bool = False) -> Again:
         A text that was answered in the meantime is not sent.
     lost : bool, default False
         Whether texts are sent again, and paid again, whose results the provider has lost.
+    only : collection of str, optional
+        Row keys; others are not sent.
 
     Returns
     -------
@@ -76,7 +84,7 @@ def write_again(site: Site, cache: SqliteCache, *, lost: bool = False) -> Again:
     support = journal.parts[-1].support
     if journal.lower is not None:
         support = Support(journal.lower[0], frozenset(journal.lower[1]))
-    failed = _failed(site, cache)
+    failed = _failed(site, cache, only)
     kept = [key for key, (_, one) in failed.items() if one.reason == RESULTS_LOST and not lost]
     for key in kept:
         del failed[key]
@@ -113,7 +121,9 @@ def write_again(site: Site, cache: SqliteCache, *, lost: bool = False) -> Again:
     return Again(len(failed), len(kept))
 
 
-def _failed(site: Site, cache: SqliteCache) -> dict[str, tuple[Part, Lost]]:
+def _failed(
+    site: Site, cache: SqliteCache, only: Collection[str] | None
+) -> dict[str, tuple[Part, Lost]]:
     """Return the texts that have failed, each with the part in which it did last."""
     failed: dict[str, tuple[Part, Lost]] = {}
     for part in site.journal.parts:
@@ -125,7 +135,7 @@ def _failed(site: Site, cache: SqliteCache) -> dict[str, tuple[Part, Lost]]:
                     failed.pop(key, None)
     for key in cache.present(site.journal.prompt_hash, list(failed)):
         del failed[key]
-    return failed
+    return failed if only is None else {key: failed[key] for key in failed if key in only}
 
 
 def _goes_alone(part: Part, failed: Lost, support: Support) -> bool:

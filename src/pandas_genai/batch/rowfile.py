@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from pydantic_core import to_json
 
 from pandas_genai.batch.folder import JobFolder, lines_of, open_new
 from pandas_genai.batch.journal import Journal
-from pandas_genai.batch.manifest import unreadable
+from pandas_genai.batch.manifest import opened, unreadable
 from pandas_genai.report.report import label_value
 from pandas_genai.task.rows import Rows, rows_of_keys
 
@@ -22,8 +23,17 @@ _BLOCK = 10_000
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
-def save_rows(job: JobFolder, index: pd.Index, rows: Rows) -> str:
+def save_rows(job: JobFolder, index: pd.Index, rows: Rows, kept: int = 0) -> str:
     """Write for each row its label and its key; null had no text, "" one that cannot be sent.
+
+    Parameters
+    ----------
+    job : JobFolder
+        Where.
+    index, rows : Index, Rows
+        What to write.
+    kept : int, default 0
+        How many lines of the file that is there stay before them.
 
     Returns
     -------
@@ -32,7 +42,14 @@ def save_rows(job: JobFolder, index: pd.Index, rows: Rows) -> str:
     """
     unsendable = set(rows.unsendable)
     digest = hashlib.sha256()
+    before: Iterable[bytes] = ()
+    if kept:
+        with opened(job.rows) as earlier:
+            before = list(islice(earlier, kept))
     with open_new(job.rows) as file:
+        for line in before:
+            digest.update(line)
+            file.write(line)
         for start in range(0, len(rows), _BLOCK):
             codes = rows.codes[start : start + _BLOCK]
             keys = iter(rows.keys.take(codes[codes >= 0]))
@@ -76,7 +93,7 @@ def saved_rows(job: JobFolder, journal: Journal) -> tuple[Rows, pd.Index]:
     labels: list[Any] = []
 
     def keys() -> Iterator[str | None]:
-        for label, key in lines_of(job.rows, _labelled, journal.rows_digest):
+        for label, key in lines_of(job.rows, _labelled, journal.rows_digest, journal.rows):
             labels.append(label)
             yield key
 

@@ -253,7 +253,7 @@ class Site:
         known = set(part.rejected)
         sound, _ = JobsFolder(self.folder.path.parent).jobs()
         for folder, journal in sound:
-            same = folder.name == self.folder.name
+            same = folder.handle == self.folder.handle
             for other in (self.journal if same else journal).parts:
                 if not (same and other.number == part.number):
                     known |= {other.batch_id or "", *other.rejected} - {""}

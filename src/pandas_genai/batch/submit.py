@@ -200,6 +200,7 @@ class Submission:
         site = self._site
         said = {
             "job_id": site.journal.name,
+            "id": part.batch_id,
             "batch_id": part.batch_id,
             "input_file_id": part.file_id,
             "requests": part.requests,
