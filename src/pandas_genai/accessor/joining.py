@@ -17,7 +17,7 @@ from pandas_genai.accessor.origin import ANSWERS, Origin, origin_of
 from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import CacheError, UsageError, counted, printable
 from pandas_genai.report import ATTR
-from pandas_genai.report.failures import warn_user
+from pandas_genai.report.failures import DuplicateIndexWarning, warn_user
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.text import rows_text, series_text
@@ -33,10 +33,6 @@ RowKeys: TypeAlias = list[str | None]
 _MOST_COLUMNS = 20
 _RECORDS = "records"
 _SAMPLED = 1_000
-
-
-class DuplicateIndexWarning(UserWarning):
-    """The index has labels more than once: pandas' own ``join`` would multiply rows."""
 
 
 def warn_of_duplicates(index: pd.Index) -> None:

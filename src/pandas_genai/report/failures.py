@@ -20,6 +20,7 @@ from pandas_genai.task.rows import Rows
 
 __all__ = ["EMPTY_TEXT", "IN_PROGRESS", "NOT_FAILED", "NOT_REACHED", "NOT_SUBMITTED"]
 __all__ += [
+    "DuplicateIndexWarning",
     "FailedRow",
     "RowsFailedWarning",
     "as_frame",
@@ -51,6 +52,10 @@ _PACKAGE = str(Path(__file__).parents[1])
 
 class RowsFailedWarning(UserWarning):
     """Some rows of a run have no answer."""
+
+
+class DuplicateIndexWarning(UserWarning):
+    """What names the rows does so more than once: pandas' ``join`` and ``merge`` multiply rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,12 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pandas_genai.errors import CacheError
-from pandas_genai.store.records import Origin, checksum, now, storable, whole
-from pandas_genai.store.sqlite.history import History
+from pandas_genai.store.records import Origin, whole
+from pandas_genai.store.sqlite.ids import UserIds
 from pandas_genai.store.sqlite.leases import JobLeases, Leases
 from pandas_genai.store.sqlite.link import FILE_ERRORS, Link, explained
 from pandas_genai.store.sqlite.opening import connect, open_file, open_memory
@@ -22,7 +21,6 @@ from pandas_genai.store.sqlite.writer import Writer
 __all__ = ["SqliteCache"]
 
 _BLOCK = 900
-_IDS_BLOCK = 10_000
 # The writer asks again and again instead of waiting long, so that it can be told to give up.
 _WRITER_PATIENCE_S = 0.5
 # No worker waits for a lease while another program holds the file: it looks again later.
@@ -54,39 +52,8 @@ _ORIGINS_OF_ALL = _ORIGINS.format(which="TRUE")
 _ORIGINS_OF_SOME = _ORIGINS.format(which="text_hash IN (SELECT value FROM json_each(?))")
 _LOOKED_UP = 20_000
 
-_GET = """
-SELECT CAST(COALESCE(results.json_result, ids.json_result) AS BLOB) AS result,
-CASE WHEN results.json_result IS NULL THEN ids.checksum ELSE results.checksum END,
-ids.prompt_hash,
-CASE WHEN results.json_result IS NULL THEN ids.row_id ELSE ids.text_hash END
-FROM ids LEFT JOIN results
-ON results.prompt_hash = ids.prompt_hash AND results.text_hash = ids.text_hash AND repeat = 0
-WHERE ids.row_id = ?1 AND (?2 IS NULL OR ids.prompt_hash = ?2) AND result IS NOT NULL
-ORDER BY ids.rowid DESC LIMIT 1
-"""
 
-_ALL_IDS = """
-SELECT DISTINCT ids.row_id
-FROM ids LEFT JOIN results
-ON results.prompt_hash = ids.prompt_hash AND results.text_hash = ids.text_hash AND repeat = 0
-WHERE (?1 IS NULL OR ids.prompt_hash = ?1)
-AND COALESCE(results.json_result, ids.json_result) IS NOT NULL
-"""
-
-# A replaced row gets the highest rowid: the newest answer of an id is its last row.
-_PUT = """
-INSERT OR REPLACE INTO ids (row_id, prompt_hash, text_hash, json_result, created, checksum)
-VALUES (?, ?, NULL, ?, ?, ?)
-"""
-
-_REMEMBER = """
-INSERT OR REPLACE INTO ids (row_id, prompt_hash, text_hash, created, json_result, checksum)
-SELECT ?1, ?2, ?3, ?4, max(json_result), max(checksum) FROM ids
-WHERE row_id = ?1 AND prompt_hash = ?2
-"""
-
-
-class SqliteCache(History, JobLeases):
+class SqliteCache(UserIds, JobLeases):
     """Answers, tasks, runs and failures in one SQLite file.
 
     Any thread may use it, and several processes may use one file at once (on a local disk:
@@ -140,69 +107,6 @@ class SqliteCache(History, JobLeases):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def get(self, row_id: object, prompt_hash: str | None = None) -> Any | None:
-        """Return the newest answer that was put, or asked by ``extract_df``, under an id.
-
-        Parameters
-        ----------
-        row_id : str
-            The user's id.
-        prompt_hash : str, optional
-            The task; any, if left out.
-
-        Returns
-        -------
-        object or None
-            The answer read from JSON; None if there is none.
-        """
-        row_id = storable(str(row_id))
-        found = self._link.query(_GET, (row_id, prompt_hash))
-        if not found:
-            return None
-        text = whole(*found[0])
-        if text is None:
-            raise CacheError(
-                f"The answer of row {row_id!r} in {self._link.name} is damaged or no JSON: put it "
-                "again, or delete its row of the table ids."
-            )
-        return json.loads(text)
-
-    def put(self, row_id: object, result: Any, prompt_hash: str | None = None) -> None:
-        """Keep an answer under an id; an earlier one of the same id and task is replaced.
-
-        Parameters
-        ----------
-        row_id : str
-            The user's id.
-        result : object
-            Anything that JSON can hold.
-        prompt_hash : str, optional
-            The task.
-        """
-        text = storable(json.dumps(result, ensure_ascii=False))
-        name, task = storable(str(row_id)), prompt_hash or ""
-        mark = checksum(task, name, text.encode())
-        self._link.write(_PUT, [(name, task, text, now(), mark)])
-
-    def all_ids(self, prompt_hash: str | None = None) -> set[str]:
-        """Return the ids that have an answer, of one task or of any."""
-        return {row_id for (row_id,) in self._link.query(_ALL_IDS, (prompt_hash,))}
-
-    def remember_ids(self, prompt_hash: str, pairs: Iterable[tuple[str, str]]) -> None:
-        """Let ``get`` and ``all_ids`` find the answers of a task under the user's ids.
-
-        Parameters
-        ----------
-        prompt_hash : str
-            The task.
-        pairs : iterable of (row_id, text_hash)
-            Ids and row keys; the answers may come later.
-        """
-        created = now()
-        rows = ((storable(row_id), prompt_hash, key, created) for row_id, key in pairs)
-        while block := list(islice(rows, _IDS_BLOCK)):
-            self._link.write(_REMEMBER, block)
 
     def lookup(self, prompt_hash: str, text_hashes: Sequence[str]) -> dict[str, str]:
         """Return the answers to texts under a task.
