@@ -59,6 +59,7 @@ EXPORTED = {
     "UsageError",
     "WaitError",
     "compute_prompt_hash",
+    "draft_prompt",
     "extract_df",
     "genai",
     "jobs",

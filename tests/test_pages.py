@@ -38,6 +38,14 @@ ANSWERS = {
     "I love my colleagues.": {"topic": "colleagues", "tone": "positive", "stars": 5},
     "The pay is terrible.": {"topic": "pay", "tone": "negative", "stars": 1},
     "The food in the canteen is awful.": {"topic": "food", "tone": "negative", "stars": 2},
+    "Goal: whether a review is positive or negative\n\nText 1:\nI love my colleagues.\n\n"
+    "Text 2:\nThe pay is terrible.": {
+        "prompt": "Read the review.\n1. tone: positive or negative.",
+        "fields": [
+            {"name": "tone", "kind": "one of some labels", "labels": ["positive", "negative"]}
+        ],
+        "tone": "positive",
+    },
     "My colleagues: I love them.": {"topic": "colleagues", "tone": "positive"},
     "one": {
         "label": "good",

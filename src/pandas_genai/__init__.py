@@ -29,7 +29,13 @@ from pandas_genai.errors import (
 )
 from pandas_genai.extract import Preview
 from pandas_genai.extract.overnight import RowsUnderWayWarning
-from pandas_genai.legacy import AnthropicBatchExtractor, OpenAIBatchExtractor, extract_df
+from pandas_genai.legacy import (
+    AnthropicBatchExtractor,
+    DataFrameIterator,
+    OpenAIBatchExtractor,
+    draft_prompt,
+    extract_df,
+)
 from pandas_genai.report import Observer, Progress, Report
 from pandas_genai.report.failures import RowsFailedWarning
 from pandas_genai.report.plan import Plan
@@ -37,7 +43,6 @@ from pandas_genai.report.sent import ParameterLeftOutWarning
 from pandas_genai.report.window import LongTextsWarning
 from pandas_genai.settings import Settings
 from pandas_genai.store import SqliteCache
-from pandas_genai.task.chunks import DataFrameIterator
 from pandas_genai.task.fingerprint import compute_prompt_hash
 from pandas_genai.task.task import Task
 
@@ -76,6 +81,7 @@ __all__ = [
     "UsageError",
     "WaitError",
     "compute_prompt_hash",
+    "draft_prompt",
     "extract_df",
     "genai",
     "jobs",

@@ -8,7 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pandas_genai import AnthropicBatchExtractor, OpenAIBatchExtractor, UsageError
+import pandas_genai
+from pandas_genai import (
+    AnthropicBatchExtractor,
+    OpenAIBatchExtractor,
+    RowsFailedWarning,
+    UsageError,
+)
 from pandas_genai.batch.site import Means
 from pandas_genai.testing import BatchFault, Fault, LoopbackProvider
 
@@ -240,11 +246,188 @@ def test_bad_names_and_columns(provider, frame):
 
 
 def test_both_doors_see_the_same_jobs(provider, frame):
-    import pandas_genai
-
     extractor = OpenAIBatchExtractor("jobs", api_key="k", base_url=provider.openai_url)
     extractor.create_batch_jsonl(frame, "id", "body", "Echo.", "j", "gpt-6-luna")
     extractor.submit_batches("j")
     out = frame.genai.batch_collect("j", folder="jobs")
     assert out["answer"].tolist() == frame["body"].tolist()
     assert pandas_genai.jobs("jobs").loc["j", "stage"] == "collected"
+
+
+def make(extractor, frame, job_id="job1", **options):
+    """Write requests with either class: the first two calls differ in their names alone."""
+    write = getattr(extractor, "create_batch_jsonl", None) or extractor.create_batch_requests
+    model = "gpt-6-luna" if hasattr(extractor, "create_batch_jsonl") else "claude-haiku-5-5"
+    options = {"chunk_size": 1, "schema_dict": SCHEMA} | options
+    return write(frame, "id", "body", "Echo.", job_id, model, **options)
+
+
+def submit(extractor, job_id="job1"):
+    send = getattr(extractor, "submit_batches", None) or extractor.submit_batch
+    return send(job_id)
+
+
+def extractor_of(backend, provider, root="jobs", **options):
+    if backend == "openai":
+        return OpenAIBatchExtractor(root, api_key="k", base_url=provider.openai_url, **options)
+    return AnthropicBatchExtractor(root, api_key="k", base_url=provider.anthropic_url)
+
+
+def sent(provider):
+    return sorted(text for batch in provider.batches for text in batch.texts)
+
+
+FAILED = pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+
+
+@FAILED
+def test_the_same_calls_again_submit_what_failed(frame, backend):
+    """Twice: the whole frame, then the rows alone that have no answer."""
+    broken = [f"text {number}" for number in range(5)]
+    with LoopbackProvider(lambda text: {"answer": text}) as provider:
+        provider.faults = [Fault("server_error", text=broken.__contains__)]
+        extractor = extractor_of(backend, provider)
+        make(extractor, frame)
+        submit(extractor)
+        out = extractor.retrieve_results_as_dataframe("job1")
+        assert out["answer"].notna().sum() == 7
+        assert extractor.batch_root_dir == Path("jobs")
+
+        provider.faults = [Fault("server_error", text="text 4")]
+        make(extractor, frame)
+        submit(extractor)
+        assert sent(provider) == sorted([*frame["body"], *broken])
+        out = extractor.retrieve_results_as_dataframe("job1")
+        assert out["answer"].isna().tolist() == [number == 4 for number in range(12)]
+
+        provider.faults = []
+        missing = frame[~frame["id"].isin(out.dropna()["input_id"])]
+        make(extractor, missing)
+        submit(extractor)
+        submit(extractor)
+        out = extractor.retrieve_results_as_dataframe("job1")
+        assert out["answer"].tolist() == frame["body"].tolist()
+        assert out["input_id"].tolist() == frame["id"].tolist()
+        assert len(sent(provider)) == 12 + 5 + 1
+
+        assert make(extractor, frame) in (
+            [],
+            Path("jobs/job1/batch_input/requests.json").absolute(),
+        )
+        submit(extractor)
+        assert len(sent(provider)) == 12 + 5 + 1
+
+
+def test_rows_that_a_job_did_not_have_are_added(frame, backend):
+    with LoopbackProvider(lambda text: {"answer": text}) as provider:
+        extractor = extractor_of(backend, provider)
+        make(extractor, frame.iloc[:4])
+        submit(extractor)
+        make(extractor, frame.iloc[2:9])
+        submit(extractor)
+        out = extractor.retrieve_results_as_dataframe("job1")
+        assert out["input_id"].tolist() == frame["id"].tolist()[:9]
+        assert out["answer"].tolist() == frame["body"].tolist()[:9]
+        make(extractor, frame)
+        submit(extractor)
+        assert extractor.retrieve_results_as_dataframe("job1")["answer"].notna().all()
+        assert sent(provider) == sorted(frame["body"])
+
+
+def test_a_kill_while_rows_are_added_leaves_the_job_as_it_was(frame, backend):
+    with LoopbackProvider(lambda text: {"answer": text}) as provider:
+        extractor = extractor_of(backend, provider)
+        make(extractor, frame.iloc[:4])
+        submit(extractor)
+        handle = Path("jobs/job1/job.json")
+        before = handle.read_bytes()
+        make(extractor, frame)
+        handle.write_bytes(before)  # the other files were written, the manifest was not
+        assert pandas_genai.jobs("jobs").loc["job1", "stage"] == "in progress"
+        assert len(extractor.retrieve_results_as_dataframe("job1")) == 4
+        make(extractor, frame)
+        submit(extractor)
+        out = extractor.retrieve_results_as_dataframe("job1")
+        assert out["answer"].tolist() == frame["body"].tolist()
+        assert sent(provider) == sorted(frame["body"])
+
+
+@FAILED
+def test_what_the_provider_has_lost_is_not_submitted_again(frame, backend):
+    with LoopbackProvider(lambda text: {"answer": text}) as provider:
+        extractor = extractor_of(backend, provider)
+        make(extractor, frame)
+        submit(extractor)
+        name = provider.batches[0].id
+        gone = "/v1/files/" if backend == "openai" else f"/v1/messages/batches/{name}/results"
+        provider.faults = [Fault("error", status=404, path=f"GET {gone}")]
+        assert extractor.retrieve_results_as_dataframe("job1")["answer"].isna().all()
+        with pytest.warns(RowsFailedWarning, match="12 rows of the job 'job1' are not submitted"):
+            make(extractor, frame)
+        submit(extractor)
+        assert len(sent(provider)) == 12
+
+
+def test_asking_all_anew_needs_a_name_of_its_own(provider, frame):
+    extractor = extractor_of("openai", provider)
+    make(extractor, frame)
+    submit(extractor)
+    with pytest.raises(UsageError, match="submitted already: exclude_processed=False"):
+        make(extractor, frame, exclude_processed=False)
+
+
+def test_an_unfinished_job_has_no_results_yet(frame, backend, clock):
+    options = {"batch_seconds": 1_000, "wall_clock": clock.now}
+    with LoopbackProvider(lambda text: {"answer": text}, **options) as provider:
+        url = provider.openai_url if backend == "openai" else provider.anthropic_url
+        kind = OpenAIBatchExtractor if backend == "openai" else AnthropicBatchExtractor
+        extractor = kind("jobs", means=Means("k", url, clock=clock))
+        make(extractor, frame)
+        assert extractor.retrieve_results_as_dataframe("job1") is None
+        extractor.check_batch_status("job1")
+        assert not provider.batches
+        submit(extractor)
+        assert extractor.retrieve_results_as_dataframe("job1") is None
+        name = "batch_result_*.jsonl" if backend == "openai" else "results.jsonl"
+        outputs = Path("jobs/job1/batch_output")
+        assert not list(outputs.glob(name))
+        extractor.check_batch_status("job1", continuous=True)
+        (results,) = outputs.glob(name)
+        assert len(results.read_text().splitlines()) == 12
+        assert len(extractor.retrieve_results_as_dataframe("job1")) == 12
+
+
+def test_loops_over_the_files_find_requests_and_results_alone(provider, frame):
+    """As the original's pages look at what will be sent, and at what came back."""
+    extractor = extractor_of("openai", provider, max_requests_per_batch=5)
+    make(extractor, frame)
+    submit(extractor)
+    extractor.check_batch_status("job1", continuous=True)
+    extractor.retrieve_results_as_dataframe("job1")
+    root = Path("jobs/job1")
+    sent_lines = [
+        json.loads(line)
+        for path in sorted((root / "batch_input").glob("*.jsonl"))
+        for line in path.read_text().splitlines()
+    ]
+    assert [line["body"]["messages"][0]["role"] for line in sent_lines] == ["system"] * 12
+    found = [
+        json.loads(json.loads(line)["response"]["body"]["choices"][0]["message"]["content"])
+        for path in (root / "batch_output").glob("*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert sum(len(reply["all_results"]) for reply in found) == 12
+    for path in (root / "batch_output").glob("submission_*.json"):
+        assert path.name == f"submission_{json.loads(path.read_text())['id']}.json"
+
+
+def test_one_job_id_for_both_vendors_under_one_root(provider, frame):
+    openai, anthropic = (extractor_of(one, provider) for one in ("openai", "anthropic"))
+    for extractor in (openai, anthropic):
+        make(extractor, frame)
+        submit(extractor)
+    for extractor in (anthropic, openai):
+        out = extractor.retrieve_results_as_dataframe("job1")
+        assert out["answer"].tolist() == frame["body"].tolist()
+    assert sorted(pandas_genai.jobs("jobs")["backend"]) == ["anthropic", "openai"]
+    assert len(provider.batches) == 2

@@ -138,8 +138,8 @@ class TestDataFrameIterator:
         chunks = DataFrameIterator(self.frame, "key", "words", chunk_size=2)
         assert len(chunks) == 2
         expected = [
-            [{"input_id": 1, "input_text": "a"}, {"input_id": 2, "input_text": "b"}],
-            [{"input_id": 3, "input_text": "c"}],
+            [{"input_id": "1", "input_text": "a"}, {"input_id": "2", "input_text": "b"}],
+            [{"input_id": "3", "input_text": "c"}],
         ]
         assert list(chunks) == expected
         assert list(chunks) == expected
@@ -148,7 +148,21 @@ class TestDataFrameIterator:
         chunks = DataFrameIterator(
             self.frame, "key", "words", formatted_id_col="id", formatted_text_col="text"
         )
-        assert next(iter(chunks))[0] == {"id": 1, "text": "a"}
+        assert next(iter(chunks))[0] == {"id": "1", "text": "a"}
+
+    def test_next_goes_on_and_iterating_starts_over(self):
+        chunks = DataFrameIterator(self.frame, "key", "words", chunk_size=2)
+        assert [row["input_id"] for row in next(chunks)] == ["1", "2"]
+        assert [row["input_id"] for row in next(chunks)] == ["3"]
+        with pytest.raises(StopIteration):
+            next(chunks)
+        assert next(iter(chunks))[0]["input_id"] == "1"
+
+    def test_a_missing_text_is_empty(self):
+        frame = pd.DataFrame({"key": [1.5], "words": [None]})
+        assert list(DataFrameIterator(frame, "key", "words")) == [
+            [{"input_id": "1.5", "input_text": ""}]
+        ]
 
     def test_empty(self):
         chunks = DataFrameIterator(self.frame.iloc[:0], "key", "words")

@@ -58,6 +58,8 @@ class Extraction:
         The user's ids of the rows, carried along into the cache.
     given : mapping, optional
         Answers that are taken as they are, as JSON text by row.
+    note : str, default ""
+        Where those are from, for the report.
     spending : Spending, optional
         Which calls may begin, instead of those that ``max_cost`` allows.
     jobs : JobsFolder, optional
@@ -78,6 +80,7 @@ class Extraction:
         *,
         ids: Sequence[object] | None = None,
         given: Mapping[int, str] | None = None,
+        note: str = "",
         spending: Spending | None = None,
         jobs: JobsFolder | None = None,
     ) -> None:
@@ -92,6 +95,7 @@ class Extraction:
         self._options = options
         self._ids = ids
         self._given = dict(given or {})
+        self._note = note
         self._jobs = jobs
         self._run_id = uuid.uuid4().hex[:12]
 
@@ -131,6 +135,8 @@ class Extraction:
                 if session is None:
                     origins = cache.origins(self.task.prompt_hash, work.rows.keys)
                     columns |= origin_columns(origins, self._price)
+                if self._note:
+                    columns["message"] = f"{self._note} {columns.get('message', '')}".strip()
                 return book.conclude(
                     work.rows, tally.failures, columns, on_error=self._options.on_error
                 )

@@ -10,10 +10,14 @@ import pandas as pd
 from pandas_genai.backends.anthropic_wire import MAX_TOKENS
 from pandas_genai.batch.site import Means
 from pandas_genai.legacy.extractor import Extractor
+from pandas_genai.legacy.original import Request
 from pandas_genai.settings import CHUNK_SIZE
 from pandas_genai.task.params import TOOL_NAME
 
 __all__ = ["AnthropicBatchExtractor"]
+
+_ORIGINAL_MAX_TOKENS = 32_000
+"""What the original asked for by default."""
 
 
 class AnthropicBatchExtractor(Extractor):
@@ -67,20 +71,28 @@ class AnthropicBatchExtractor(Extractor):
         Returns
         -------
         Path
-            ``batch_input/requests.json``, the first of the files.
+            ``batch_input/requests.json``, the first of the files; for a job that is topped up, the
+            first of those that ``submit_batch`` will submit.
         """
-        params: dict[str, Any] = {}
-        if max_tokens != MAX_TOKENS:
-            params["max_tokens"] = max_tokens
-        if tool_name != TOOL_NAME:
-            params["tool_name"] = tool_name
-        question = (prompt, schema_dict, model_name, params)
-        job = self._create(dataframe, (id_col, text_col), question, job_id, chunk_size)
-        return job.folder.requests("anthropic", 1)
+        job = self._create(
+            dataframe,
+            (id_col, text_col),
+            self._question(prompt, schema_dict, model_name, _params(max_tokens, tool_name)),
+            job_id,
+            chunk_size,
+        )
+        first = self._jobs.job(job_id).requests("anthropic", 1)
+        return first if job is None else next(iter(self._files(job)), first)
+
+    def _params_of(self, request: Request) -> dict[str, Any]:
+        limit = request.params["max_tokens"]
+        if limit == _ORIGINAL_MAX_TOKENS:  # nobody's choice
+            limit = MAX_TOKENS
+        return _params(limit, request.params.get("tool_name", TOOL_NAME))
 
     def submit_batch(self, job_id: str) -> str:
         """Submit a job, if it was not yet; return its batch's id (of several, comma-separated)."""
-        return ",".join(part.batch_id or "" for part in self._submit(job_id))
+        return ",".join(self._submit(job_id))
 
     def check_batch_status(
         self,
@@ -107,8 +119,8 @@ class AnthropicBatchExtractor(Extractor):
 
     def retrieve_results_as_dataframe(
         self, job_id: str, tool_name: str = TOOL_NAME
-    ) -> pd.DataFrame:
-        """Collect what is finished; see ``OpenAIBatchExtractor``.
+    ) -> pd.DataFrame | None:
+        """Collect a job that has ended; see ``OpenAIBatchExtractor``.
 
         Parameters
         ----------
@@ -119,8 +131,19 @@ class AnthropicBatchExtractor(Extractor):
 
         Returns
         -------
-        DataFrame
-            ``input_id`` as it was given and the fields, in the order of the frame.
+        DataFrame or None
+            ``input_id`` as it was given and the fields, in the order of the frame; None until every
+            batch has ended.
         """
         del tool_name
         return super().retrieve_results_as_dataframe(job_id)
+
+
+def _params(max_tokens: int, tool_name: str) -> dict[str, Any]:
+    """Return what differs from what is sent anyway."""
+    params: dict[str, Any] = {}
+    if max_tokens != MAX_TOKENS:
+        params["max_tokens"] = max_tokens
+    if tool_name != TOOL_NAME:
+        params["tool_name"] = tool_name
+    return params

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,24 @@ from pandas_genai.batch.clock import Waiting
 from pandas_genai.batch.collect import Collection
 from pandas_genai.batch.folder import JobsFolder, explained
 from pandas_genai.batch.job import BatchJob
-from pandas_genai.batch.journal import Part
+from pandas_genai.batch.journal import Journal
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.prepare import prepare
+from pandas_genai.batch.resubmit import Again
 from pandas_genai.batch.shelf import existing
 from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.state import JobState
 from pandas_genai.batch.texts import said_text
-from pandas_genai.errors import UsageError, WaitError
+from pandas_genai.batch.topup import top_up
+from pandas_genai.errors import UsageError, WaitError, counted
+from pandas_genai.legacy.adoption import Adoption, provider_of
+from pandas_genai.legacy.iterator import check_columns
+from pandas_genai.legacy.merged import merged_results, schema_of
+from pandas_genai.legacy.original import OriginalJob, Request
+from pandas_genai.report.failures import RowsFailedWarning, warn_user
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.annotations import Backend
+from pandas_genai.task.schema import Schema
 from pandas_genai.task.task import Task
 
 __all__ = ["Extractor"]
@@ -30,40 +39,69 @@ __all__ = ["Extractor"]
 CACHE_NAME = "genai_cache.sqlite"
 """The cache file of all jobs under one root."""
 
+_STORED = frozenset({"stored", "cached", "lost"})
+_UNSENT = frozenset({"written", "uploading", "uploaded", "creating"})
+
 
 class Extractor:
-    """What both classes do."""
+    """What both classes do.
+
+    Attributes
+    ----------
+    batch_root_dir : Path
+        The folder of the jobs.
+    """
 
     _backend: Backend
 
     def __init__(self, root: str | Path, means: Means) -> None:
-        self._jobs = JobsFolder(Path(root))
+        self.batch_root_dir = Path(root)
+        self._jobs = JobsFolder(self.batch_root_dir, self._backend)
         self._means = means
+
+    def _params_of(self, request: Request) -> dict[str, Any]:
+        """Return the parameters of a request that the original wrote, as ours are named."""
+        raise NotImplementedError
 
     def _create(
         self,
         dataframe: pd.DataFrame,
         columns: tuple[str, str],
-        question: tuple[str, Any, str, Mapping[str, Any]],
+        question: Question,
+        job_id: str,
+        chunk_size: int,
+        **options: Any,
+    ) -> BatchJob | None:
+        """Write the requests of a job, or those that it lacks to answer a frame.
+
+        None where the original toolkit's job has, or is about to have, all answers.
+        """
+        check_columns(dataframe, *columns)
+        original = self._original(job_id)
+        schema = question.resolve().task.schema
+        if original is not None:
+            with self._adopted(original) as adoption:
+                fresh = bool(options.get("fresh"))
+                dataframe = _rest(adoption, dataframe, columns, question, schema, fresh=fresh)
+        folder = self._jobs.job(job_id)
+        if original is not None and dataframe.empty:
+            return BatchJob(folder, self._means) if folder.exists else None
+        return self._write(dataframe, columns, question, job_id, chunk_size, **options)
+
+    def _write(
+        self,
+        dataframe: pd.DataFrame,
+        columns: tuple[str, str],
+        question: Question,
         job_id: str,
         chunk_size: int,
         **options: Any,
     ) -> BatchJob:
-        for column in columns:
-            if column not in dataframe.columns:
-                known = ", ".join(map(repr, dataframe.columns))
-                raise UsageError(f"The frame has no column {column!r}: it has {known}.")
         id_col, text_col = columns
-        prompt, schema, model, params = question
-        means = self._means
-        task = Task(prompt, schema, model=model, backend=self._backend, params=params)
-        asked = Question(task, means.base_url, means.api_key, means.client)
-        self._jobs.job(job_id)
-        asked.resolve()
         self._jobs.make()
-        with SqliteCache(self._jobs.path / CACHE_NAME) as cache:
+        with SqliteCache(self._jobs.path / CACHE_NAME) as cache, explained(self._jobs):
             order = Order(
-                asked,
+                question,
                 dataframe,
                 said_text(dataframe, text_col),
                 cache,
@@ -72,43 +110,152 @@ class Extractor:
                 job_id,
                 **options,
             )
-            with explained(self._jobs):
-                return BatchJob(prepare(self._jobs, order, means), means)
+            folder, task = self._jobs.job(job_id), question.resolve().task
+            if folder.exists and _is_sent(folder.journal(), task.prompt_hash):
+                return self._topped_up(BatchJob(folder, self._means), order)
+            return BatchJob(prepare(self._jobs, order, self._means), self._means)
+
+    def _question(
+        self, prompt: str, schema: Any, model: str, params: Mapping[str, Any]
+    ) -> Question:
+        means = self._means
+        task = Task(prompt, schema, model=model, backend=self._backend, params=params)
+        return Question(task, means.base_url, means.api_key, means.client)
+
+    def _original(self, job_id: str) -> OriginalJob | None:
+        """Return what the original toolkit wrote under a name, if it did."""
+        return OriginalJob.found(self._jobs.job(job_id), self._backend)
+
+    @contextmanager
+    def _adopted(self, original: OriginalJob) -> Iterator[Adoption]:
+        """Open the provider of a job of the original, and see how far the job is."""
+        folder, means = original.folder, self._means
+        with (
+            explained(folder),
+            folder.lock(means.tell),
+            provider_of(self._backend, means) as api,
+        ):
+            adoption = Adoption(original, api, means)
+            adoption.refresh()
+            yield adoption
+
+    def _topped_up(self, job: BatchJob, order: Order) -> BatchJob:
+        """Write what a job that was submitted lacks: its users call the same four methods again."""
+        if order.fresh:
+            raise UsageError(
+                f"The job {job.name!r} was submitted already: exclude_processed=False asks its "
+                "rows again, and they are paid for again. Choose another job_id for that."
+            )
+        journal = self._stored(job)
+        if any(part.stage == "stored" for part in journal.parts):
+            job.collect()
+        with Site(job.folder, self._means) as site, site.locked():
+            again = top_up(site, order)
+        self._say(job.name, again)
+        return job
+
+    def _say(self, name: str, again: Again) -> None:
+        if again.kept:
+            warn_user(
+                f"{counted(again.kept, 'row')} of the job {name!r} are not submitted again: the "
+                "provider has lost their results, which were paid for. "
+                f"pandas_genai.open_job({name!r}, {str(self.batch_root_dir)!r})"
+                ".resubmit_failed(lost=True) pays for them a second time.",
+                RowsFailedWarning,
+            )
+        rows = counted(again.sent, "row") if again.sent else "No row"
+        self._means.tell(f"{rows} of the job {name!r} will be submitted again.")
+
+    def _files(self, job: BatchJob) -> list[Path]:
+        """Return the files of requests that are not submitted yet."""
+        journal = job.folder.journal()
+        unsent = [part.number for part in journal.parts if part.stage in _UNSENT]
+        return [job.folder.requests(journal.backend, number) for number in unsent]
 
     def _job(self, job_id: str) -> BatchJob:
         return BatchJob(existing(self._jobs, job_id), self._means)
 
-    def _submit(self, job_id: str) -> list[Part]:
-        return self._job(job_id).submit().folder.journal().parts
+    def _submit(self, job_id: str) -> list[str]:
+        """Submit what was not yet; return the ids of all batches."""
+        original = self._original(job_id)
+        if original is not None and not original.is_topped_up:
+            self._rewrite_unsent(original)
+            original = self._original(job_id)
+        ids = [] if original is None else [one.id for one in original.submissions]
+        if original is not None and not original.is_topped_up:
+            return ids
+        parts = self._job(job_id).submit().folder.journal().parts
+        return ids + [part.batch_id or "" for part in parts]
+
+    def _rewrite_unsent(self, original: OriginalJob) -> None:
+        """Write requests anew that the original wrote and did not submit."""
+        with self._adopted(original) as adoption:
+            unsent = adoption.unsent()
+            answers = original.answers(schema_of(original))
+            done = answers.keys() | adoption.under_way() | adoption.lost()
+            found = {name: text for one in unsent for name, text in one.rows.items()}
+            texts = {name: text for name, text in found.items() if name not in done}
+            if texts:
+                original.keep_order([], answers)
+                original.set_aside()
+        if texts:
+            first = unsent[0]
+            question = self._question(
+                first.prompt, first.schema, first.model, self._params_of(first)
+            )
+            frame = pd.DataFrame({"id": list(texts), "text": list(texts.values())})
+            size = max(1, len(first.rows))
+            self._write(frame, ("id", "text"), question, original.folder.name, size)
 
     def _statuses(
         self, job_id: str, *, continuous: bool, interval: float, timeout: float | None = None
     ) -> dict[str, str]:
         """Return the provider's word for each batch; wait for the last, where that is wanted."""
-        job, clock = self._job(job_id), self._means.clock
+        clock = self._means.clock
         waiting = Waiting(clock, timeout)
-        state = job.status()
+        found: dict[str, str] = {}
         while True:
-            parts = job.folder.journal().parts
-            done = state.ended == state.batches
-            if done or waiting.is_over or not continuous:
-                return {part.batch_id or f"part {part.number}": part.status for part in parts}
-            self._means.tell(str(state))
-            waiting.sleep(interval)
-            state = self._go_on(job)
-
-    def _go_on(self, job: BatchJob) -> JobState:
-        """Do what waiting for quota, or a lost connection, has put off; an outage is waited out."""
-        with Site(job.folder, self._means) as site, SqliteCache(site.cache_path()) as cache:
             try:
-                with site.locked():
-                    Collection(site, cache).step()
-            except WaitError as error:
+                found, done = self._look(job_id)
+            except WaitError as error:  # an outage is waited out
+                if not continuous:
+                    raise
                 self._means.tell(str(error))
-        return JobState.of(job.folder.journal())
+                done = False
+            if done or waiting.is_over or not continuous:
+                return found
+            waiting.sleep(interval)
 
-    def retrieve_results_as_dataframe(self, job_id: str) -> pd.DataFrame:
-        """Collect what is finished.
+    def _look(self, job_id: str) -> tuple[dict[str, str], bool]:
+        """Store the results of what has ended; return the status of each batch, and if all have."""
+        original, found, done = self._original(job_id), {}, True
+        if original is not None:
+            done = self._seen(original)
+            found = {one.id: one.status for one in original.submissions}
+            if not original.is_topped_up:
+                return found, done
+        journal = self._stored(self._job(job_id))
+        state = JobState.of(journal)
+        if state.ended < state.batches:
+            self._means.tell(str(state))
+        found |= {part.batch_id or f"part {part.number}": part.status for part in journal.parts}
+        return found, done and state.ended == state.batches
+
+    def _seen(self, original: OriginalJob) -> bool:
+        """Store the results of what has ended of a job of the original; whether all has."""
+        if not original.is_settled:
+            with self._adopted(original) as adoption:
+                adoption.say()
+        return original.ended
+
+    def _stored(self, job: BatchJob) -> Journal:
+        """Store the results of what has ended, and submit what waited for quota."""
+        with explained(job.folder), Site(job.folder, self._means) as site, site.locked():
+            Collection(site, None).store_all()
+        return job.folder.journal()
+
+    def retrieve_results_as_dataframe(self, job_id: str) -> pd.DataFrame | None:
+        """Collect a job that has ended.
 
         Parameters
         ----------
@@ -117,11 +264,89 @@ class Extractor:
 
         Returns
         -------
-        DataFrame
+        DataFrame or None
             ``input_id`` as it was given and the fields, in the order of the frame; missing where
-            there is no answer (yet): ``.genai.errors`` says why.
+            a row has failed: ``.genai.errors`` says why. None until every batch has ended.
         """
-        found = self._job(job_id).collect()
+        original = self._original(job_id)
+        if original is None:
+            return self._own_results(job_id)
+        submitted = original.submissions or original.is_topped_up
+        if not self._seen(original) or not submitted:
+            return None
+        own = self._own_results(job_id) if original.is_topped_up else pd.DataFrame()
+        if own is None:
+            return None
+        result = merged_results(original, self._means)
+        result.attrs.update(own.attrs)
+        return result
+
+    def _own_results(self, job_id: str) -> pd.DataFrame | None:
+        job = self._job(job_id)
+        journal = self._stored(job)
+        if not journal.ready or any(part.stage not in _STORED for part in journal.parts):
+            self._means.tell(str(JobState.of(journal)))
+            return None
+        found = job.collect()
         result = found.reset_index()
         result.attrs.update(found.attrs)
         return result
+
+
+def _rest(
+    adoption: Adoption,
+    dataframe: pd.DataFrame,
+    columns: tuple[str, str],
+    question: Question,
+    schema: Schema,
+    *,
+    fresh: bool,
+) -> pd.DataFrame:
+    """Return the rows of a frame that the original's job has no answer for, nor will have.
+
+    What the original wrote is set aside where requests of ours are to be written instead.
+    """
+    job, (id_col, text_col) = adoption.job, columns
+    first = job.first
+    task = question.task
+    if first is not None and (first.prompt, first.model) != (task.prompt, task.model):
+        raise UsageError(
+            f"The job {job.folder.name!r} was begun by the original toolkit with another prompt or "
+            "another model: its answers are to that question. Choose another job_id."
+        )
+    answers = job.answers(schema)
+    names = [str(label) for label in dataframe[id_col].tolist()]
+    rest = dataframe
+    if not fresh:
+        sent, texts = job.texts(), [str(text) for text in dataframe[text_col].tolist()]
+        lost = adoption.lost() - answers.keys()
+        waited_for = adoption.under_way() | lost
+        settled = [
+            name in waited_for or (name in answers and sent.get(name, text) == text)
+            for name, text in zip(names, texts, strict=True)
+        ]
+        rest = dataframe[[not one for one in settled]]
+        _warn_of_lost(job, sum(name in lost for name in names))
+    if len(rest):
+        job.keep_order(dataframe[id_col].tolist(), answers)
+        if not job.is_topped_up:
+            job.set_aside()
+    return rest
+
+
+def _warn_of_lost(job: OriginalJob, rows: int) -> None:
+    if rows:
+        warn_user(
+            f"{counted(rows, 'row')} of the job {job.folder.name!r} are not submitted again: the "
+            "provider has lost their results, which were paid for. Another job_id asks them again.",
+            RowsFailedWarning,
+        )
+
+
+def _is_sent(journal: Journal, prompt_hash: str) -> bool:
+    """Whether a job of this task was submitted, so that it can only be added to."""
+    return (
+        journal.ready
+        and journal.prompt_hash == prompt_hash
+        and any(part.stage not in _UNSENT for part in journal.parts)
+    )

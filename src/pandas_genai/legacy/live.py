@@ -1,24 +1,32 @@
-"""``extract_df``: the original toolkit's door to the live path."""
+"""``extract_df``: the original toolkit's function over the live path."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pandas_genai.backends.openai_wire import temperature_for
 from pandas_genai.backends.resolve import Question
-from pandas_genai.errors import UsageError
+from pandas_genai.errors import counted
 from pandas_genai.extract.run import Extraction
+from pandas_genai.legacy.iterator import check_columns
 from pandas_genai.options import CHUNK_SIZE, MAX_WORKERS, RunOptions
+from pandas_genai.report.failures import DuplicateIndexWarning, warn_user
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.annotations import Shorthand
+from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.task import Task, checked_backend
 from pandas_genai.task.text import series_text
 
-__all__ = ["extract_df"]
+__all__ = ["extract_df", "warn_of_repeated_ids"]
+
+_TEMPERATURE = 0.0
+"""What the original toolkit sent, but for models that take only 1."""
 
 
 def extract_df(
@@ -40,6 +48,12 @@ def extract_df(
     client: Any = None,
 ) -> pd.DataFrame:
     """Ask the same question of each row of a frame, as the original toolkit did.
+
+    OpenAI's models are sent the temperature that the original sent: 0.0, or 1.0 to those that take
+    only that. ``df.genai.extract`` sends none unless it is told: the two share answers where it is
+    called with ``params={"temperature": 0.0}``. Answers that the cache has of the same task without
+    a temperature are taken, too, and the report says how many. A text that explains the rows and
+    the shape of the reply is appended to the prompt.
 
     Parameters
     ----------
@@ -92,27 +106,89 @@ def extract_df(
     0         7  good
     1         8   bad
     """
-    for column in (id_col, text_col):
-        if column not in df.columns:
-            raise UsageError(
-                f"The frame has no column {column!r}: it has {', '.join(map(repr, df.columns))}."
-            )
-    known = None if model == "local" else checked_backend(backend)
-    task = Task(prompt, schema, model=model, backend=known)
+    check_columns(df, id_col, text_col)
+    task = Task(
+        prompt, schema, model=model, backend=None if model == "local" else checked_backend(backend)
+    )
     question = Question(task, base_url, api_key, client)
-    ids = df[id_col].tolist()
+    plain = question.resolve().task
+    taken = temperature_for(plain.model, _TEMPERATURE) if plain.backend == "openai" else None
+    if taken is not None:
+        question = replace(question, task=task.with_(params={"temperature": taken}))
+    ids, texts = df[id_col].tolist(), series_text(df[text_col])
+    warn_of_repeated_ids(df[id_col])
+    known = _Known()
+    if ignore_prompt_hash:
+        known = _Known(_by_id(cache_path, ids, question))
+    elif not fresh and Path(cache_path).exists():
+        known = _without_temperature(cache_path, ids, texts, question, plain.prompt_hash)
     extraction = Extraction(
         question,
-        series_text(df[text_col]),
+        texts,
         pd.Index(df[id_col]).rename("input_id"),
         RunOptions(cache_path, chunk_size, max_workers, fresh),
         ids=ids,
-        given=_by_id(cache_path, ids, question) if ignore_prompt_hash else None,
+        given=known.answers,
+        note=known.note,
     )
     frame = extraction.run()
+    with SqliteCache(cache_path) as cache:
+        cache.fill_ids(extraction.task.prompt_hash, again=fresh)
     result = frame.reset_index()
     result.attrs.update(frame.attrs)
     return result
+
+
+def warn_of_repeated_ids(ids: pd.Series[Any]) -> None:
+    """Warn where the ids of a frame do not tell its rows apart: a merge would multiply them."""
+    again = int(ids.duplicated().sum())
+    if again:
+        verb = "repeats" if again == 1 else "repeat"
+        warn_user(
+            f"{counted(again, 'row')} of the column {ids.name!r} {verb} the id of another: "
+            "df.merge(out, ...) by it would multiply rows. The result has the frame's rows, in its "
+            "order: pd.concat([df.reset_index(drop=True), out], axis=1) puts them side by side.",
+            DuplicateIndexWarning,
+        )
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Answers that were not asked under this task, as JSON text by row; what the report says."""
+
+    answers: dict[int, str] = field(default_factory=dict)
+    note: str = ""
+
+
+def _without_temperature(
+    cache_path: str | Path,
+    ids: Sequence[object],
+    texts: Sequence[str | None],
+    question: Question,
+    plain_hash: str,
+) -> _Known:
+    """Find what the same task was answered without a temperature: version 0.1 sent none."""
+    asked_hash = question.resolve().task.prompt_hash
+    if asked_hash == plain_hash:
+        return _Known()
+    rows = distinct_rows(texts)
+    with SqliteCache(cache_path) as cache:
+        here = cache.present(asked_hash, rows.keys)
+        missing = [key for key in rows.keys if key not in here]
+        found = cache.lookup(plain_hash, missing) if missing else {}
+        of_rows = [rows.keys[code] if code >= 0 else "" for code in rows.codes.tolist()]
+        answers = {row: found[key] for row, key in enumerate(of_rows) if key in found}
+        if answers:
+            cache.remember_ids(plain_hash, ((str(ids[row]), of_rows[row]) for row in answers))
+            cache.fill_ids(plain_hash)
+    if not answers:
+        return _Known()
+    verb = "was" if len(answers) == 1 else "were"
+    return _Known(
+        answers,
+        f"{counted(len(answers), 'row')} {verb} answered before without a temperature (by version "
+        f"0.1, or df.genai.extract): taken from the cache, where they stand under {plain_hash}.",
+    )
 
 
 def _by_id(cache_path: str | Path, ids: Sequence[object], question: Question) -> dict[int, str]:

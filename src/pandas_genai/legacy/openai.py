@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.backends.openai_wire import temperature_for
-from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.site import Means
 from pandas_genai.legacy.extractor import Extractor
+from pandas_genai.legacy.original import Request
 from pandas_genai.settings import CHUNK_SIZE
 
 __all__ = ["OpenAIBatchExtractor"]
@@ -98,24 +98,31 @@ class OpenAIBatchExtractor(Extractor):
         Returns
         -------
         list of Path
-            The files: ``batch_input/batch_<n>.jsonl``.
+            The files that ``submit_batches`` will submit: ``batch_input/batch_<n>.jsonl``.
+
+        Notes
+        -----
+        Called again with the ``job_id`` of a job that was submitted, it writes what that lacks:
+        rows that have failed, and rows that the job did not have. Those that are under way, and
+        those whose results the provider has lost after they were paid, are not asked again.
         """
-        taken = temperature_for(model_name, temperature)
-        params = {} if taken is None else {"temperature": taken}
         job = self._create(
             dataframe,
             (id_col, text_col),
-            (prompt, schema_dict, model_name, params),
+            self._question(prompt, schema_dict, model_name, _params(model_name, temperature)),
             job_id,
             chunk_size,
             fresh=not exclude_processed,
             most_requests=self._most_requests,
         )
-        return _files(job)
+        return [] if job is None else self._files(job)
+
+    def _params_of(self, request: Request) -> dict[str, Any]:
+        return _params(request.model, request.params["temperature"])
 
     def submit_batches(self, job_id: str) -> list[str]:
         """Submit every file of a job that was not submitted yet; return the ids of all batches."""
-        return [part.batch_id or "" for part in self._submit(job_id)]
+        return self._submit(job_id)
 
     def check_batch_status(
         self, job_id: str, continuous: bool = False, interval: float = 300
@@ -134,6 +141,6 @@ class OpenAIBatchExtractor(Extractor):
         return self._statuses(job_id, continuous=continuous, interval=interval)
 
 
-def _files(job: BatchJob) -> list[Path]:
-    journal = job.folder.journal()
-    return [job.folder.requests(journal.backend, part.number) for part in journal.parts]
+def _params(model: str, temperature: float | None) -> dict[str, Any]:
+    taken = temperature_for(model, temperature)
+    return {} if taken is None else {"temperature": taken}

@@ -7,17 +7,15 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from pandas_genai.errors import UsageError
 from pandas_genai.task.rows import Rows, text_bytes
 
-__all__ = ["MAX_ROUNDS", "Chunk", "DataFrameIterator", "Row", "Taking", "Texts", "copies_of"]
-__all__ += ["cuts", "plan_chunks", "shuffled"]
+__all__ = ["MAX_ROUNDS", "Chunk", "Row", "Taking", "Texts", "copies_of", "cuts", "plan_chunks"]
+__all__ += ["shuffled"]
 
 MAX_ROUNDS = 3
 """How often a row is asked again before it counts as failed."""
@@ -255,66 +253,3 @@ def _short(key: str) -> str:
     """Return the first five characters of a hash's base 32: its first 25 bits."""
     bits = int(key[:7], 16) >> 3
     return _PAIRS[bits >> 15] + _PAIRS[(bits >> 5) & 1023] + _ALPHABET[bits & 31]
-
-
-class DataFrameIterator:
-    """Chunks of a frame as lists of ``{"input_id": ..., "input_text": ...}``.
-
-    Parameters
-    ----------
-    dataframe : DataFrame
-        The rows.
-    id_col, text_col : str
-        Its columns with the ids and the texts.
-    chunk_size : int, default 5
-        Rows a chunk.
-    formatted_id_col, formatted_text_col : str
-        The keys of the dicts; ``"input_id"`` and ``"input_text"`` unless told.
-
-    Raises
-    ------
-    UsageError
-        If a column is missing or ``chunk_size`` is not positive.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> df = pd.DataFrame({"id": [1, 2, 3], "text": ["a", "b", "c"]})
-    >>> chunks = DataFrameIterator(df, "id", "text", chunk_size=2)
-    >>> len(chunks)
-    2
-    >>> next(iter(chunks))
-    [{'input_id': 1, 'input_text': 'a'}, {'input_id': 2, 'input_text': 'b'}]
-    """
-
-    def __init__(
-        self,
-        dataframe: pd.DataFrame,
-        id_col: str,
-        text_col: str,
-        chunk_size: int = 5,
-        formatted_id_col: str = "input_id",
-        formatted_text_col: str = "input_text",
-    ) -> None:
-        for column in (id_col, text_col):
-            if column not in dataframe.columns:
-                raise UsageError(
-                    f"The frame has no column {column!r}: it has "
-                    f"{', '.join(map(repr, dataframe.columns)) or 'none'}."
-                )
-        if chunk_size < 1:
-            raise UsageError(f"chunk_size= must be at least 1, not {chunk_size}.")
-        self._frame = dataframe
-        self._columns = {id_col: formatted_id_col, text_col: formatted_text_col}
-        self._chunk_size = chunk_size
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._frame) / self._chunk_size)
-
-    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        id_col, text_col = self._columns
-        names = tuple(self._columns.values())
-        for start in range(0, len(self._frame), self._chunk_size):
-            part = self._frame.iloc[start : start + self._chunk_size]
-            pairs = zip(part[id_col].tolist(), part[text_col].tolist(), strict=True)
-            yield [dict(zip(names, pair, strict=True)) for pair in pairs]
