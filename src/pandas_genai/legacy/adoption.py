@@ -107,7 +107,8 @@ class Adoption:
     def _gone(self, one: Submission, why: str) -> None:
         """Note what the provider does not have any more; what lies here already counts."""
         lost = not one.results.exists()
-        one.note("lost" if lost else "completed", collected=True, lost=lost)
+        ended = "completed" if self.job.backend == "openai" else "ended"
+        one.note("lost" if lost else ended, collected=True, lost=lost)
         if lost:
             self.means.tell(f"The results of the batch {one.id} are lost: {why}")
 
