@@ -21,10 +21,10 @@ from pandas_genai.batch.manifest import opened, unreadable
 from pandas_genai.batch.names import file_name
 from pandas_genai.report.report import label_value
 from pandas_genai.store import atomic_write
+from pandas_genai.task.annotations import Backend
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import check_reply
 from pandas_genai.task.schema import Schema
-from pandas_genai.task.annotations import Backend
 
 __all__ = ["OriginalJob", "Request", "Submission"]
 
