@@ -33,6 +33,14 @@ def pytest_configure(config):
         coverage.options.cov_report = {}
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Where tests run side by side, those that need the machine for themselves take turns."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ("browser", "local_model")):
+            item.add_marker(pytest.mark.xdist_group("heavy"))
+
+
 class _Guard:
     """Refuses every connection that leaves this machine, and remembers it.
 
@@ -100,6 +108,7 @@ def clean_place(tmp_path, monkeypatch):
         ours = upper in _MINE or upper.startswith(_PREFIXES)
         if (ours or upper.endswith(("_API_KEY", "_BASE_URL"))) and upper not in _KEPT:
             monkeypatch.delenv(name)
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost,::1")
     return tmp_path
 
