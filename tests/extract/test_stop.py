@@ -52,10 +52,10 @@ ALL_RIGHT = "out = ask(); say(right=bool((out['answer'] == df['text']).all()))"
 
 
 def test_a_killed_kernel_loses_what_was_in_flight_and_no_more(tmp_path):
-    cache, rows, workers = str(tmp_path / "c.sqlite"), 5_000, 20
+    cache, rows, workers = str(tmp_path / "c.sqlite"), 2_000, 20
     with LoopbackProvider(echo, latency=0.01) as provider:
         process = start("ask()", provider.openai_url, cache, rows, workers)
-        provider.wait_for(calls=300, timeout=60)
+        provider.wait_for(calls=100, timeout=60)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=30)
         answered = provider.ledger.rows
