@@ -81,7 +81,8 @@ def kernel(order):
     return {"right": right, "events": count(), "calls": job.report.calls, "cost": job.report.cost}
 
 for backend in ("openai", "anthropic"):  # what a first client reads and builds, all find
-    Question("Echo.", {"answer": str}, "m", backend, "http://127.0.0.1", "k").resolve().open(1)
+    task = Task("Echo.", {"answer": str}, model="m", backend=backend)
+    Question(task, "http://127.0.0.1", "k").resolve().open(1)
 
 for line in sys.stdin:
     order = json.loads(line)
