@@ -144,7 +144,7 @@ class Zygote:
         return self.end()
 
     def close(self):
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")

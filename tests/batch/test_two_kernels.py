@@ -5,59 +5,70 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import textwrap
+from contextlib import ExitStack
 
 import pytest
 
 from pandas_genai.testing import LoopbackProvider
 
-KERNEL = """
-import json, sys
+# A process with everything imported, which forks three kernels for each line it reads.
+KERNELS = """
+import json, os, sys
 import pandas as pd, pandas_genai
 import openai, anthropic
-url, backend, what = sys.argv[1:]
+url, backend = sys.argv[1:]
 frame = pd.DataFrame({"text": [f"row {n}" for n in range(200)]})
-print("ready", flush=True)
-sys.stdin.readline()
-if what == "submit":
-    frame.genai.batch_submit("Echo.", {"answer": str}, backend=backend, base_url=url, api_key="k")
-out = frame.genai.batch_collect()
-print(json.dumps({"right": out["answer"].tolist() == frame["text"].tolist()}), flush=True)
+
+def kernel(what):
+    os.dup2(2, 1)
+    if what == "submit":
+        frame.genai.batch_submit(
+            "Echo.", {"answer": str}, backend=backend, base_url=url, api_key="k"
+        )
+    assert frame.genai.batch_collect()["answer"].tolist() == frame["text"].tolist()
+    sys.exit()
+
+for line in sys.stdin:
+    kernels = [os.fork() or kernel(line.strip()) for _ in range(3)]
+    print(json.dumps([os.waitpid(one, 0)[1] for one in kernels]), flush=True)
 """
 
 
-def run(count, url, backend, what):
-    kernels = [
-        subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(KERNEL), url, backend, what],
+@pytest.fixture
+def at_once():
+    """Let three kernels submit or collect at once."""
+    stack = ExitStack()
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KERNELS, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for _ in range(count)
-    ]
-    for kernel in kernels:
-        assert kernel.stdout.readline() == "ready\n"
-    for kernel in kernels:
-        kernel.stdin.write("go\n")
-        kernel.stdin.flush()
-    said = [kernel.communicate(timeout=60)[0].splitlines() for kernel in kernels]
-    assert [kernel.returncode for kernel in kernels] == [0] * count
-    return said
+        stack.callback(process.communicate, timeout=60)
+
+        def run(what):
+            process.stdin.write(f"{what}\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline()) == [0, 0, 0]
+
+        return run
+
+    with stack:
+        yield start
 
 
 @pytest.mark.parametrize("backend", ["openai", "anthropic"])
-def test_submitting_at_once(backend):
+def test_submitting_at_once(backend, at_once):
     with LoopbackProvider(lambda text: {"answer": text}) as provider:
         url = provider.openai_url if backend == "openai" else provider.anthropic_url
-        provider.faults = []
-        said = run(3, url, backend, "submit")
-        assert all(json.loads(lines[-1]) == {"right": True} for lines in said)
+        run = at_once(url, backend)
+        run("submit")
         assert len(provider.batches) == 1
         assert set(provider.ledger.answered.values()) == {1}
         assert len([file for file in provider.files if file.purpose == "batch"]) <= 1
-        said = run(3, url, backend, "collect")
-        assert all(json.loads(lines[-1]) == {"right": True} for lines in said)
+        run("collect")
 
 
 def test_who_waits_says_so(night, frame_of):
