@@ -95,7 +95,7 @@ def answer(text):
     return {"topics": [found.get("topic", "pay")], "label": found["tone"], **found}
 
 
-def blocks_of(page, url):
+def blocks_of(page, url=""):
     """Each block, and the line where it begins."""
     text = page.read_text(encoding="utf-8")
     for address in ELSEWHERE:
@@ -121,7 +121,7 @@ def reader(provider, monkeypatch):
 
 
 WITH_CODE = [page for page in PAGES if RUNS.search(page.read_text(encoding="utf-8"))]
-LOCAL = {page for page in WITH_CODE if 'model="local"' in page.read_text(encoding="utf-8")}
+LOCAL = {page for page in WITH_CODE if any('model="local"' in code for _, code in blocks_of(page))}
 
 
 @pytest.mark.usefixtures("reader")
