@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pandas_genai
-from pandas_genai import DuplicateIndexWarning, Task, UsageError
+from pandas_genai import (
+    BatchJob,
+    DuplicateIndexWarning,
+    Task,
+    UsageError,
+    genai,
+    jobs,
+    open_job,
+    runs,
+)
 from pandas_genai.accessor import FrameAccessor, SeriesAccessor
 from pandas_genai.task.task import PARTS
 from pandas_genai.testing import LoopbackProvider
@@ -50,19 +59,31 @@ def test_all_verbs_take_the_same_options(accessor):
         assert names_of(getattr(accessor, verb)) == options | OWN.get(verb, set())
 
 
-@pytest.mark.parametrize("accessor", [FrameAccessor, SeriesAccessor])
-def test_a_signature_names_what_an_argument_may_be(accessor):
-    """``object`` and ``Any`` tell a reader of Shift-Tab nothing, nor does a name for a union."""
-    verbs = [name for name in vars(accessor.__mro__[1]) if not name.startswith("_")]
-    assert set(verbs) >= {*ASKING, "batch_collect"}
-    for verb in verbs:
-        for name, parameter in inspect.signature(getattr(accessor, verb)).parameters.items():
-            shown = str(parameter.annotation)
-            if name != "self":
-                assert parameter.annotation is not inspect.Parameter.empty, (verb, name)
-                assert not re.search(r"\b(object|Any|Cache|Prices|OnError)\b", shown), (verb, name)
-    shown = str(inspect.signature(accessor.extract))
-    assert "prompt: 'str | Task'" in shown
+def methods_of(kind):
+    found = inspect.getmembers(kind, inspect.isfunction)
+    return [method for name, method in found if not name.startswith("_") and name != "gather"]
+
+
+PUBLIC = [
+    *methods_of(FrameAccessor),
+    *methods_of(BatchJob),
+    *(genai, jobs, open_job, runs, Task),
+]
+
+
+@pytest.mark.parametrize("public", PUBLIC, ids=lambda public: public.__qualname__)
+def test_a_signature_names_what_an_argument_may_be(public):
+    """``object``, ``Any`` and a name that stands for several tell a reader of Shift-Tab nothing."""
+    signature = inspect.signature(public)
+    shown = {name: one.annotation for name, one in signature.parameters.items() if name != "self"}
+    for annotation in [*shown.values(), signature.return_annotation]:
+        assert annotation is not inspect.Parameter.empty
+        assert not re.search(r"\b(object|Any|Cache|Prices|OnError|Backend)\b", str(annotation))
+
+
+def test_what_shift_tab_shows():
+    shown = str(inspect.signature(FrameAccessor.extract))
+    assert "prompt: 'str | Task', schema: 'Shorthand | type | Path | None' = None" in shown
     assert "cache: 'str | Path | SqliteCache | Literal[False] | None' = None" in shown
 
 
@@ -103,6 +124,11 @@ def test_one_task_for_every_verb(df, provider, tmp_path, monkeypatch, capsys):
     job = df.genai.batch_submit(task, fresh=True, max_workers=3, on_error="keep", **where)
     assert job.report.prompt_hash == known
     assert df.genai.batch_collect(job.name)["label"].tolist() == LABELS
+    same, other = (
+        df.genai.batch_submit(task, fresh=True, name=name, **where) for name in (None, "b")
+    )
+    assert (same.name, other.name) == (job.name, "b")
+    assert len(provider.batches) == 2
     capsys.readouterr()
     df.genai.preview(task, client=None)
     assert "api.openai.com" in repr(task)

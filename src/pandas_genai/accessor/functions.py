@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from pandas_genai.accessor.asking import bar
 from pandas_genai.accessor.frame import FrameAccessor
+from pandas_genai.backends.client import AnthropicClient, OpenAIClient
 from pandas_genai.batch import JobState
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.job import BatchJob
@@ -20,7 +21,6 @@ from pandas_genai.display.where import default_cache_path, jobs_place
 from pandas_genai.errors import GenaiError
 from pandas_genai.report import runs as runs_of
 from pandas_genai.report.failures import warn_user
-from pandas_genai.report.prices import Prices
 from pandas_genai.store import SqliteCache
 
 __all__ = ["genai", "jobs", "open_job", "runs"]
@@ -90,8 +90,8 @@ def open_job(
     *,
     api_key: str | None = None,
     base_url: str | None = None,
-    client: Any = None,
-    prices: Prices | None = None,
+    client: OpenAIClient | AnthropicClient | None = None,
+    prices: Mapping[str, float] | None = None,
 ) -> BatchJob:
     """Open an overnight job by its handle.
 

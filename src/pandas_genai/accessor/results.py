@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -17,8 +16,12 @@ from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import UsageError
 from pandas_genai.report import Report
 from pandas_genai.report.report import find_report
+from pandas_genai.task.annotations import Column, Series, Template
 
 __all__ = ["Results"]
+
+Figure: TypeAlias = Any
+"""A ``matplotlib.figure.Figure``; matplotlib need not be installed."""
 
 
 class Results:
@@ -43,9 +46,7 @@ class Results:
             )
         return ReportCard.of_report(find_report(run_id, default_cache_path()))
 
-    def show(
-        self, n: int = 10, *, start: int = 0, text: Hashable | pd.Series[Any] | None = None
-    ) -> Shown:
+    def show(self, n: int = 10, *, start: int = 0, text: Column | Series | None = None) -> Shown:
         """Show rows for reading: the text, and beside it what was answered.
 
         Long texts are folded, lists and nested answers are spelt out, and a passage of the text
@@ -84,10 +85,10 @@ class Results:
 
     def join(
         self,
-        df: pd.DataFrame | pd.Series[Any],
+        df: pd.DataFrame | Series,
         *,
         suffix: str | None = None,
-        text: object = None,
+        text: Column | list[Column] | Template | None = None,
     ) -> pd.DataFrame:
         """Put these answers beside the rows that were asked: ``labels.genai.join(df)``.
 
@@ -135,7 +136,7 @@ class Results:
         """
         return join(self._data, df, suffix, text)
 
-    def plot(self) -> Any:
+    def plot(self) -> Figure:
         """Draw how often each answer was given: bars for labels, histograms for numbers.
 
         Labels stand in the order of the schema, those that nobody was given with 0. Of a joined

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import pandas as pd
 
 from pandas_genai.accessor.arguments import named_arguments
 from pandas_genai.accessor.asking import Asking, collected
+from pandas_genai.backends.client import AnthropicClient, OpenAIClient
 from pandas_genai.batch.gather import Patience
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.site import Means
@@ -23,10 +24,6 @@ from pandas_genai.task.annotations import Answer, Column, Json, Shorthand, Templ
 from pandas_genai.task.task import Task
 
 __all__ = ["Verbs"]
-
-OpenAIClient: TypeAlias = Any
-AnthropicClient: TypeAlias = Any
-"""A user's own client. Only backends know the SDKs' types."""
 
 
 class Verbs:
@@ -131,6 +128,8 @@ class Verbs:
 
         Warns
         -----
+        DuplicateIndexWarning
+            If labels of the index stand there more than once: ``df.join`` would multiply rows.
         RowsUnderWayWarning
             Before anything is sent, if an overnight job beside the notebook has rows under way.
         LongTextsWarning
@@ -294,6 +293,11 @@ max_workers, fresh, on_error, params, examples, progress, keep_replies
         -------
         BatchJob
             The job. Its handle lies in the folder: any later kernel goes on from it.
+
+        Warns
+        -----
+        DuplicateIndexWarning
+            If labels of the index stand there more than once: ``df.join`` would multiply rows.
 
         Raises
         ------

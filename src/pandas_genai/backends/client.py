@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import os
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pandas_genai.backends.endpoints import Endpoint
@@ -13,7 +13,12 @@ from pandas_genai.errors import CredentialsError, UsageError
 from pandas_genai.settings import checked_key, load_settings
 from pandas_genai.task.annotations import Backend
 
-__all__ = ["backend_of", "endpoint_of", "make_client", "without_retries"]
+__all__ = ["AnthropicClient", "OpenAIClient", "backend_of", "endpoint_of", "make_client"]
+__all__ += ["without_retries"]
+
+OpenAIClient: TypeAlias = Any
+AnthropicClient: TypeAlias = Any
+"""A user's own client, named for signatures: importing an SDK for its types takes seconds."""
 
 
 def make_client(endpoint: Endpoint, workers: int) -> Any:

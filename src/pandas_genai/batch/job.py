@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -91,8 +91,8 @@ class BatchJob:
         wait: bool = False,
         poll_s: float = 60.0,
         timeout: float | None = None,
-        cache: Cache | None = None,
-        on_error: OnError = "keep",
+        cache: str | Path | SqliteCache | None = None,
+        on_error: Literal["keep", "raise"] = "keep",
         keep_replies: bool = False,
     ) -> pd.DataFrame:
         """Collect what is finished, for the rows that were submitted.
@@ -131,7 +131,9 @@ class BatchJob:
             Submission(site).run()
         return self
 
-    def resubmit_failed(self, *, lost: bool = False, cache: Cache | None = None) -> BatchJob:
+    def resubmit_failed(
+        self, *, lost: bool = False, cache: str | Path | SqliteCache | None = None
+    ) -> BatchJob:
         """Submit the failed rows once more, and only those, as a new batch of this job.
 
         Rows whose batch has not ended, and rows answered in the meantime, are not sent. Rows of a

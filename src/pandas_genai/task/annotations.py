@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Answer", "Backend", "Column", "Json", "Shorthand", "Template"]
+import pandas as pd
+
+__all__ = ["Answer", "Backend", "Column", "Json", "Series", "Shorthand", "Template"]
 
 Backend: TypeAlias = Literal["openai", "anthropic"]
 """A wire format."""
@@ -18,6 +20,9 @@ Column: TypeAlias = Hashable
 
 Template: TypeAlias = str
 """A text with columns in braces, such as ``"{title}: {body}"``."""
+
+Series: TypeAlias = "pd.Series[Any]"
+"""A pandas Series of any values."""
 
 Answer: TypeAlias = Any
 """The answer of a solved case: a dict of the fields, a label, or a list for several records."""

@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -96,7 +96,7 @@ class Task:
     schema: Shorthand | type | Path | None = None
     _: KW_ONLY
     model: str | None = None
-    backend: Backend | None = None
+    backend: Literal["openai", "anthropic"] | None = None
     params: Mapping[str, Json] | None = None
     text: Column | list[Column] | Template | None = None
     examples: Iterable[tuple[str, Answer]] | pd.DataFrame | None = None
