@@ -4,6 +4,8 @@ Importing the package gives every DataFrame ``df.genai`` and every Series ``seri
 reads no setting, writes no file and imports neither vendor's SDK.
 """
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from pandas_genai.accessor import FrameAccessor, SeriesAccessor, genai, jobs, open_job, runs
@@ -94,13 +96,17 @@ pd.api.extensions.register_dataframe_accessor("genai")(FrameAccessor)
 pd.api.extensions.register_series_accessor("genai")(SeriesAccessor)
 
 
-def __getattr__(name: str) -> str:
-    """Look the version up when it is asked for: reading it costs a tenth of the import's time."""
-    if name == "__version__":
-        from importlib.metadata import version
+__version__: str
 
-        return version("pandas-genai")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # else a checker would take every name
+
+    def __getattr__(name: str) -> str:
+        """Read the version where the package is installed, when it is asked for."""
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("pandas-genai")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
