@@ -38,6 +38,7 @@ from pandas_genai.task.text import rows_text, series_text
 
 __all__ = ["Asking", "bar", "collected"]
 
+Render: TypeAlias = Callable[[Any], list[str | None]]
 Rows: TypeAlias = "pd.DataFrame | pd.Series[Any]"
 
 _RUN = ("chunk_size", "max_workers", "fresh", "on_error", "max_cost", "prices", "keep_replies")
@@ -101,13 +102,14 @@ class Asking:
         """Ask, and return the frame of all answers."""
         warn_of_duplicates(self.data.index)
         jobs = JobsFolder(jobs_place(None)[0])
+        render = self._render()
         extraction = Extraction(
-            self.question, self._texts(self.data), self.data.index, self.options, jobs=jobs
+            self.question, render(self.data), self.data.index, self.options, jobs=jobs
         )
         with with_advice(self.question):
             result = extraction.run()
         many = extraction.task.schema.many
-        _remember(result, self.data, self._texts, self.options.cache, many=many)
+        _remember(result, self.data, render, self.options.cache, many=many)
         return result
 
     def plan(self, sample: int) -> Plan:
@@ -120,7 +122,7 @@ class Asking:
     def requests(self, n: int) -> Preview:
         """Return the first requests."""
         whole_number("n", n)
-        texts = self._texts(self.data)
+        texts = self._render()(self.data)
         found = preview_requests(self.question, texts, self.data.index, self.options, n)
         return PreviewCard.of_preview(found)
 
@@ -146,11 +148,12 @@ class Asking:
         say(submitted_line(job, where))
         return ShownJob(job.folder, means, bar)
 
-    def _texts(self, rows: Any) -> list[str | None]:
-        """Render the texts of rows as they are sent."""
-        if isinstance(rows, pd.Series):
-            return series_text(rows)
-        return rows_text(rows, self.question.task.text)
+    def _render(self) -> Render:
+        """Return what renders the texts of rows as they are sent, without keeping the rows."""
+        if isinstance(self.data, pd.Series):
+            return series_text
+        text = self.question.task.text
+        return lambda rows: rows_text(rows, text)
 
     def _said(self) -> Said:
         if isinstance(self.data, pd.Series):
@@ -181,7 +184,7 @@ def collected(
 def _remember(
     result: pd.DataFrame,
     data: Rows,
-    render: Callable[[Any], list[str | None]],
+    render: Render,
     cache: Cache | None,
     *,
     many: bool,
