@@ -429,5 +429,6 @@ def test_one_job_id_for_both_vendors_under_one_root(provider, frame):
     for extractor in (anthropic, openai):
         out = extractor.retrieve_results_as_dataframe("job1")
         assert out["answer"].tolist() == frame["body"].tolist()
+    Path("jobs/job1/job_notes.json").write_text("{}")  # a file of the user's
     assert sorted(pandas_genai.jobs("jobs")["backend"]) == ["anthropic", "openai"]
     assert len(provider.batches) == 2

@@ -225,7 +225,7 @@ def paid(provider, since=0):
 
 @pytest.fixture
 def began(backend, tmp_path):
-    """A job of the original, at a provider that answers at once unless told."""
+    """A job of the original, at a provider that answers at once by default."""
 
     def begin(provider, frame, **options):
         original = Original(provider, backend, tmp_path / "jobs", **options)

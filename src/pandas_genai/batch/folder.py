@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import filelock
 from pydantic_core import from_json
@@ -179,8 +179,8 @@ class JobFolder:
         job = cls(path)
         if job.exists:
             yield job
-            for handle in sorted(path.glob("job_*.json")):
-                yield cls(path, handle.stem.removeprefix("job_"))
+            others = (cls(path, backend) for backend in get_args(Backend))
+            yield from (other for other in others if other.handle.exists())
 
     @property
     def exists(self) -> bool:

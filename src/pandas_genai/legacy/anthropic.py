@@ -1,4 +1,4 @@
-"""The original toolkit's door to Anthropic's message batches."""
+"""The original toolkit's class for Anthropic's message batches."""
 
 from __future__ import annotations
 

@@ -50,10 +50,10 @@ def extract_df(
     """Ask the same question of each row of a frame, as the original toolkit did.
 
     OpenAI's models are sent the temperature that the original sent: 0.0, or 1.0 to those that take
-    only that. ``df.genai.extract`` sends none unless it is told: the two share answers where it is
-    called with ``params={"temperature": 0.0}``. Answers that the cache has of the same task without
-    a temperature are taken, too, and the report says how many. A text that explains the rows and
-    the shape of the reply is appended to the prompt.
+    only that. ``df.genai.extract`` sends none by default: the two share answers where it is called
+    with ``params={"temperature": 0.0}``. Answers that the cache has of the same task without a
+    temperature are taken, too, and the report says how many. A text that explains the rows and the
+    shape of the reply is appended to the prompt.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The original toolkit's door to OpenAI's batch API."""
+"""The original toolkit's class for OpenAI's batch API."""
 
 from __future__ import annotations
 

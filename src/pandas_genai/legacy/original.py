@@ -117,9 +117,9 @@ class Submission:
     @property
     def status(self) -> str:
         """The provider's word for it."""
-        said = as_object(self.found.get(_MARK)).get("status")
-        said = said or self.found.get("status") or self.found.get("processing_status")
-        return as_text(said) or "unknown"
+        noted = as_object(self.found.get(_MARK)).get("status")
+        at_first = self.found.get("status") or self.found.get("processing_status")
+        return as_text(noted or at_first) or "unknown"
 
     @property
     def is_collected(self) -> bool:
