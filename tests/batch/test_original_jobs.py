@@ -340,15 +340,22 @@ def test_what_was_written_and_not_submitted_is_submitted(began, backend):
         )
 
 
-def test_a_batch_that_was_never_noted_is_found(tmp_path):
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_batch_that_was_never_noted_is_found(tmp_path, earlier):
+    """Also in a second round, when there are more submissions than files of requests."""
     frame = numbered(10)
     with LoopbackProvider(echo) as provider:
         original = Original(provider, "openai", tmp_path / "jobs")
+        if earlier:
+            original.create(numbered(14).iloc[10:])
+            original.submit()
         original.create(frame)
         original.submit(2, killed=True)
-        Ours(original).submit()
-        assert paid(provider) == sorted(frame["body"])
-        assert sorted(Ours(original).results()["answer"]) == sorted(frame["body"])
+        ours = Ours(original)
+        ours.submit()
+        asked = numbered(14 if earlier else 10)
+        assert paid(provider) == sorted(asked["body"])
+        assert sorted(ours.results()["answer"]) == sorted(asked["body"])
 
 
 @FAILED

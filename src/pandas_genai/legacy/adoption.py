@@ -69,8 +69,6 @@ class Adoption:
 
     def refresh(self) -> None:
         """Ask how far each batch is, and store the results of those that have ended."""
-        if not self.job.is_topped_up:
-            self._find_forgotten()
         for one in self.job.submissions:
             if not one.is_collected:
                 self._refresh(one)
@@ -112,10 +110,12 @@ class Adoption:
         if lost:
             self.means.tell(f"The results of the batch {one.id} are lost: {why}")
 
-    def _find_forgotten(self) -> None:
+    def find_forgotten(self) -> None:
         """Find batches whose creation the original could not write down before it was killed."""
-        unsent = self.job.inputs if self.job.backend == "openai" else []
-        if not unsent or len(self.job.submissions) >= len(unsent):
+        if self.job.backend == "anthropic" or self.job.is_topped_up:
+            return
+        unsent = set(self.job.inputs) - {self._input_of(one) for one in self.job.submissions}
+        if not unsent:
             return
         known = {one.id for one in self.job.submissions}
         since = min(path.stat().st_mtime for path in unsent)
@@ -127,7 +127,7 @@ class Adoption:
                 noted |= {"status": batch.status, "created_at": batch.created}
                 output = self.job.folder.path / "batch_output"
                 one = self.job.submission(output / f"submission_{file_name(batch.id)}.json", noted)
-                if self._input_of(one) is not None:
+                if self._input_of(one) in unsent:
                     output.mkdir(mode=0o700, exist_ok=True)
                     atomic_write(one.path, json.dumps(noted | {"metadata": described}))
                     self.job.submissions.append(one)

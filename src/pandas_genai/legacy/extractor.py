@@ -80,7 +80,7 @@ class Extractor:
         original = self._original(job_id)
         schema = question.resolve().task.schema
         if original is not None:
-            with self._adopted(original) as adoption:
+            with self._adopted(original, sends=True) as adoption:
                 fresh = bool(options.get("fresh"))
                 dataframe = _rest(adoption, dataframe, columns, question, schema, fresh=fresh)
         folder = self._jobs.job(job_id)
@@ -127,8 +127,11 @@ class Extractor:
         return OriginalJob.found(self._jobs.job(job_id), self._backend)
 
     @contextmanager
-    def _adopted(self, original: OriginalJob) -> Iterator[Adoption]:
-        """Open the provider of a job of the original, and see how far the job is."""
+    def _adopted(self, original: OriginalJob, *, sends: bool = False) -> Iterator[Adoption]:
+        """Open the provider of a job of the original, and see how far the job is.
+
+        Before something is sent, batches are looked for that the original could not note.
+        """
         folder, means = original.folder, self._means
         with (
             explained(folder),
@@ -136,6 +139,8 @@ class Extractor:
             provider_of(self._backend, means) as api,
         ):
             adoption = Adoption(original, api, means)
+            if sends:
+                adoption.find_forgotten()
             adoption.refresh()
             yield adoption
 
@@ -189,7 +194,7 @@ class Extractor:
 
     def _rewrite_unsent(self, original: OriginalJob) -> None:
         """Write requests anew that the original wrote and did not submit."""
-        with self._adopted(original) as adoption:
+        with self._adopted(original, sends=True) as adoption:
             unsent = adoption.unsent()
             answers = original.answers(schema_of(original))
             done = answers.keys() | adoption.under_way() | adoption.lost()
@@ -243,7 +248,7 @@ class Extractor:
 
     def _seen(self, original: OriginalJob) -> bool:
         """Store the results of what has ended of a job of the original; whether all has."""
-        if not original.is_settled:
+        if not original.ended:
             with self._adopted(original) as adoption:
                 adoption.say()
         return original.ended

@@ -200,12 +200,6 @@ class OriginalJob:
         """Whether every batch has, and its results are here."""
         return all(one.is_collected for one in self.submissions)
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether there is nothing to ask the provider."""
-        sent = self.backend == "anthropic" or len(self.submissions) >= len(self.inputs)
-        return self.ended and (self.is_topped_up or sent)
-
     @cached_property
     def requests(self) -> dict[Path, list[Request]]:
         """What the files of requests hold."""
