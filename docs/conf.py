@@ -43,6 +43,8 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
 html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_title = f"pandas-genai {version}"
 html_show_sourcelink = False
 html_sidebars = {"index": [], "search": [], "genindex": []}
@@ -99,8 +101,14 @@ def check_offline(app, exception):
         raise ExtensionError("Pages that load from another host:\n" + "\n".join(found))
 
 
+def hide_signature(_app, _what, name, *_):
+    """Nobody makes a job by hand: what its class takes is no part of its page."""
+    return ("", None) if name == "pandas_genai.BatchJob" else None
+
+
 def setup(app):
     """Connect them all."""
+    app.connect("autodoc-process-signature", hide_signature)
     app.connect("config-inited", copy_notebooks)
     app.connect("source-read", link_copied_notebooks)
     app.connect("config-inited", draw_pictures)

@@ -38,18 +38,26 @@ __all__ = ["BatchJob", "submit"]
 
 @dataclass
 class BatchJob:
-    """One overnight submission of one task over one frame.
+    """One submission of one task over one frame to a vendor's batch API.
 
-    Made by ``df.genai.batch_submit()`` or ``pandas_genai.open_job()``.
+    Made by ``df.genai.batch_submit()`` or ``pandas_genai.open_job()``. Everything about it lies in
+    its directory, ``path``, from which any later kernel goes on.
 
-    Parameters
-    ----------
-    folder : JobFolder
-        Where its files are.
-    means : Means
-        How it is worked on.
-    observer : callable
-        Makes who watches while it waits.
+    Examples
+    --------
+    >>> import pandas as pd, pandas_genai
+    >>> from pandas_genai.testing import LoopbackProvider
+    >>> df = pd.DataFrame({"review": ["Great people.", "Awful."]})
+    >>> with LoopbackProvider(lambda text: {"label": "good" if "Great" in text else "bad"},
+    ...                       ) as provider:
+    ...     job = df.genai.batch_submit("Tone?", ["good", "bad"], name="tones",
+    ...                                 base_url=provider.openai_url, api_key="k")
+    ...     job.status().stage
+    ...     labels = job.collect()
+    Job 'tones': 2 of 2 rows submitted in 1 batch...
+    'ended'
+    >>> labels["label"].tolist()
+    ['good', 'bad']
     """
 
     folder: JobFolder = field(repr=False)
