@@ -17,6 +17,7 @@ import pytest
 _MINE = ("DEFAULT_MODEL", "DEFAULT_BACKEND", "MAX_WORKERS", "CHUNK_SIZE")
 _PREFIXES = ("OPENAI_", "ANTHROPIC_", "PANDAS_GENAI_")
 _KEPT = ("PANDAS_GENAI_GGUF",)
+_HEAVY = ("tests/browser/", "tests/local/test_server.py")
 
 
 def _is_part(option):
@@ -33,12 +34,19 @@ def pytest_configure(config):
         coverage.options.cov_report = {}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Where tests run side by side, those that need the machine for themselves take turns."""
-    for item in items:
-        if any(item.get_closest_marker(name) for name in ("browser", "local_model")):
-            item.add_marker(pytest.mark.xdist_group("heavy"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Where tests run side by side, those that need the machine for themselves take turns.
+
+    The marks of pytest-xdist 3.8 for that have no effect under pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class InTurn(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "heavy" if nodeid.startswith(_HEAVY) else nodeid
+
+    return InTurn(config, log)
 
 
 class _Guard:
