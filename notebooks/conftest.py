@@ -1,4 +1,4 @@
-"""Under nbval: skip the cells that ask the local model where its weights cannot be had."""
+"""Under nbval: skip the cells that ask the local model where its weights are not to be found."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ def pytest_collection_modifyitems(items):
         local.weights()
     except LocalModelError as error:
         for item in asking:
-            item.add_marker(pytest.mark.skip(reason=f"the local model cannot be had: {error}"))
+            item.add_marker(pytest.mark.skip(reason=f"the local model is not available: {error}"))

@@ -174,3 +174,19 @@ def test_no_test_comment_stands_in_a_cell():
     assert not [cell["source"] for cell in cells if "NBVAL" in "".join(cell["source"])]
     checked = [one for one in cells if "nbval-check-output" in one["metadata"].get("tags", ())]
     assert len(checked) >= 15
+
+
+def test_every_file_of_ours_that_a_page_names_is_there():
+    pages = [
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs" / "howto").glob("*"),
+    ]
+    package = ROOT / "src" / "pandas_genai"
+    missing = [
+        f"{page.name}: {name}"
+        for page in pages
+        for name in re.findall(r"`((?:\w+/)+\w+\.(?:py|ipynb|md))`", page.read_text("utf-8"))
+        if not any((place / name).exists() for place in (ROOT, package))
+    ]
+    assert not missing
