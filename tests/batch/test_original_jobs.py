@@ -77,10 +77,10 @@ class Original:
         self.output = self.root / self.job / "batch_output"
         for path in (self.input, self.output):
             path.mkdir(parents=True, exist_ok=True)
-        if self.backend == "openai":
-            self.client: Any = openai.OpenAI(api_key="k", base_url=provider_url(self))
-        else:
-            self.client = anthropic.Anthropic(api_key="k", base_url=provider_url(self))
+
+    def client(self):
+        kind = openai.OpenAI if self.backend == "openai" else anthropic.Anthropic
+        return kind(api_key="k", base_url=provider_url(self))
 
     def create(self, frame):
         rows = [
@@ -135,48 +135,50 @@ class Original:
 
     def submit(self, files=None, *, killed=False):
         """Submit the first files; ``killed`` before the last batch could be noted."""
-        if self.backend == "anthropic":
-            requests = json.loads((self.input / "requests.json").read_text())
-            batch = self.client.messages.batches.create(requests=requests)
-            (self.input / "submission.json").write_text(batch.model_dump_json(indent=2))
-            return
-        for path in sorted(self.input.glob("*.jsonl"))[:files]:
-            with path.open("rb") as file:
-                uploaded = self.client.files.create(file=file, purpose="batch")
-            batch = self.client.batches.create(
-                input_file_id=uploaded.id,
-                endpoint="/v1/chat/completions",
-                completion_window="24h",
-                metadata={"description": f"Batch job {self.job}"},
-            )
-            manifest = self.output / f"submission_{batch.id}.json"
-            manifest.write_text(json.dumps(batch.model_dump()))
+        with self.client() as client:
+            if self.backend == "anthropic":
+                requests = json.loads((self.input / "requests.json").read_text())
+                batch = client.messages.batches.create(requests=requests)
+                (self.input / "submission.json").write_text(batch.model_dump_json(indent=2))
+                return
+            for path in sorted(self.input.glob("*.jsonl"))[:files]:
+                with path.open("rb") as file:
+                    uploaded = client.files.create(file=file, purpose="batch")
+                batch = client.batches.create(
+                    input_file_id=uploaded.id,
+                    endpoint="/v1/chat/completions",
+                    completion_window="24h",
+                    metadata={"description": f"Batch job {self.job}"},
+                )
+                manifest = self.output / f"submission_{batch.id}.json"
+                manifest.write_text(json.dumps(batch.model_dump()))
         if killed:
             manifest.unlink()
 
     def look(self):
         """Let the provider work on what it has."""
-        openai_ones = self.backend == "openai"
-        batches = self.client.batches if openai_ones else self.client.messages.batches
-        for batch in self.provider.batches:
-            batches.retrieve(batch.id)
+        with self.client() as client:
+            batches = client.batches if self.backend == "openai" else client.messages.batches
+            for batch in self.provider.batches:
+                batches.retrieve(batch.id)
 
     def fetch(self):
         """Store results as the original does."""
-        if self.backend == "anthropic":
-            name = json.loads((self.input / "submission.json").read_text())["id"]
-            with (self.output / "results.jsonl").open("w") as file:
-                for entry in self.client.messages.batches.results(name):
-                    file.write(entry.model_dump_json() + "\n")
-            return
-        for manifest in self.output.glob("submission_*.json"):
-            name = json.loads(manifest.read_text())["id"]
-            batch = self.client.batches.retrieve(name)
-            if batch.error_file_id:
-                path, source = self.output / f"batch_error_{name}.txt", batch.error_file_id
-            else:
-                path, source = self.output / f"batch_result_{name}.jsonl", batch.output_file_id
-            path.write_bytes(self.client.files.content(source).content)
+        with self.client() as client:
+            if self.backend == "anthropic":
+                name = json.loads((self.input / "submission.json").read_text())["id"]
+                with (self.output / "results.jsonl").open("w") as file:
+                    for entry in client.messages.batches.results(name):
+                        file.write(entry.model_dump_json() + "\n")
+                return
+            for manifest in self.output.glob("submission_*.json"):
+                name = json.loads(manifest.read_text())["id"]
+                batch = client.batches.retrieve(name)
+                if batch.error_file_id:
+                    path, source = self.output / f"batch_error_{name}.txt", batch.error_file_id
+                else:
+                    path, source = self.output / f"batch_result_{name}.jsonl", batch.output_file_id
+                path.write_bytes(client.files.content(source).content)
 
 
 def provider_url(original):
@@ -356,6 +358,40 @@ def test_a_batch_that_was_never_noted_is_found(tmp_path, earlier):
         asked = numbered(14 if earlier else 10)
         assert paid(provider) == sorted(asked["body"])
         assert sorted(ours.results()["answer"]) == sorted(asked["body"])
+
+
+@FAILED
+def test_a_file_that_the_provider_has_no_more_is_known_by_its_results(tmp_path, clock):
+    """Until there are any, nothing tells what was submitted, and nothing is paid on suspicion."""
+    frame = numbered(10)
+    options = {"batch_seconds": 1_000, "wall_clock": clock.now}
+    with LoopbackProvider(echo, **options) as provider:
+        original = Original(provider, "openai", tmp_path / "jobs")
+        original.create(frame)
+        original.submit(1)
+        (manifest,) = original.output.glob("submission_*.json")
+        uploaded = json.loads(manifest.read_text())["input_file_id"]
+        provider.faults = [Fault("error", status=404, path=f"GET /v1/files/{uploaded}")]
+        ours = Ours(original, clock=clock)
+        ours.submit()
+        ours.create(frame)
+        assert len(provider.batches) == 1
+        clock.sleep(2_000)
+        ours.submit()
+        ours.check(continuous=True)
+        assert paid(provider) == sorted(frame["body"])
+        assert sorted(ours.results()["answer"]) == sorted(frame["body"])
+
+
+def test_a_damaged_note_of_a_batch_is_named(began, backend):
+    with LoopbackProvider(echo) as provider:
+        original = began(provider, numbered(2))
+        original.submit()
+        places = (original.output, original.input)
+        (manifest,) = (path for place in places for path in place.glob("submission*.json"))
+        manifest.write_text("{")
+        with pytest.raises(JobError, match=f"{manifest.name} cannot be read"):
+            Ours(original).check()
 
 
 @FAILED
