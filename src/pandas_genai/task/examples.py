@@ -92,19 +92,27 @@ def _checked_text(number: int, text: object) -> str:
 
 def _checked_answer(number: int, answer: object, schema: Schema) -> str:
     try:
-        plain = to_jsonable_python(answer, by_alias=True, fallback=_plain)
+        known = _without_missing(answer)
+        plain = to_jsonable_python(known, by_alias=True, fallback=_plain)
         entry = _entry(plain, schema)
         return _encode(schema.solved(entry))
-    except (ValueError, RecursionError, PydanticSerializationError) as error:
+    except (ValueError, TypeError, RecursionError, PydanticSerializationError) as error:
         raise UsageError(f"examples[{number}]: {error}") from None
 
 
+def _without_missing(answer: Any) -> Any:
+    """Return an answer in which pandas' missing values are None."""
+    if isinstance(answer, Mapping):
+        return {name: _without_missing(value) for name, value in answer.items()}
+    if isinstance(answer, (list, tuple)):
+        return [_without_missing(value) for value in answer]
+    return None if pd.api.types.is_scalar(answer) and pd.isna(answer) else answer
+
+
 def _plain(value: Any) -> Any:
-    """Write what numpy and pandas hold as Python does."""
+    """Write what numpy holds as Python does."""
     if hasattr(value, "tolist"):
         return value.tolist()
-    if pd.api.types.is_scalar(value) and pd.isna(value):
-        return None
     raise ValueError(f"the answer holds {value!r:.60}, which JSON cannot carry.")
 
 
@@ -153,22 +161,12 @@ def _from_frame(
     beside = frame.drop(columns=present)
     texts = rows_text(frame, only_text_column(beside) if text is None else text)
     rows = zip(*(frame[name].tolist() for name in present), strict=True)
-    answers = [
-        {
-            name: None if _is_missing(value) else value
-            for name, value in zip(present, row, strict=True)
-        }
-        for row in rows
-    ]
+    answers = [dict(zip(present, row, strict=True)) for row in rows]
     if not schema.many:
         return iter(zip(texts, answers, strict=True))
     cases: dict[object, list[Any]] = {}
     for said, record in zip(texts, answers, strict=True):
         records = cases.setdefault(said, [])
-        if any(value is not None for value in record.values()):
+        if not all(_without_missing(value) is None for value in record.values()):
             records.append(record)
     return iter(cases.items())
-
-
-def _is_missing(value: Any) -> bool:
-    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
