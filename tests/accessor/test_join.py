@@ -137,6 +137,14 @@ def test_a_frame_whose_index_was_reset_gets_its_own_answers_or_none(ask):
         labels.genai.join(df.assign(text=["a", "b", "changed"]))
 
 
+def test_a_frame_without_the_texts_is_joined_by_its_index(ask):
+    df = pd.DataFrame({"text": ["a", "b", "c"]}, index=["x", "y", "z"])
+    gold = pd.DataFrame({"gold": ["good", "bad", "good"]}, index=["z", "x", "y"])
+    joined = ask(df).genai.join(gold)
+    assert list(joined["echo"]) == ["c", "a", "b"]
+    assert list(joined["gold"]) == list(gold["gold"])
+
+
 def test_several_records_a_row():
     df = pd.DataFrame({"text": ["one", "two two", "none"]}, index=["x", "y", "z"])
     many = {"one": 1, "two two": 2, "none": 0}

@@ -34,7 +34,7 @@ from pandas_genai.report.plan import Plan
 from pandas_genai.settings import whole_number
 from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.schema import compile_schema
-from pandas_genai.task.text import rows_text, series_text
+from pandas_genai.task.text import only_text_column, rows_text, series_text
 
 __all__ = ["Asking", "bar", "collected"]
 
@@ -153,6 +153,8 @@ class Asking:
         if isinstance(self.data, pd.Series):
             return series_text
         text = self.question.task.text
+        if text is None:
+            text = only_text_column(self.data)
         return lambda rows: rows_text(rows, text)
 
     def _said(self) -> Said:

@@ -225,17 +225,25 @@ class _Places:
 
     def _renderings(self) -> Iterator[Sequence[str | None]]:
         """Render the texts as they may have been sent: as told, as this process did, by column."""
+        asked = self._asked_texts()
+        if asked is not None:
+            yield asked
         if self._text is not None:
-            yield rows_text(self._base, self._text)
             return
-        origin = origin_of(self._labels)
-        if origin is not None and not origin.is_series:
-            with contextlib.suppress(UsageError):  # another frame: it has no such column
-                yield origin.render(self._base)
         for at in range(min(_MOST_COLUMNS, self._base.shape[1])):
             column = self._base.iloc[:, at]
             if pd.api.types.is_string_dtype(column.dtype):
                 yield series_text(column)
+
+    def _asked_texts(self) -> Sequence[str | None] | None:
+        """Render the texts as they were asked; None where this frame does not have them."""
+        if self._text is not None:
+            return rows_text(self._base, self._text)
+        origin = origin_of(self._labels)
+        if origin is not None and not origin.is_series:
+            with contextlib.suppress(UsageError):  # it has no such column
+                return origin.render(self._base)
+        return None
 
     def _by_keys(self, keys: RowKeys, theirs: RowKeys) -> Positions:
         """Return the places by text, where the index does not tell them."""
@@ -269,8 +277,7 @@ class _Places:
     def _check_texts(self, positions: Positions) -> None:
         """Refuse a frame whose rows have other texts than those that were asked."""
         origin = origin_of(self._labels)
-        told = self._text is not None or (origin is not None and not origin.is_series)
-        texts = next(self._renderings(), None) if told else None
+        texts = self._asked_texts()
         keys = self._aligned() or self._asked_keys(origin)
         if keys is None or texts is None:
             return
