@@ -393,7 +393,7 @@ def test_trusted_certificates_are_read_once_for_each_place(monkeypatch, backend,
     trusted = tmp_path / "trusted.pem"
     trusted.write_text(ssl.DER_cert_to_PEM_cert(ssl.create_default_context().get_ca_certs(True)[0]))
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-    resolved = Question("p", backend=backend, api_key=KEY).resolve()
+    resolved = Question(Task("p", backend=backend), api_key=KEY).resolve()
     resolved.open(1)[0].close()
     trusted.unlink()
     resolved.open(1)[0].close()

@@ -7,6 +7,7 @@ from typing import Literal, Optional
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -133,6 +134,13 @@ def test_an_answer_survives(case):
         valid(reply, {"all_results": [{"input_id": "x", **sent}]})
         assert same(schema.validate(sent), result)
         assert list(entry["properties"]) == ["input_id", *spec]
+
+
+@pytest.mark.parametrize("kind", [Optional[int], [int], ["a", "b"], {"n": int}])  # noqa: UP045
+def test_a_field_may_be_called_as_the_keyword_for_definitions(kind):
+    assert [field.name for field in compile_schema({"$defs": kind}).fields] == ["$defs"]
+    nested = compile_schema({"inner": {"n": Optional[int], "$defs": kind}})  # noqa: UP045
+    assert [field.name for field in nested.fields] == ["inner"]
 
 
 @given(CASES, st.lists(st.integers(-1, 1), max_size=5))

@@ -45,8 +45,13 @@ def _is_noted(value: Mapping[str, Any]) -> bool:
         (shaped and noted)
         or isinstance(value.get("const"), str | int | float)
         or isinstance(value.get("$ref", value.get("$schema")), str)
-        or "$defs" in value
+        or _defines(value.get("$defs"))
     )
+
+
+def _defines(definitions: object) -> bool:
+    """Whether it is a dict of JSON schemas by name; a field may be called ``$defs``."""
+    return isinstance(definitions, Mapping) and all(map(is_json_schema, definitions.values()))
 
 
 def _is_made_of_schemas(value: Mapping[str, Any]) -> bool:
