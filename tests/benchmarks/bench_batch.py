@@ -64,8 +64,11 @@ def build(frame, backend, place):
     with SqliteCache(place / "cache.sqlite") as cache:
         said = said_text(frame, None)
         question = question_of(backend)
-        warm = Order(question, frame.iloc[:1_000], said, cache, chunk_size=CHUNK)
-        prepare(JobsFolder(place / "warm"), warm, Means())
+        with SqliteCache(
+            place / "warm.sqlite"
+        ) as other:  # a job's rows are not submitted in a second one
+            warm = Order(question, frame.iloc[:1_000], said, other, chunk_size=CHUNK)
+            prepare(JobsFolder(place / "warm"), warm, Means())
         before, since = start()
         order = Order(question, frame, said, cache, chunk_size=CHUNK)
         folder = prepare(JobsFolder(place / "jobs"), order, Means())

@@ -83,6 +83,8 @@ def one_line(text: str, most: int = _MOST_TEXT) -> str:
     >>> one_line("  no such\n\nmodel\t "), one_line("abc", 2)
     ('no such model', 'ab')
     """
+    if len(text) <= most and " " not in text and text.isprintable():
+        return text
     text = text[: 4 * most]  # white space that is taken out may be much of it
     if not text.isprintable():
         text = "".join(one if one.isprintable() else " " for one in text)

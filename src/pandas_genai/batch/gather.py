@@ -9,7 +9,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from pandas_genai.batch.clock import Waiting
@@ -37,7 +36,7 @@ from pandas_genai.report.sent import params_columns
 from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Failure, Usage
-from pandas_genai.task.rows import Rows
+from pandas_genai.task.rows import Keys, Rows
 
 __all__ = ["Gathering", "Patience"]
 
@@ -96,6 +95,7 @@ class Gathering:
         self._index = index
         self._observer = observer
         self._run_id = uuid.uuid4().hex[:12]
+        self._unread = list(range(len(rows.keys)))
         self._trouble: CallError | JobError | None = None
         chosen = site.cache_path() if cache is None else cache
         if chosen is None:
@@ -130,10 +130,10 @@ class Gathering:
                 "batch_collect",
                 self._index,
             )
-            before = self._answered(cache)
+            self._unread = self._unanswered(cache, book)
             new: list[Part] = []
             try:
-                book.open(self._rows, int(self._rows.copies[before].sum()))
+                book.open(self._rows, int(self._rows.copies.sum()) - self._copies_of_unread())
                 self._advance(cache, patience, new)
                 failures = self._failures(cache)
                 self._say()
@@ -168,9 +168,15 @@ class Gathering:
         columns = self._counts(new, failures)
         return book.partial(cache, self._rows, failures, columns, status)
 
-    def _answered(self, cache: SqliteCache) -> npt.NDArray[np.bool_]:
-        """Return for each distinct text whether the cache has its answer."""
-        return answered(cache, self._site.journal.prompt_hash, self._rows.keys)
+    def _unanswered(self, cache: SqliteCache, book: RunBook) -> list[int]:
+        """Return which texts have no answer; what can no longer be replaced is read at once."""
+        if self._site.journal.finished:
+            return book.read_known(self._rows)
+        known = answered(cache, self._site.journal.prompt_hash, self._rows.keys)
+        return list(map(int, np.flatnonzero(~known)))
+
+    def _copies_of_unread(self) -> int:
+        return int(self._rows.copies[self._unread].sum())
 
     def _copies(self, keys: set[str]) -> int:
         if not keys:
@@ -182,7 +188,11 @@ class Gathering:
         )
 
     def _missing(self, cache: SqliteCache) -> set[str]:
-        return set(self._rows.keys.take(np.flatnonzero(~self._answered(cache))))
+        """Return what had no answer when the run began, and has none now."""
+        keys = Keys(self._rows.keys.table[self._unread])
+        return set(
+            keys.take(np.flatnonzero(~answered(cache, self._site.journal.prompt_hash, keys)))
+        )
 
     def _failures(self, cache: SqliteCache) -> list[Failure]:
         """Say why texts have no answer; answers that the cache has lost are read again."""

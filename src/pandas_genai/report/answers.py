@@ -156,12 +156,12 @@ def answers_of(
             model_answered=reply.model,
             run_id=run_id,
             request_id=reply.request_id,
-            input_tokens=share.input_tokens,
-            cached_tokens=share.cached_tokens,
-            output_tokens=share.output_tokens,
+            input_tokens=sent,
+            cached_tokens=cached,
+            output_tokens=came,
             request=request,
         )
-        for row, share in zip(answered, shares, strict=True)
+        for row, (sent, cached, came) in zip(answered, shares, strict=True)
     ]
 
 

@@ -205,7 +205,8 @@ def _chunks(
 
 def _parts(texts: Sequence[str], size: int, most_bytes: float | None) -> Iterator[slice]:
     """Cut texts into chunks of so many, and further where their bytes ask for it."""
-    if most_bytes is None:
+    most = 0 if most_bytes is None else max(map(len, texts), default=0)
+    if most_bytes is None or _MOST_BYTES_A_CHARACTER * most * size <= most_bytes:
         yield from (slice(start, start + size) for start in range(0, len(texts), size))
         return
     for start in range(0, len(texts), size):

@@ -35,7 +35,12 @@ def text_hash(text: str) -> str:
 
 def text_digest(text: str) -> bytes:
     """Return the 16 bytes that ``text_hash`` writes as hex digits."""
-    return hashlib.sha256(text.encode()).digest()[:16]
+    return digest_of(text.encode())
+
+
+def digest_of(data: bytes) -> bytes:
+    """Return the 16 bytes that stand for a text in UTF-8."""
+    return hashlib.sha256(data).digest()[:16]
 
 
 def compute_prompt_hash(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pandas_genai.task.chunks import Chunk, Row
@@ -13,7 +13,9 @@ from pandas_genai.task.schema import Schema
 __all__ = ["Failure", "Refusal", "Reply", "Usage", "check_reply"]
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encode = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
+).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +57,28 @@ class Usage:
             self.unknown_calls + other.unknown_calls,
         )
 
-    def shares(self, rows: int) -> list[Usage]:
-        """Split the tokens of a call over its rows so that they add up again."""
+    def shares(self, rows: int) -> Iterator[tuple[int, int, int]]:
+        """Split the tokens of a call over its rows so that they add up again.
+
+        Parameters
+        ----------
+        rows : int
+            How many.
+
+        Returns
+        -------
+        iterator of (int, int, int)
+            Of each row: tokens sent, those of them that were cached, tokens answered.
+        """
 
         def split(tokens: int) -> list[int]:
             each, rest = divmod(tokens, rows)
             return [each + 1] * rest + [each] * (rows - rest)
 
         if not rows:
-            return []
-        columns = map(split, (self.input_tokens, self.cached_tokens, self.output_tokens))
-        return [
-            Usage(sent, cached, 0, answered)
-            for sent, cached, answered in zip(*columns, strict=True)
-        ]
+            return iter(())
+        counts = (self.input_tokens, self.cached_tokens, self.output_tokens)
+        return zip(*map(split, counts), strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +170,12 @@ def check_reply(
     if entries is None:
         refusal = Refusal("invalid reply", 'The reply has no list "all_results".')
         return {}, {row.key: refusal for row in chunk.rows}
-    name_of = _folded if len({_folded(row.token) for row in chunk.rows}) == len(chunk.rows) else str
-    by_token: dict[str, list[dict[str, object]]] = {}
-    for entry in entries:
-        if not isinstance(entry, Mapping):
-            continue
-        token = entry.get("input_id")
-        # A token of digits may come back as a number; nothing else than these two is an id.
-        if isinstance(token, (str, int)) and not isinstance(token, bool):
-            fields = {name: value for name, value in entry.items() if name != "input_id"}
-            by_token.setdefault(name_of(str(token)), []).append(fields)
+    name_of: Callable[[str], str] = str
+    by_token = _by_token(entries, name_of)
+    # Nearly always every id came back as it was sent, and no other.
+    if by_token.keys() != {row.token for row in chunk.rows} and _are_told_apart(chunk):
+        name_of = _folded
+        by_token = _by_token(entries, name_of)
     accepted: dict[str, str] = {}
     refused: dict[str, Refusal] = {}
     for row in chunk.rows:
@@ -179,6 +185,25 @@ def check_reply(
         except _RefusedError as error:
             refused[row.key] = Refusal(error.reason, str(error))
     return accepted, refused
+
+
+def _by_token(
+    entries: list[object], name_of: Callable[[str], str]
+) -> dict[str, list[dict[str, object]]]:
+    found: dict[str, list[dict[str, object]]] = {}
+    for entry in entries:
+        if not isinstance(entry, dict):
+            continue
+        token = entry.get("input_id")
+        # A token of digits may come back as a number; nothing else than these two is an id.
+        if isinstance(token, (str, int)) and not isinstance(token, bool):
+            fields = {name: value for name, value in entry.items() if name != "input_id"}
+            found.setdefault(name_of(str(token)), []).append(fields)
+    return found
+
+
+def _are_told_apart(chunk: Chunk) -> bool:
+    return len({_folded(row.token) for row in chunk.rows}) == len(chunk.rows)
 
 
 class _RefusedError(Exception):

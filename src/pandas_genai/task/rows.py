@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from pandas_genai.task.fingerprint import text_digest
+from pandas_genai.task.fingerprint import digest_of
 
 __all__ = ["Keys", "Rows", "distinct_rows", "rows_of_keys", "text_bytes"]
 
@@ -108,16 +108,17 @@ def distinct_rows(texts: Iterable[str | None]) -> Rows:
     The texts are looked at one by one and not kept.
     """
     sizes = array("q")
+    measure = sizes.append
 
     def digest(text: str | None) -> bytes | None:
         if text is None:
             return None
         try:
-            found = text_digest(text)
+            data = text.encode()
         except UnicodeEncodeError:
             return b""
-        sizes.append(text_bytes(text))
-        return found
+        measure(len(data))
+        return digest_of(data)
 
     return _rows(map(digest, texts), sizes)
 

@@ -34,7 +34,14 @@ def series_text(series: pd.Series[Any]) -> list[str | None]:
     UsageError
         If a value cannot be written; the message names its row.
     """
-    return _each(series.index, series.tolist(), _text_of)
+    values = series.tolist()
+    try:  # nearly always all of them are texts, and a call for each would take as long again
+        return [
+            value if isinstance(value, str) and value.strip() else _text_of(value)
+            for value in values
+        ]
+    except Exception:  # noqa: BLE001 - whatever a user's own object raises, once more to tell its row
+        return _each(series.index, values, _text_of)
 
 
 def _text_of(value: Any) -> str | None:
@@ -48,16 +55,15 @@ def _each(
 ) -> list[str | None]:
     """Write the text of each row; what a user's own object raises becomes a sentence."""
     texts: list[str | None] = []
-    for row in rows:
-        try:
-            texts.append(text_of(row))
-        except Exception as error:
-            label = printable(repr(index[len(texts)]), _SHOWN)
-            said = printable(f"{type(error).__name__}: {error}", _SHOWN)
-            raise UsageError(
-                f"The text of row {label} cannot be written: {said}. Correct or drop the value, or "
-                "convert the column to text before."
-            ) from error
+    try:
+        texts.extend(map(text_of, rows))  # the texts before the one that fails are kept
+    except Exception as error:
+        label = printable(repr(index[len(texts)]), _SHOWN)
+        said = printable(f"{type(error).__name__}: {error}", _SHOWN)
+        raise UsageError(
+            f"The text of row {label} cannot be written: {said}. Correct or drop the value, or "
+            "convert the column to text before."
+        ) from error
     return texts
 
 
