@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from pandas_genai.backends.batches import Batch
 from pandas_genai.batch.digest import Digestion, give_up, keys_of
@@ -214,8 +215,7 @@ class Collection:
             site.save()
             return
         if backend == "anthropic" and stored:
-            with results.open("rb") as lines, open_new(errors) as file:
-                file.writelines(line for line in lines if not _SUCCEEDED.search(line))
+            write_errors(results, errors)
         part.candidates = []
         part.stage = "stored"
         site.save()
@@ -257,6 +257,12 @@ class Collection:
             elif part.stage in _NOT_SENT:
                 part.status, part.stage = "cancelled", "stored"
             self._site.save()
+
+
+def write_errors(results: Path, errors: Path) -> None:
+    """Copy what has failed out of results that hold both, as Anthropic's do."""
+    with results.open("rb") as lines, open_new(errors) as file:
+        file.writelines(line for line in lines if not _SUCCEEDED.search(line))
 
 
 def is_gone(error: GenaiError) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from pandas_genai.batch.clock import Waiting
@@ -25,7 +24,7 @@ from pandas_genai.errors import (
     UsageError,
     WaitError,
 )
-from pandas_genai.report.answers import answered
+from pandas_genai.report.answers import unanswered
 from pandas_genai.report.book import OnError, RunBook
 from pandas_genai.report.failures import NOT_FAILED
 from pandas_genai.report.observer import Observer, Progress
@@ -172,8 +171,7 @@ class Gathering:
         """Return which texts have no answer; what can no longer be replaced is read at once."""
         if self._site.journal.finished:
             return book.read_known(self._rows)
-        known = answered(cache, self._site.journal.prompt_hash, self._rows.keys)
-        return list(map(int, np.flatnonzero(~known)))
+        return unanswered(cache, self._site.journal.prompt_hash, self._rows.keys)
 
     def _copies_of_unread(self) -> int:
         return int(self._rows.copies[self._unread].sum())
@@ -190,9 +188,7 @@ class Gathering:
     def _missing(self, cache: SqliteCache) -> set[str]:
         """Return what had no answer when the run began, and has none now."""
         keys = Keys(self._rows.keys.table[self._unread])
-        return set(
-            keys.take(np.flatnonzero(~answered(cache, self._site.journal.prompt_hash, keys)))
-        )
+        return set(keys.take(unanswered(cache, self._site.journal.prompt_hash, keys)))
 
     def _failures(self, cache: SqliteCache) -> list[Failure]:
         """Say why texts have no answer; answers that the cache has lost are read again."""

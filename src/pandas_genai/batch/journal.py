@@ -297,6 +297,13 @@ class Journal:
         return any(part.stage == "lost" for part in self.parts)
 
     @property
+    def next_support(self) -> Support:
+        """What the endpoint takes, as the last part was written or its results have taught."""
+        if self.lower is None:
+            return self.parts[-1].support
+        return Support(self.lower[0], frozenset(self.lower[1]))
+
+    @property
     def finished(self) -> bool:
         """Whether there is nothing to wait for: every answer is in the cache, or lost."""
         return self.ready and all(part.finished for part in self.parts)

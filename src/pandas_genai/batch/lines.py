@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pandas_genai.backends import anthropic_batches, openai_batches
+from pandas_genai.backends.batch_apis import outcome_of
 from pandas_genai.backends.batches import Outcome
 from pandas_genai.backends.json_text import read_object
 from pandas_genai.task.annotations import Backend
@@ -102,9 +102,7 @@ class ResultLines:
             parsed = read_object(line)
         except ValueError:
             return None
-        if self.backend == "openai":
-            return openai_batches.outcome_of(parsed)
-        return anthropic_batches.outcome_of(parsed)
+        return outcome_of(self.backend, parsed)
 
 
 def first_id(path: Path) -> str:

@@ -81,9 +81,7 @@ def write_again(
     journal, folder = site.journal, site.folder
     if not journal.parts:
         return Again(0, 0)
-    support = journal.parts[-1].support
-    if journal.lower is not None:
-        support = Support(journal.lower[0], frozenset(journal.lower[1]))
+    support = journal.next_support
     failed = _failed(site, cache, only)
     kept = [key for key, (_, one) in failed.items() if one.reason == RESULTS_LOST and not lost]
     for key in kept:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from pandas_genai.backends.anthropic_batches import AnthropicBatches
+from pandas_genai.backends.batch_apis import api_of
 from pandas_genai.backends.batches import BatchApi
 from pandas_genai.backends.caller import system_sent, wire_of
 from pandas_genai.backends.endpoints import (
@@ -26,7 +26,6 @@ from pandas_genai.backends.endpoints import (
     identity_of,
     origin_of,
 )
-from pandas_genai.backends.openai_batches import OpenAIBatches
 from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.folder import JobFolder, JobsFolder
@@ -49,7 +48,7 @@ _log = logging.getLogger("pandas_genai")
 
 def limits_of(backend: Backend) -> Any:
     """Return the limits of a vendor's batches."""
-    return OpenAIBatches.limits if backend == "openai" else AnthropicBatches.limits
+    return api_of(backend).limits
 
 
 def key_check(key: str, uid: str, base_url: str) -> str:
@@ -195,7 +194,7 @@ class Site:
             self._check_key(resolved.endpoint)
             client, ours = resolved.open(1)
             self._close = client.close if ours else None
-            kind = OpenAIBatches if self.journal.backend == "openai" else AnthropicBatches
+            kind = api_of(self.journal.backend)
             self._api = kind(client, resolved.endpoint, self.clock.sleep)
         return self._api
 

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pandas_genai.backends.endpoints import Support
 from pandas_genai.batch.claim import fingerprint_of
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.leases import lease_rows
@@ -97,9 +96,7 @@ class _Growth:
     def _requests(self, wanted: npt.NDArray[np.int64]) -> list[Part]:
         site, task = self.site, self.site.task
         journal = site.journal
-        support = journal.parts[-1].support
-        if journal.lower is not None:
-            support = Support(journal.lower[0], frozenset(journal.lower[1]))
+        support = journal.next_support
         window = ContextWindow.of(task, site.endpoint, site.means.endpoints, journal.chunk_size)
         chunks = plan_chunks(
             self.rows,

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pandas_genai.backends.anthropic_batches import AnthropicBatches
+from pandas_genai.backends.batch_apis import api_of
 from pandas_genai.backends.batches import Batch, HttpApi, Wanted, segment
 from pandas_genai.backends.fields import as_count, as_text
 from pandas_genai.backends.openai_batches import OpenAIBatches, batch_of
 from pandas_genai.backends.resolve import Question
-from pandas_genai.batch.collect import is_gone
-from pandas_genai.batch.folder import open_new
+from pandas_genai.batch.collect import is_gone, write_errors
 from pandas_genai.batch.names import file_name
 from pandas_genai.batch.site import Means
 from pandas_genai.errors import CallError, counted
@@ -40,7 +40,7 @@ def provider_of(backend: Backend, means: Means) -> Iterator[Api]:
     question = Question(task, means.base_url, means.api_key, means.client)
     resolved = question.resolve()
     client, ours = resolved.open(1)
-    kind = OpenAIBatches if backend == "openai" else AnthropicBatches
+    kind = api_of(backend)
     try:
         yield kind(client, resolved.endpoint, means.clock.sleep)
     finally:
@@ -99,8 +99,7 @@ class Adoption:
         if self.job.backend == "openai":
             self.api.fetch(batch, "error", one.errors)
         elif stored:
-            with one.results.open("rb") as lines, open_new(one.errors) as errors:
-                errors.writelines(line for line in lines if not _has_succeeded(line))
+            write_errors(one.results, one.errors)
 
     def _gone(self, one: Submission, why: str) -> None:
         """Note what the provider does not have any more; what lies here already counts."""
@@ -238,7 +237,3 @@ class Adoption:
 
 def _name_and_size(entry: Mapping[str, Any]) -> tuple[str, int]:
     return as_text(entry.get("filename")) or "", as_count(entry.get("bytes")) or 0
-
-
-def _has_succeeded(line: bytes) -> bool:
-    return b'"succeeded"' in line

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pydantic_core import from_json
 
-from pandas_genai.backends import anthropic_batches, openai_batches
+from pandas_genai.backends.batch_apis import outcome_of
 from pandas_genai.backends.batches import Outcome
 from pandas_genai.backends.fields import as_list, as_moment, as_object, as_text
 from pandas_genai.backends.json_text import read_object
@@ -281,11 +281,10 @@ class OriginalJob:
         return [path for path in known if path.exists()]
 
     def _outcomes(self, path: Path) -> Iterator[Outcome]:
-        read = (openai_batches if self.backend == "openai" else anthropic_batches).outcome_of
         with opened(path) as file:
             for line in file:
                 with suppress(ValueError):  # cut off, or no JSON: its rows have no answer
-                    yield read(read_object(line))
+                    yield outcome_of(self.backend, read_object(line))
 
     def answered_requests(self, path: Path) -> set[str]:
         """Return the custom ids that a file of results answers."""

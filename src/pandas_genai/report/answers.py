@@ -17,7 +17,7 @@ from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Keys, Rows
 
 __all__ = ["AnswerReader", "DamagedAnswersWarning"]
-__all__ += ["answered", "answers_of", "request_of", "warn_of_damage"]
+__all__ += ["answered", "answers_of", "request_of", "unanswered", "warn_of_damage"]
 
 _BLOCK = 9_000
 
@@ -49,6 +49,11 @@ def answered(cache: AnswerStore, prompt_hash: str, keys: Keys) -> npt.NDArray[np
     return found
 
 
+def unanswered(cache: AnswerStore, prompt_hash: str, keys: Keys) -> list[int]:
+    """Return the places of the texts of which the cache has no answer."""
+    return list(map(int, np.flatnonzero(~answered(cache, prompt_hash, keys))))
+
+
 class AnswerReader:
     """Reads the answers of one run out of the store, each once, into the columns of its result.
 
@@ -72,8 +77,7 @@ class AnswerReader:
     def read_known(self, store: AnswerStore) -> list[int]:
         """Read what is answered already; return which of ``rows.keys`` are not."""
         if self._task.schema.free:  # its columns stand in the order of the input
-            known = answered(store, self._task.prompt_hash, self._rows.keys)
-            return list(map(int, np.flatnonzero(~known)))
+            return unanswered(store, self._task.prompt_hash, self._rows.keys)
         self._read(store, self._rows.keys.ordered())
         warn_of_damage(store)
         return list(map(int, np.flatnonzero(self._places < 0)))

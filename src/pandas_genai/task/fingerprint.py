@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pandas_genai.task.examples import Solved, solved_cases
 from pandas_genai.task.schema import Schema, compile_schema
 
-__all__ = ["canonical_json", "compute_prompt_hash", "hash_of", "text_digest", "text_hash"]
+__all__ = ["canonical_json", "compute_prompt_hash", "digest_of", "hash_of", "text_hash"]
 
 _WIRE_VERSION = 1
 """Raised when the instructions that surround the user's prompt change their meaning."""
@@ -30,16 +30,11 @@ def text_hash(text: str) -> str:
     UnicodeEncodeError
         If the text holds a lone surrogate, which no request can carry.
     """
-    return text_digest(text).hex()
-
-
-def text_digest(text: str) -> bytes:
-    """Return the 16 bytes that ``text_hash`` writes as hex digits."""
-    return digest_of(text.encode())
+    return digest_of(text.encode()).hex()
 
 
 def digest_of(data: bytes) -> bytes:
-    """Return the 16 bytes that stand for a text in UTF-8."""
+    """Return the 16 bytes of a text in UTF-8 that ``text_hash`` writes as hex digits."""
     return hashlib.sha256(data).digest()[:16]
 
 
