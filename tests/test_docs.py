@@ -97,10 +97,10 @@ def reasons_in(path):
 
 def test_every_reason_of_a_row_is_explained():
     from pandas_genai.backends import anthropic_batches, classify, openai_batches
-    from pandas_genai.report import failures
+    from pandas_genai.runs import failures
 
     package = ROOT / "src" / "pandas_genai"
-    rooms = ("backends", "task", "report", "live", "batch", "extract")
+    rooms = ("backends", "task", "runs", "workers", "batch", "extract")
     reasons = {
         reason
         for room in rooms

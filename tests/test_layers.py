@@ -43,16 +43,16 @@ def test_the_house_stands(house):
     [
         ("stray.py", "room = 'that no layer names'"),
         ("task/damage.py", "from pandas_genai import store"),
-        ("live/damage.py", "from pandas_genai.display import damage"),
-        ("batch/damage.py", "from pandas_genai.live import pool"),
+        ("workers/damage.py", "from pandas_genai.display import damage"),
+        ("batch/damage.py", "from pandas_genai.workers import pool"),
         ("store/damage.py", "from pandas_genai import backends"),
         ("backends/damage.py", "from pandas_genai import store"),
         ("testing/damage.py", "from pandas_genai import errors"),
-        ("report/damage.py", "from pandas_genai import testing"),
-        ("live/damage.py", "import openai"),
+        ("runs/damage.py", "from pandas_genai import testing"),
+        ("workers/damage.py", "import openai"),
         ("store/damage.py", "def later():\n    from anthropic import Anthropic"),
-        ("live/damage.py", "from tqdm.auto import tqdm"),
-        ("report/damage.py", "import ipywidgets"),
+        ("workers/damage.py", "from tqdm.auto import tqdm"),
+        ("runs/damage.py", "import ipywidgets"),
     ],
 )
 def test_damage_is_seen(house, where, line):

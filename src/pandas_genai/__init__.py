@@ -12,6 +12,8 @@ from pandas_genai.accessor import FrameAccessor, SeriesAccessor, genai, jobs, op
 from pandas_genai.accessor.joining import DuplicateIndexWarning
 from pandas_genai.backends.retry import retry_api_call
 from pandas_genai.batch import BatchJob, JobState
+from pandas_genai.costs.plan import Plan
+from pandas_genai.costs.window import LongTextsWarning
 from pandas_genai.errors import (
     BudgetError,
     CacheError,
@@ -30,7 +32,7 @@ from pandas_genai.errors import (
     WaitError,
 )
 from pandas_genai.extract import Preview
-from pandas_genai.extract.overnight import RowsUnderWayWarning
+from pandas_genai.extract.under_way import RowsUnderWayWarning
 from pandas_genai.legacy import (
     AnthropicBatchExtractor,
     DataFrameIterator,
@@ -38,11 +40,9 @@ from pandas_genai.legacy import (
     draft_prompt,
     extract_df,
 )
-from pandas_genai.report import Observer, Progress, Report
-from pandas_genai.report.failures import RowsFailedWarning
-from pandas_genai.report.plan import Plan
-from pandas_genai.report.sent import ParameterLeftOutWarning
-from pandas_genai.report.window import LongTextsWarning
+from pandas_genai.runs import Observer, Progress, Report
+from pandas_genai.runs.failures import RowsFailedWarning
+from pandas_genai.runs.parameters import ParameterLeftOutWarning
 from pandas_genai.settings import Settings
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.fingerprint import compute_prompt_hash

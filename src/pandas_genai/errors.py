@@ -25,8 +25,10 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import re
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -54,6 +56,7 @@ __all__ = [
     "WaitError",
     "counted",
     "printable",
+    "warn_user",
 ]
 
 # Steers a terminal (C0 but for tab and line feed, DEL, C1), turns the direction of what follows
@@ -108,6 +111,41 @@ def printable(text: object, most: int | None = None) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
+
+
+_CELL = "this cell"
+_PACKAGE = str(Path(__file__).parent)
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn at the user's line of code.
+
+    A kernel runs each cell from a temporary file, whose path tells nobody anything: the warning
+    then names the cell instead.
+
+    Parameters
+    ----------
+    message : str
+        One sentence.
+    category : type
+        The class of the warning.
+    """
+    message = printable(message)
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    if frame is None:
+        warnings.warn(message, category, stacklevel=2)
+        return
+    path, names = Path(frame.f_code.co_filename), frame.f_globals
+    warnings.warn_explicit(
+        message,
+        category,
+        _CELL if path.parent.name.startswith("ipykernel_") else str(path),
+        frame.f_lineno,
+        module=names.get("__name__", "__main__"),
+        registry=names.setdefault("__warningregistry__", {}),
+    )
 
 
 class GenaiError(Exception):

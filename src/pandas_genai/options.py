@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pandas_genai.backends.endpoints import ENDPOINTS, Endpoints
+from pandas_genai.clock import Clock
+from pandas_genai.costs.prices import Prices, checked_cost, checked_prices
 from pandas_genai.errors import UsageError
-from pandas_genai.live.pacing import Clock
-from pandas_genai.report.observer import Observer, Silent
-from pandas_genai.report.prices import Prices, checked_cost, checked_prices
+from pandas_genai.runs.progress import Observer, Silent
 from pandas_genai.settings import CHUNK_SIZE, Default, load_settings, whole_number
 from pandas_genai.store import Cache
 

@@ -17,14 +17,13 @@ from hypothesis import strategies as st
 from pandas_genai import GenaiError, SqliteCache
 from pandas_genai.backends.endpoints import Endpoints
 from pandas_genai.backends.resolve import Question
-from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob, submit
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import said_text
+from pandas_genai.clock import Clock
 from pandas_genai.extract import Extraction
-from pandas_genai.live.pacing import Clock
 from pandas_genai.options import RunOptions
 from pandas_genai.task.task import Task
 from pandas_genai.task.text import rows_text
@@ -47,7 +46,7 @@ PATHS = {
 }
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::pandas_genai.report.failures.RowsFailedWarning",  # failures are the subject here
+    "ignore::pandas_genai.runs.failures.RowsFailedWarning",  # failures are the subject here
 )
 
 
@@ -62,7 +61,7 @@ class FastClock(Clock):
         self._lock = threading.Lock()
         self.time = 0.0
 
-    def now(self):
+    def monotonic(self):
         with self._lock:
             return self.time
 
@@ -72,7 +71,7 @@ class FastClock(Clock):
         return stop.is_set()
 
 
-class FastWallClock(WallClock):
+class FastWallClock(Clock):
     """The same, for batches."""
 
     def __init__(self):

@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import pandas_genai
-from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.site import Means
+from pandas_genai.clock import Clock
 from pandas_genai.testing import LoopbackProvider
 
 BACKENDS = ["openai", "anthropic"]
@@ -120,7 +120,7 @@ def as_bytes(value, key, *, escaped):
     return text.encode()
 
 
-class Hasty(WallClock):
+class Hasty(Clock):
     """Does not wait."""
 
     def sleep(self, seconds):

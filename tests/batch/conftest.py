@@ -11,12 +11,12 @@ import pytest
 from pandas_genai import SqliteCache
 from pandas_genai.backends.endpoints import Endpoints
 from pandas_genai.backends.resolve import Question
-from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob, submit
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import said_text
+from pandas_genai.clock import Clock
 from pandas_genai.task.task import Task
 from pandas_genai.testing import LoopbackProvider
 
@@ -24,7 +24,7 @@ KEY = "sk-test-key-0123456789"
 MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
 
 
-class FastWallClock(WallClock):
+class FastWallClock(Clock):
     """Waits by moving its hands, and those of the provider."""
 
     def __init__(self, start=1_790_000_000.0):

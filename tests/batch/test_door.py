@@ -16,9 +16,9 @@ import pytest
 
 import pandas_genai
 from pandas_genai import CredentialsError, JobError, Stopped, UsageError
-from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.site import Means
-from pandas_genai.extract.overnight import RowsUnderWayWarning
+from pandas_genai.clock import Clock
+from pandas_genai.extract.under_way import RowsUnderWayWarning
 from pandas_genai.testing import Fault, LoopbackProvider
 
 KEY = "sk-secret-key-of-a-user-12345"
@@ -75,7 +75,7 @@ def test_the_frame_is_what_extract_would_have_returned(submit, provider, backend
         pd.testing.assert_frame_equal(collected, live)
 
 
-@pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+@pytest.mark.filterwarnings("ignore::pandas_genai.runs.failures.RowsFailedWarning")
 def test_rows_are_matched_by_their_text(submit, frame_of):
     frame = frame_of(20)
     submit(frame, name="night")
@@ -122,7 +122,7 @@ def test_more_columns_than_on_the_day_before(submit, frame_of):
     assert more.genai.batch_collect()["answer"].tolist() == frame["text"].tolist()
 
 
-@pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+@pytest.mark.filterwarnings("ignore::pandas_genai.runs.failures.RowsFailedWarning")
 def test_what_needs_no_request_is_not_submitted(submit, provider, backend, capsys):
     frame = pd.DataFrame({"text": ["a", "b", "a", None, "c", " "]})
     options = {"backend": backend, "base_url": provider.url, "progress": False}
@@ -147,7 +147,7 @@ def test_everything_answered_already(submit, provider, backend, frame_of):
     assert job.status().stage == "collected"
 
 
-@pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+@pytest.mark.filterwarnings("ignore::pandas_genai.runs.failures.RowsFailedWarning")
 def test_a_finished_job_says_what_to_do_about_its_failed_rows(submit, provider, frame_of, capsys):
     provider.faults = [Fault("bad_request", text="row 1")]
     frame = frame_of(3)
@@ -161,7 +161,7 @@ def test_a_finished_job_says_what_to_do_about_its_failed_rows(submit, provider, 
     assert len(provider.batches) == 1
 
 
-@pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+@pytest.mark.filterwarnings("ignore::pandas_genai.runs.failures.RowsFailedWarning")
 def test_an_empty_frame(submit, provider, frames):
     submit(frames["empty"], name="empty")
     out = frames["empty"].genai.batch_collect("empty")
@@ -442,7 +442,7 @@ def test_a_job_that_was_never_submitted_is_said(submit, frame_of):
 
 
 def test_stop_while_waiting(backend, frame_of):
-    class Pressed(WallClock):
+    class Pressed(Clock):
         def sleep(self, seconds):
             raise KeyboardInterrupt
 

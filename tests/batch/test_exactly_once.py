@@ -29,7 +29,7 @@ import json, os, signal, sys, warnings
 import anthropic, openai, pandas as pd
 import pandas_genai
 from pandas_genai import SqliteCache
-from pandas_genai.batch.clock import WallClock
+from pandas_genai.clock import Clock
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import submit
 from pandas_genai.batch.order import Order
@@ -38,7 +38,7 @@ from pandas_genai.batch.texts import said_text
 from pandas_genai.backends.resolve import Question
 from pandas_genai.task.task import Task
 
-class Clock(WallClock):
+class NoWait(Clock):
     def sleep(self, seconds):
         pass
 

@@ -96,7 +96,7 @@ def test_anthropic_as_the_original_script_does(provider, frame):
     assert (root / "batch_output/errors.txt").read_text() == ""
 
 
-@pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+@pytest.mark.filterwarnings("ignore::pandas_genai.runs.failures.RowsFailedWarning")
 def test_errors_are_in_their_file_and_hide_nothing(frame):
     fault = BatchFault("expire", finished=0.5)
     with LoopbackProvider(lambda text: {"answer": text}, batch_faults=[fault]) as provider:
@@ -277,7 +277,7 @@ def sent(provider):
     return sorted(text for batch in provider.batches for text in batch.texts)
 
 
-FAILED = pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+FAILED = pytest.mark.filterwarnings("ignore::pandas_genai.runs.failures.RowsFailedWarning")
 
 
 @FAILED

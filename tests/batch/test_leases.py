@@ -12,7 +12,7 @@ from pandas_genai.testing import Fault
 openai_only = pytest.mark.parametrize("backend", ["openai"], indirect=True)
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::pandas_genai.report.failures.RowsFailedWarning",  # rows elsewhere are missing here
+    "ignore::pandas_genai.runs.failures.RowsFailedWarning",  # rows elsewhere are missing here
 )
 
 

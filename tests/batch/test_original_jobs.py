@@ -47,7 +47,7 @@ SCHEMAS = {
     },
     "anthropic": INNER,
 }
-FAILED = pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+FAILED = pytest.mark.filterwarnings("ignore::pandas_genai.runs.failures.RowsFailedWarning")
 
 
 def echo(text):

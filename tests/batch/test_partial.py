@@ -6,7 +6,7 @@ import pytest
 
 import pandas_genai
 from pandas_genai import Stopped, StopRunError
-from pandas_genai.report.observer import Silent
+from pandas_genai.runs.progress import Silent
 from pandas_genai.testing import Fault
 
 MESSAGES = [Fault("forbidden", path="/v1/messages/batches")]

@@ -16,13 +16,13 @@ import pytest
 
 import pandas_genai
 from pandas_genai import SqliteCache, StopRunError
-from pandas_genai.report.observer import Silent
+from pandas_genai.runs.progress import Silent
 from pandas_genai.testing import BatchFault, Fault, LoopbackProvider
 
 openai_only = pytest.mark.parametrize("backend", ["openai"], indirect=True)
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::pandas_genai.report.failures.RowsFailedWarning",  # failures are the subject here
+    "ignore::pandas_genai.runs.failures.RowsFailedWarning",  # failures are the subject here
 )
 
 

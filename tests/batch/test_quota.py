@@ -60,7 +60,7 @@ def test_a_single_part_tries_again_at_each_collect(night, frame_of):
 
 
 @openai_only
-@pytest.mark.filterwarnings("ignore::pandas_genai.report.failures.RowsFailedWarning")
+@pytest.mark.filterwarnings("ignore::pandas_genai.runs.failures.RowsFailedWarning")
 def test_what_waits_can_be_cancelled(night, frame_of):
     with night(batch_seconds=3600, enqueued_tokens=700) as kernel:
         job = kernel.submit(frame_of(30), chunk_size=5, requests=1)

@@ -12,7 +12,7 @@ from pandas_genai.testing import BatchFault, Fault
 openai_only = pytest.mark.parametrize("backend", ["openai"], indirect=True)
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::pandas_genai.report.failures.RowsFailedWarning",  # failures are the subject here
+    "ignore::pandas_genai.runs.failures.RowsFailedWarning",  # failures are the subject here
 )
 
 

@@ -7,14 +7,14 @@ import json
 import pytest
 
 from pandas_genai import CallError, RowsFailedError, SqliteCache
-from pandas_genai.report.failures import RowsFailedWarning
-from pandas_genai.report.observer import Silent
+from pandas_genai.runs.failures import RowsFailedWarning
+from pandas_genai.runs.progress import Silent
 from pandas_genai.testing import BatchFault, Fault
 
 openai_only = pytest.mark.parametrize("backend", ["openai"], indirect=True)
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::pandas_genai.report.failures.RowsFailedWarning",  # failures are the subject here
+    "ignore::pandas_genai.runs.failures.RowsFailedWarning",  # failures are the subject here
 )
 
 

@@ -17,7 +17,7 @@ from pandas_genai import UsageError
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.display.cards import PreviewCard, ReportCard
 from pandas_genai.display.html import NO_MATH, TAGS, Shown, element, text
-from pandas_genai.report.report import errors_frame
+from pandas_genai.runs.report import errors_frame
 from pandas_genai.testing import LoopbackProvider
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")

@@ -15,7 +15,7 @@ import pytest
 
 from pandas_genai import UsageError
 from pandas_genai.display.progress import Bar, observer_for
-from pandas_genai.report.observer import Progress, Silent
+from pandas_genai.runs.progress import Progress, Silent
 from pandas_genai.testing import LoopbackProvider
 
 NAN = float("nan")

@@ -9,8 +9,8 @@ import pytest
 
 from pandas_genai.backends.endpoints import Endpoints
 from pandas_genai.backends.resolve import Question
+from pandas_genai.clock import Clock
 from pandas_genai.extract import Extraction
-from pandas_genai.live.pacing import Clock
 from pandas_genai.options import RunOptions
 from pandas_genai.task.task import Task
 from pandas_genai.task.text import rows_text
@@ -24,7 +24,7 @@ class FastClock(Clock):
         self.time = 0.0
         self.waits = []
 
-    def now(self):
+    def monotonic(self):
         with self._lock:
             return self.time
 

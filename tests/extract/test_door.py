@@ -9,7 +9,7 @@ import pytest
 
 import pandas_genai
 from pandas_genai import CredentialsError, SchemaError, UsageError, genai
-from pandas_genai.report.observer import Silent
+from pandas_genai.runs.progress import Silent
 from pandas_genai.testing import LoopbackProvider
 
 

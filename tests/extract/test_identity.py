@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pandas_genai import RowsFailedWarning
-from pandas_genai.live.pacing import Clock
+from pandas_genai.clock import Clock
 from pandas_genai.testing import Fault, LoopbackProvider
 
 

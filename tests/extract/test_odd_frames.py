@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import pandas_genai
-from pandas_genai.report.report import _remembered, find_report
+from pandas_genai.runs.report import _remembered, find_report
 from pandas_genai.testing import LoopbackProvider, Refuse
 
 

@@ -26,9 +26,7 @@ SCHEMA = {
 
 
 # Two of the frame's rows have the same id: that is warned of, and one test is about it.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pandas_genai.report.failures.DuplicateIndexWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::pandas_genai.runs.failures.DuplicateIndexWarning")
 
 
 def echo(text):

@@ -23,7 +23,7 @@ from pandas_genai import (
     StopRunError,
 )
 from pandas_genai.backends.resolve import Question
-from pandas_genai.report.observer import Silent
+from pandas_genai.runs.progress import Silent
 from pandas_genai.store import Answer
 from pandas_genai.task.fingerprint import text_hash
 from pandas_genai.task.task import Task

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pandas_genai import LongTextsWarning, RowsFailedWarning
-from pandas_genai.report.prices import known_window
+from pandas_genai.costs.prices import known_window
 from pandas_genai.testing import Fault, LoopbackProvider
 
 NOWHERE = {"openai": "http://127.0.0.1:1/v1", "anthropic": "http://127.0.0.1:1"}

@@ -16,7 +16,7 @@ import pytest
 
 from pandas_genai import LocalModelError, local
 from pandas_genai.local import server as embedded
-from pandas_genai.report.observer import Silent
+from pandas_genai.runs.progress import Silent
 
 pytestmark = pytest.mark.local_model
 

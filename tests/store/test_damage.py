@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pandas_genai.errors import CacheError
-from pandas_genai.report.answers import DamagedAnswersWarning
+from pandas_genai.runs.answers import DamagedAnswersWarning
 from pandas_genai.store import (
     Answer,
     FailureRecord,

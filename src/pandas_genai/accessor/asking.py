@@ -22,6 +22,7 @@ from pandas_genai.batch.order import Order
 from pandas_genai.batch.shelf import fitting_job
 from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.texts import LazyTexts, Said, said_text, series_said
+from pandas_genai.costs.plan import Plan
 from pandas_genai.display.cards import PlanCard, PreviewCard, ShownJob
 from pandas_genai.display.lines import say, submitted_line
 from pandas_genai.display.progress import observer_for
@@ -29,8 +30,7 @@ from pandas_genai.display.where import default_cache_path, jobs_place
 from pandas_genai.errors import UsageError
 from pandas_genai.extract import Estimation, Extraction, Preview, preview_requests
 from pandas_genai.options import RunOptions
-from pandas_genai.report import Observer, OnError
-from pandas_genai.report.plan import Plan
+from pandas_genai.runs import Observer, OnError
 from pandas_genai.settings import whole_number
 from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.schema import compile_schema

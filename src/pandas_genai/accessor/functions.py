@@ -18,9 +18,8 @@ from pandas_genai.batch.site import Means
 from pandas_genai.display.cards import ShownJob
 from pandas_genai.display.lines import say
 from pandas_genai.display.where import default_cache_path, jobs_place
-from pandas_genai.errors import GenaiError
-from pandas_genai.report import runs as runs_of
-from pandas_genai.report.failures import warn_user
+from pandas_genai.errors import GenaiError, warn_user
+from pandas_genai.runs import runs as runs_of
 from pandas_genai.store import SqliteCache
 
 __all__ = ["genai", "jobs", "open_job", "runs"]

@@ -15,9 +15,9 @@ import pandas as pd
 
 from pandas_genai.accessor.origin import ANSWERS, Origin, origin_of
 from pandas_genai.display.where import default_cache_path
-from pandas_genai.errors import CacheError, UsageError, counted, printable
-from pandas_genai.report import ATTR
-from pandas_genai.report.failures import DuplicateIndexWarning, warn_user
+from pandas_genai.errors import CacheError, UsageError, counted, printable, warn_user
+from pandas_genai.runs import ATTR
+from pandas_genai.runs.failures import DuplicateIndexWarning
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.text import rows_text, series_text

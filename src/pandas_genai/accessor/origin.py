@@ -16,7 +16,7 @@ import pandas as pd
 
 from pandas_genai.display.reading import Reading
 from pandas_genai.errors import UsageError
-from pandas_genai.report import ATTR
+from pandas_genai.runs import ATTR
 from pandas_genai.task.text import no_column, only_text_column
 
 __all__ = ["ANSWERS", "Origin", "answer_columns", "origin_of", "reading_of", "remember_origin"]

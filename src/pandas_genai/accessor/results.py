@@ -14,8 +14,8 @@ from pandas_genai.display.plot import plot
 from pandas_genai.display.reading import show
 from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import UsageError
-from pandas_genai.report import Report
-from pandas_genai.report.report import find_report
+from pandas_genai.runs import Report
+from pandas_genai.runs.report import find_report
 from pandas_genai.task.annotations import Column, Series, Template
 
 __all__ = ["Results"]

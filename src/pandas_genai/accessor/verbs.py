@@ -14,11 +14,11 @@ from pandas_genai.backends.client import AnthropicClient, OpenAIClient
 from pandas_genai.batch.gather import Patience
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.site import Means
+from pandas_genai.costs.plan import Plan
 from pandas_genai.display.lines import say
 from pandas_genai.extract import Preview
 from pandas_genai.options import CHUNK_SIZE, MAX_WORKERS
-from pandas_genai.report import Observer
-from pandas_genai.report.plan import Plan
+from pandas_genai.runs import Observer
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.annotations import Answer, Column, Json, Shorthand, Template
 from pandas_genai.task.task import Task

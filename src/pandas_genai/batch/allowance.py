@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pandas_genai.backends.endpoints import ENDPOINTS
 from pandas_genai.backends.resolve import Resolved
 from pandas_genai.batch.journal import Journal
-from pandas_genai.errors import UsageError, counted
-from pandas_genai.report.forecast import Forecast
-from pandas_genai.report.prices import (
+from pandas_genai.costs.forecast import Forecast
+from pandas_genai.costs.prices import (
     Price,
     Prices,
     checked_cost,
@@ -18,7 +17,8 @@ from pandas_genai.report.prices import (
     known_price,
     pricer,
 )
-from pandas_genai.report.sampled import Totals
+from pandas_genai.costs.sampled import Totals
+from pandas_genai.errors import UsageError, counted
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.chunks import Texts, plan_chunks
 from pandas_genai.task.rows import Rows

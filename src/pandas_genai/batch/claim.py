@@ -23,7 +23,7 @@ from pandas_genai.batch.order import Order
 from pandas_genai.batch.rowfile import level_dtypes, row_keys
 from pandas_genai.batch.site import Means, key_check
 from pandas_genai.errors import JobError, UsageError
-from pandas_genai.report.report import label_text
+from pandas_genai.runs.report import label_text
 from pandas_genai.task.rows import Rows
 
 __all__ = ["claimed", "fingerprint_of"]

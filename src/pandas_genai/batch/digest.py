@@ -23,7 +23,7 @@ from pandas_genai.batch.requests import Template, compact
 from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.batch.site import Site
 from pandas_genai.errors import GenaiError, RowError
-from pandas_genai.report.answers import answers_of, request_of
+from pandas_genai.runs.answers import answers_of, request_of
 from pandas_genai.store import Answer, RequestRecord, SqliteCache, Writer
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Refusal, Reply, Usage, check_reply

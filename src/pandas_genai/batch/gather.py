@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pandas_genai.batch.clock import Waiting
 from pandas_genai.batch.collect import Collection
 from pandas_genai.batch.journal import Part, cut
 from pandas_genai.batch.reasons import forgotten, reasons
 from pandas_genai.batch.site import Site
 from pandas_genai.batch.state import JobState
+from pandas_genai.clock import Deadline
+from pandas_genai.costs.prices import known_cost
 from pandas_genai.errors import (
     CacheError,
     CallError,
@@ -24,14 +25,13 @@ from pandas_genai.errors import (
     UsageError,
     WaitError,
 )
-from pandas_genai.report.answers import unanswered
-from pandas_genai.report.book import OnError, RunBook
-from pandas_genai.report.failures import NOT_FAILED
-from pandas_genai.report.observer import Observer, Progress
-from pandas_genai.report.origins import origin_columns
-from pandas_genai.report.partial import Kept
-from pandas_genai.report.prices import known_cost
-from pandas_genai.report.sent import params_columns
+from pandas_genai.runs.answers import unanswered
+from pandas_genai.runs.failures import NOT_FAILED
+from pandas_genai.runs.origins import origin_columns
+from pandas_genai.runs.parameters import params_columns
+from pandas_genai.runs.partial import Kept
+from pandas_genai.runs.progress import Observer, Progress
+from pandas_genai.runs.recorder import OnError, RunRecorder
 from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Failure, Usage
@@ -121,7 +121,7 @@ class Gathering:
             cache, ours = open_cache(self._cache_choice)
             kept = Kept(cache, ours=ours)
             stack.callback(kept.let_go)
-            book = RunBook(
+            book = RunRecorder(
                 cache,
                 self._site.task,
                 self._site.system(),
@@ -159,7 +159,7 @@ class Gathering:
         return _columns(self._site.task, new, ok, self._copies(failed))
 
     def _partial(
-        self, book: RunBook, cache: SqliteCache, new: Sequence[Part], status: str
+        self, book: RunRecorder, cache: SqliteCache, new: Sequence[Part], status: str
     ) -> pd.DataFrame | None:
         """Build the frame of what the cache has, after an error."""
         site = self._site
@@ -167,7 +167,7 @@ class Gathering:
         columns = self._counts(new, failures)
         return book.partial(cache, self._rows, failures, columns, status)
 
-    def _unanswered(self, cache: SqliteCache, book: RunBook) -> list[int]:
+    def _unanswered(self, cache: SqliteCache, book: RunRecorder) -> list[int]:
         """Return which texts have no answer; what can no longer be replaced is read at once."""
         if self._site.journal.finished:
             return book.read_known(self._rows)
@@ -206,7 +206,7 @@ class Gathering:
         """Go on with the job, until it has ended where that is wanted."""
         if not self._try(cache, new) or not patience.wait or self._is_done():
             return
-        waiting, poll = Waiting(self._site.clock, patience.timeout), patience.poll_s
+        waiting, poll = Deadline(self._site.clock, patience.timeout), patience.poll_s
         outcome = "failed"
         try:
             self._observer.started(self._progress())

@@ -24,11 +24,11 @@ from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.state import JobState
 from pandas_genai.batch.submit import Submission
 from pandas_genai.errors import JobError, counted
-from pandas_genai.report.book import OnError
-from pandas_genai.report.failures import IN_PROGRESS, as_frame, failed_rows
-from pandas_genai.report.observer import Observer, Silent
-from pandas_genai.report.report import Report
-from pandas_genai.report.sent import params_columns
+from pandas_genai.runs.failures import IN_PROGRESS, as_frame, failed_rows
+from pandas_genai.runs.parameters import params_columns
+from pandas_genai.runs.progress import Observer, Silent
+from pandas_genai.runs.recorder import OnError
+from pandas_genai.runs.report import Report
 from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.rows import Rows

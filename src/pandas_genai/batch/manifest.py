@@ -17,8 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from pandas_genai.batch.journal import FORMAT, Journal, Part, Stage
+from pandas_genai.costs.prices import checked_prices
 from pandas_genai.errors import JobError, UsageError
-from pandas_genai.report.prices import checked_prices
 
 __all__ = ["check_digest", "opened", "read_manifest", "unreadable"]
 

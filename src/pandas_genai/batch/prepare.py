@@ -22,11 +22,11 @@ from pandas_genai.batch.requests import Template, write_requests
 from pandas_genai.batch.rowfile import save_rows
 from pandas_genai.batch.site import Means, custom_ids, limits_of
 from pandas_genai.batch.texts import LazyTexts
+from pandas_genai.costs.window import ContextWindow, warn_of_long_texts
 from pandas_genai.errors import UsageError
-from pandas_genai.report.answers import answered
-from pandas_genai.report.book import save_task
-from pandas_genai.report.report import label_text
-from pandas_genai.report.window import ContextWindow, warn_of_long_texts
+from pandas_genai.runs.answers import answered
+from pandas_genai.runs.recorder import save_task
+from pandas_genai.runs.report import label_text
 from pandas_genai.settings import Default, load_settings, whole_number
 from pandas_genai.task.chunks import Row, plan_chunks
 from pandas_genai.task.rows import Rows, distinct_rows

@@ -9,7 +9,7 @@ from pandas_genai.batch.digest import keys_of, lost_of
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.errors import JobError
-from pandas_genai.report.failures import IN_PROGRESS, NOT_SUBMITTED
+from pandas_genai.runs.failures import IN_PROGRESS, NOT_SUBMITTED
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.reply import Failure, Refusal
 

@@ -11,8 +11,8 @@ from pandas_genai.batch.journal import Part
 from pandas_genai.batch.leases import lease_rows
 from pandas_genai.batch.requests import Template, texts_of, write_requests
 from pandas_genai.batch.site import Site, limits_of
+from pandas_genai.costs.window import ContextWindow
 from pandas_genai.errors import JobError
-from pandas_genai.report.window import ContextWindow
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.rows import text_bytes

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from pandas_genai.batch.folder import JobFolder, lines_of, open_new
 from pandas_genai.batch.journal import Journal
 from pandas_genai.batch.manifest import opened, unreadable
-from pandas_genai.report.report import label_value
+from pandas_genai.runs.report import label_value
 from pandas_genai.task.rows import Rows, rows_of_keys
 
 __all__ = ["level_dtypes", "row_keys", "save_rows", "saved_rows"]

@@ -27,14 +27,14 @@ from pandas_genai.backends.endpoints import (
     origin_of,
 )
 from pandas_genai.backends.resolve import Question, Resolved
-from pandas_genai.batch.clock import WallClock
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.manifest import unreadable
 from pandas_genai.batch.names import custom_prefix
+from pandas_genai.clock import Clock
+from pandas_genai.costs.prices import Price, Prices, checked_prices, pricer
 from pandas_genai.errors import CredentialsError, JobError
 from pandas_genai.redaction import public_url
-from pandas_genai.report.prices import Price, Prices, checked_prices, pricer
 from pandas_genai.settings import confirmed_base_url, load_settings
 from pandas_genai.task.annotations import Backend
 from pandas_genai.task.bound import BoundTask
@@ -68,7 +68,7 @@ class Means:
     ----------
     api_key, base_url, client : optional
         Instead of what the settings say.
-    clock : WallClock
+    clock : Clock
         Time; tests give their own.
     tell : callable
         Says one line to the user; unless told, to the log.
@@ -83,7 +83,7 @@ class Means:
     api_key: str | None = field(default=None, repr=False)
     base_url: str | None = field(default=None, repr=False)
     client: Any = field(default=None, repr=False)
-    clock: WallClock = field(default_factory=WallClock)
+    clock: Clock = field(default_factory=Clock)
     tell: Callable[[str], None] = _log.info
     endpoints: Endpoints = ENDPOINTS
     prices: Prices | None = None

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.costs.prices import known_cost
 from pandas_genai.errors import counted, printable
-from pandas_genai.report.prices import known_cost
 from pandas_genai.task.reply import Usage
 
 __all__ = ["JobState", "moment"]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from pandas_genai.errors import UsageError
-from pandas_genai.report.report import label_value
+from pandas_genai.runs.report import label_value
 from pandas_genai.task.text import only_text_column, rows_text, series_text
 
 __all__ = ["LazyTexts", "said_text", "series_said"]

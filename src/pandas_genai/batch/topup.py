@@ -18,8 +18,8 @@ from pandas_genai.batch.resubmit import Again, write_again
 from pandas_genai.batch.rowfile import save_rows, saved_rows
 from pandas_genai.batch.site import Site, limits_of
 from pandas_genai.batch.texts import LazyTexts
-from pandas_genai.report.answers import answered
-from pandas_genai.report.window import ContextWindow
+from pandas_genai.costs.window import ContextWindow
+from pandas_genai.runs.answers import answered
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import Rows, distinct_rows, rows_of_keys
 

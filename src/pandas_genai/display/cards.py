@@ -11,6 +11,7 @@ import pandas as pd
 
 from pandas_genai.backends.caller import system_of
 from pandas_genai.batch import BatchJob, JobState
+from pandas_genai.costs.plan import Plan
 from pandas_genai.display.html import (
     card,
     element,
@@ -24,8 +25,7 @@ from pandas_genai.display.html import (
 )
 from pandas_genai.errors import counted, printable
 from pandas_genai.extract import Preview
-from pandas_genai.report import Report
-from pandas_genai.report.plan import Plan
+from pandas_genai.runs import Report
 
 __all__ = ["AwaitedCard", "PlanCard", "PreviewCard", "ReportCard", "ShownJob", "StateCard"]
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 
 from pandas_genai.display.html import NO_MATH, text
 from pandas_genai.errors import UsageError, counted, printable
-from pandas_genai.report.observer import Observer, Progress, Silent
+from pandas_genai.runs.progress import Observer, Progress, Silent
 
 __all__ = ["Bar", "observer_for"]
 

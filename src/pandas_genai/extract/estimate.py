@@ -15,19 +15,19 @@ import pandas as pd
 from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.texts import LazyTexts
+from pandas_genai.costs.forecast import Forecast
+from pandas_genai.costs.plan import Plan
+from pandas_genai.costs.window import ContextWindow
 from pandas_genai.errors import RowsFailedError, UsageError
-from pandas_genai.extract.ahead import Ahead
-from pandas_genai.extract.allowance import price_of
-from pandas_genai.extract.meter import Meter
+from pandas_genai.extract.calls_left import CallsLeft
 from pandas_genai.extract.run import Extraction
+from pandas_genai.extract.sample_calls import SampleCalls
+from pandas_genai.extract.spending import price_of
 from pandas_genai.options import RunOptions
-from pandas_genai.report.answers import answered
-from pandas_genai.report.book import ATTR
-from pandas_genai.report.forecast import Forecast
-from pandas_genai.report.observer import Silent
-from pandas_genai.report.plan import Plan
-from pandas_genai.report.report import find_report, label_text
-from pandas_genai.report.window import ContextWindow
+from pandas_genai.runs.answers import answered
+from pandas_genai.runs.progress import Silent
+from pandas_genai.runs.recorder import ATTR
+from pandas_genai.runs.report import find_report, label_text
 from pandas_genai.store import Cache, SqliteCache, open_cache
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.reply import Usage
@@ -99,7 +99,7 @@ class Estimation:
         _check_sample(sample)
         kept = self._options.cache if sample else _existing(self._options.cache)
         cache, ours = open_cache(kept)
-        meter, failures = Meter(self._forecast.usage, self._options.clock), ""
+        meter, failures = SampleCalls(self._forecast.usage, self._options.clock), ""
         try:
             self._look(cache)
             chosen = self._chosen(sample)
@@ -127,7 +127,7 @@ class Estimation:
         positions: list[int] = np.sort(self._rows.first[drawn]).tolist()
         return positions
 
-    def _ask(self, positions: list[int], cache: SqliteCache, meter: Meter) -> str:
+    def _ask(self, positions: list[int], cache: SqliteCache, meter: SampleCalls) -> str:
         """Ask the sample; return why rows of it have no answer."""
         extraction = Extraction(
             self._question,
@@ -147,11 +147,11 @@ class Estimation:
         price, model = price_of(self._resolved, self._options, batch=batch), self._task.model
         return lambda usage: price(usage, model)
 
-    def _plan(self, meter: Meter, sampled: int, failures: str) -> Plan:
+    def _plan(self, meter: SampleCalls, sampled: int, failures: str) -> Plan:
         rows, texts = self._rows, len(self._wanted)
         characters = int(self._lengths[rows.first[self._wanted]].sum())
         splits = self._window.splits(rows, self._wanted)
-        ahead = Ahead(self._forecast, texts, characters, self._chunk_size, meter, splits)
+        ahead = CallsLeft(self._forecast, texts, characters, self._chunk_size, meter, splits)
         totals = ahead.totals
         known = int(rows.copies.sum() - rows.copies[self._wanted].sum())
         endpoint, is_local = self._resolved.endpoint, self._resolved.is_local

@@ -13,10 +13,10 @@ import pandas as pd
 from pandas_genai.backends.caller import request_body, wire_of
 from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Question
+from pandas_genai.costs.window import ContextWindow, LongTexts
 from pandas_genai.errors import printable
 from pandas_genai.options import RunOptions
-from pandas_genai.report.report import label_text
-from pandas_genai.report.window import ContextWindow, LongTexts
+from pandas_genai.runs.report import label_text
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 

@@ -16,27 +16,27 @@ from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.backends.retry import ATTEMPTS, backoff
 from pandas_genai.batch.folder import JobsFolder
+from pandas_genai.costs.window import ContextWindow, warn_of_long_texts
 from pandas_genai.errors import BudgetError, CacheError
-from pandas_genai.extract.allowance import allowance, price_of
 from pandas_genai.extract.embedded import Embedded
-from pandas_genai.extract.overnight import warn_under_way
-from pandas_genai.live.budget import Spending
-from pandas_genai.live.pool import Policy
-from pandas_genai.live.session import Session, Work, columns_of
-from pandas_genai.live.suspects import remembered
-from pandas_genai.live.tally import Tally
+from pandas_genai.extract.spending import allowance, price_of
+from pandas_genai.extract.under_way import warn_under_way
 from pandas_genai.options import RunOptions
-from pandas_genai.report.book import RunBook
-from pandas_genai.report.failures import as_records, failed_rows
-from pandas_genai.report.observer import Progress
-from pandas_genai.report.origins import origin_columns
-from pandas_genai.report.partial import Kept
-from pandas_genai.report.report import label_text
-from pandas_genai.report.window import ContextWindow, warn_of_long_texts
+from pandas_genai.runs.failures import as_records, failed_rows
+from pandas_genai.runs.origins import origin_columns
+from pandas_genai.runs.partial import Kept
+from pandas_genai.runs.progress import Progress
+from pandas_genai.runs.recorder import RunRecorder
+from pandas_genai.runs.report import label_text
 from pandas_genai.store import FailureRecord, SqliteCache, open_cache
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Failure, Reply
 from pandas_genai.task.rows import Rows, distinct_rows
+from pandas_genai.workers.budget import Spending
+from pandas_genai.workers.counters import Counters
+from pandas_genai.workers.pool import Policy
+from pandas_genai.workers.session import Session, Work, columns_of
+from pandas_genai.workers.suspects import remembered
 
 __all__ = ["Extraction"]
 
@@ -113,7 +113,7 @@ class Extraction:
             cache, ours = open_cache(self._options.cache)
             kept = Kept(cache, ours=ours)
             stack.callback(kept.let_go)
-            book = RunBook(
+            book = RunRecorder(
                 cache,
                 self.task,
                 self._system(),
@@ -123,36 +123,36 @@ class Extraction:
                 self._given,
             )
             work = self._begin(cache, book)
-            tally, session = Tally(), None
+            counters, session = Counters(), None
             try:
                 if work.wanted:
                     # What is in memory alone is let go by the error that may still show it.
                     let_go = _nothing if cache.path is None else kept.let_go
                     session = self._session(work, cache, let_go)
-                    tally = session.tally
+                    counters = session.counters
                 self._ask(work, session)
-                columns = columns_of(tally, work)
+                columns = columns_of(counters, work)
                 if session is None:
                     origins = cache.origins(self.task.prompt_hash, work.rows.keys)
                     columns |= origin_columns(origins, self._price)
                 if self._note:
                     columns["message"] = f"{self._note} {columns.get('message', '')}".strip()
                 return book.conclude(
-                    work.rows, tally.failures, columns, on_error=self._options.on_error
+                    work.rows, counters.failures, columns, on_error=self._options.on_error
                 )
             except BaseException as error:
                 status = _outcome(error)
                 kept.carry(
                     error,
                     lambda found: book.partial(
-                        found, work.rows, tally.failures, columns_of(tally, work), status
+                        found, work.rows, counters.failures, columns_of(counters, work), status
                     ),
                 )
                 if session is not None and session.left_behind:
                     stack.pop_all()  # its threads still save answers; the last one lets go
                 elif not book.closed:
                     with suppress(CacheError):  # what went wrong first is what is raised
-                        book.close(status, columns_of(tally, work))
+                        book.close(status, columns_of(counters, work))
                 raise
 
     def _ask(self, work: Work, session: Session | None) -> None:
@@ -169,7 +169,7 @@ class Extraction:
             raise
         observer.ended(session.progress(), "completed")
 
-    def _begin(self, cache: SqliteCache, book: RunBook) -> Work:
+    def _begin(self, cache: SqliteCache, book: RunRecorder) -> Work:
         """Find what is answered already, and record that a run has started."""
         rows = distinct_rows(self._asked_texts())
         task = self.task

@@ -13,8 +13,8 @@ from pandas_genai.backends.resolve import Question
 from pandas_genai.errors import GenaiError, RowError, RowsFailedError, SchemaError, UsageError
 from pandas_genai.extract.run import Extraction
 from pandas_genai.options import RunOptions
-from pandas_genai.report.book import ATTR
-from pandas_genai.report.report import find_report
+from pandas_genai.runs.recorder import ATTR
+from pandas_genai.runs.report import find_report
 from pandas_genai.task.annotations import Column, Template
 from pandas_genai.task.schema import compile_schema
 from pandas_genai.task.task import Task, checked_backend

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.backends.resolve import Question
-from pandas_genai.batch.clock import Waiting
 from pandas_genai.batch.collect import Collection
 from pandas_genai.batch.folder import JobsFolder, explained
 from pandas_genai.batch.job import BatchJob
@@ -23,12 +22,13 @@ from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.state import JobState
 from pandas_genai.batch.texts import said_text
 from pandas_genai.batch.topup import top_up
-from pandas_genai.errors import UsageError, WaitError, counted
+from pandas_genai.clock import Deadline
+from pandas_genai.errors import UsageError, WaitError, counted, warn_user
 from pandas_genai.legacy.adoption import Adoption, provider_of
 from pandas_genai.legacy.iterator import check_columns
 from pandas_genai.legacy.merged import merged_results, schema_of
 from pandas_genai.legacy.original import OriginalJob, Request
-from pandas_genai.report.failures import RowsFailedWarning, warn_user
+from pandas_genai.runs.failures import RowsFailedWarning
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.annotations import Backend
 from pandas_genai.task.schema import Schema
@@ -217,7 +217,7 @@ class Extractor:
     ) -> dict[str, str]:
         """Return the provider's word for each batch; wait for the last, where that is wanted."""
         clock = self._means.clock
-        waiting = Waiting(clock, timeout)
+        waiting = Deadline(clock, timeout)
         found: dict[str, str] = {}
         while True:
             try:

@@ -12,11 +12,11 @@ import pandas as pd
 
 from pandas_genai.backends.openai_wire import temperature_for
 from pandas_genai.backends.resolve import Question
-from pandas_genai.errors import counted
+from pandas_genai.errors import counted, warn_user
 from pandas_genai.extract.run import Extraction
 from pandas_genai.legacy.iterator import check_columns
 from pandas_genai.options import CHUNK_SIZE, MAX_WORKERS, RunOptions
-from pandas_genai.report.failures import DuplicateIndexWarning, warn_user
+from pandas_genai.runs.failures import DuplicateIndexWarning
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.annotations import Shorthand
 from pandas_genai.task.rows import distinct_rows

@@ -8,9 +8,9 @@ import pandas as pd
 from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.rowfile import saved_rows
 from pandas_genai.batch.site import Means, Site
-from pandas_genai.errors import counted
+from pandas_genai.errors import counted, warn_user
 from pandas_genai.legacy.original import OriginalJob
-from pandas_genai.report.failures import RowsFailedWarning, warn_user
+from pandas_genai.runs.failures import RowsFailedWarning
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.frames import build_frame
 from pandas_genai.task.schema import Schema, compile_schema

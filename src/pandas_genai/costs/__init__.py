@@ -1,0 +1,1 @@
+"""What calls cost and how many tokens they take: prices, forecasts, context windows, plans."""

@@ -1,0 +1,225 @@
+"""Answers and the cache: what a reply brought, as records; which texts have one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pandas_genai.errors import warn_user
+from pandas_genai.store import Answer, AnswerStore, RequestRecord
+from pandas_genai.task.bound import BoundTask
+from pandas_genai.task.chunks import Chunk, Row
+from pandas_genai.task.frames import FrameBuilder
+from pandas_genai.task.reply import Reply
+from pandas_genai.task.rows import Keys, Rows
+
+__all__ = ["AnswerReader", "DamagedAnswersWarning"]
+__all__ += ["answered", "answers_of", "request_of", "unanswered", "warn_of_damage"]
+
+_BLOCK = 9_000
+
+
+class DamagedAnswersWarning(UserWarning):
+    """The cache file holds answers that are not what was written."""
+
+
+def warn_of_damage(cache: AnswerStore) -> None:
+    """Say in one line, at the user's line of code, that damaged answers count as none."""
+    count = cache.damaged()
+    if count:
+        warn_user(
+            f"{count:,} of the answers in the cache file {cache.path} are damaged and count as "
+            "not there: they are asked for again. Check the disk, or restore a copy of the file.",
+            DamagedAnswersWarning,
+        )
+
+
+def answered(cache: AnswerStore, prompt_hash: str, keys: Keys) -> npt.NDArray[np.bool_]:
+    """Return for each text whether the cache has its answer; keys are read a block at a time."""
+    found = np.zeros(len(keys), dtype=bool)
+    for start in range(0, len(keys), _BLOCK):
+        block = keys[start : start + _BLOCK]
+        known = cache.present(prompt_hash, block)
+        if known:
+            found[start : start + len(block)] = [key in known for key in block]
+    warn_of_damage(cache)
+    return found
+
+
+def unanswered(cache: AnswerStore, prompt_hash: str, keys: Keys) -> list[int]:
+    """Return the places of the texts of which the cache has no answer."""
+    return list(map(int, np.flatnonzero(~answered(cache, prompt_hash, keys))))
+
+
+class AnswerReader:
+    """Reads the answers of one run out of the store, each once, into the columns of its result.
+
+    Answers are read in the order of their keys, in which they lie in the store.
+
+    Parameters
+    ----------
+    task : BoundTask
+        What is asked.
+    rows : Rows
+        The input.
+    """
+
+    def __init__(self, task: BoundTask, rows: Rows) -> None:
+        self._task = task
+        self._rows = rows
+        self._builder = FrameBuilder(task.schema)
+        self._places = np.full(len(rows.keys), -1, dtype=np.int64)
+        self._count = 0
+
+    def read_known(self, store: AnswerStore) -> list[int]:
+        """Read what is answered already; return which of ``rows.keys`` are not."""
+        if self._task.schema.free:  # its columns stand in the order of the input
+            return unanswered(store, self._task.prompt_hash, self._rows.keys)
+        self._read(store, self._rows.keys.ordered())
+        warn_of_damage(store)
+        return list(map(int, np.flatnonzero(self._places < 0)))
+
+    def read_rest(self, store: AnswerStore, failed: Collection[str]) -> list[int]:
+        """Read what was not read yet, without the keys that failed; return what is not there."""
+        wanted = np.flatnonzero(self._places < 0)
+        if failed:
+            keys = self._rows.keys.take(wanted)
+            kept = [key not in failed for key in keys]
+            wanted = wanted[np.array(kept, dtype=bool)]
+        self._read(store, wanted)
+        return list(map(int, wanted[self._places[wanted] < 0]))
+
+    def _read(self, store: AnswerStore, wanted: npt.NDArray[np.int64]) -> None:
+        for start in range(0, len(wanted), _BLOCK):
+            places = wanted[start : start + _BLOCK]
+            keys = self._rows.keys.take(places)
+            found = store.lookup(self._task.prompt_hash, keys)
+            there = places[[key in found for key in keys]]
+            self._places[there] = np.arange(self._count, self._count + len(there))
+            self._count += len(there)
+            for key in keys:
+                text = found.get(key)
+                if text is not None:
+                    self._builder.add(text)
+
+    def frame(self, index: pd.Index, given: Mapping[int, str]) -> pd.DataFrame:
+        """Build the result.
+
+        Parameters
+        ----------
+        index : Index
+            The input's index.
+        given : mapping
+            Answers that are taken as they are, as JSON text by row.
+        """
+        codes = self._rows.codes.copy()
+        codes[codes >= 0] = self._places[codes[codes >= 0]]
+        codes[list(given)] = range(self._count, self._count + len(given))
+        for text in given.values():
+            self._builder.add(text)
+        return self._builder.frame(index, codes)
+
+
+def answers_of(
+    task: BoundTask,
+    rows: Iterable[Row],
+    reply: Reply,
+    run_id: str,
+    label: Callable[[int], str | None],
+    request: RequestRecord | None = None,
+) -> list[Answer]:
+    """Return the accepted rows of a reply, each with its share of the tokens.
+
+    Parameters
+    ----------
+    task : BoundTask
+        What was asked.
+    rows : iterable of Row
+        The rows that were sent.
+    reply : Reply
+        What came back.
+    run_id : str
+        The run, or the job, that asked.
+    label : callable
+        From a row's position to what names it for a person.
+    request : RequestRecord, optional
+        The call, to be written with them.
+    """
+    answered = [row for row in rows if row.key in reply.accepted]
+    shares = reply.usage.shares(len(answered))
+    return [
+        Answer(
+            prompt_hash=task.prompt_hash,
+            text_hash=row.key,
+            result=reply.accepted[row.key],
+            row_id=label(row.position),
+            model=task.model,
+            model_answered=reply.model,
+            run_id=run_id,
+            request_id=reply.request_id,
+            input_tokens=sent,
+            cached_tokens=cached,
+            output_tokens=came,
+            request=request,
+        )
+        for row, (sent, cached, came) in zip(answered, shares, strict=True)
+    ]
+
+
+def request_of(
+    task: BoundTask,
+    chunk: Chunk,
+    reply: Reply,
+    run_id: str,
+    *,
+    cost: float | None,
+    attempts: int = 1,
+    job: str | None = None,
+    number: int | None = None,
+) -> RequestRecord:
+    """Return the record of one billed call.
+
+    Parameters
+    ----------
+    task : BoundTask
+        What was asked.
+    chunk : Chunk
+        What was sent.
+    reply : Reply
+        What came back, accepted or not.
+    run_id : str
+        The run that brings it.
+    cost : float or None
+        In US dollars; None where it is unknown.
+    attempts : int, default 1
+        HTTP requests until it came.
+    job : str, optional
+        The batch job.
+    number : int, optional
+        The record's id, where it is not the writer's to choose.
+    """
+    usage = reply.usage if reply.usage.known else None
+    first = next(iter(reply.refused.values()), None)
+    return RequestRecord(
+        run_id=run_id,
+        prompt_hash=task.prompt_hash,
+        rows=[row.key for row in chunk.rows],
+        request_id=reply.request_id,
+        model=task.model,
+        model_answered=reply.model,
+        params_sent=reply.params_sent,
+        attempts=attempts,
+        refused=len(reply.refused),
+        reason=None if first is None else first.reason,
+        input_tokens=None if usage is None else usage.input_tokens,
+        cached_tokens=None if usage is None else usage.cached_tokens,
+        cache_write_tokens=None if usage is None else usage.cache_write_tokens,
+        output_tokens=None if usage is None else usage.output_tokens,
+        cost=None if usage is None else cost,
+        job=job,
+        reply=reply.content,
+        number=number,
+    )

@@ -1,0 +1,248 @@
+"""One run's entries in the cache file, from its start to the frame of its answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Literal
+
+import pandas as pd
+
+from pandas_genai.errors import CacheError, RowsFailedError, counted
+from pandas_genai.runs.answers import AnswerReader
+from pandas_genai.runs.failures import (
+    NOT_FAILED,
+    NOT_REACHED,
+    FailedRow,
+    as_frame,
+    as_records,
+    failed_rows,
+    reasons_text,
+    warn_of,
+)
+from pandas_genai.runs.parameters import warn_left_out
+from pandas_genai.runs.report import Report, remember
+from pandas_genai.store import AnswerStore, RunRecord, TaskRecord
+from pandas_genai.store.records import now
+from pandas_genai.task.bound import BoundTask
+from pandas_genai.task.chunks import Row
+from pandas_genai.task.reply import Failure, Refusal
+from pandas_genai.task.rows import Rows
+
+__all__ = ["ATTR", "OnError", "RunRecorder"]
+
+ATTR = "pandas_genai_run"
+"""The key of ``DataFrame.attrs`` that holds the id of the run."""
+
+OnError = Literal["keep", "raise"]
+
+_UNREACHED = Refusal(NOT_REACHED, "The run ended before this row was answered.")
+
+
+class RunRecorder:
+    """Writes down one run: its task and start, its end, its failures; builds its result.
+
+    Parameters
+    ----------
+    cache : AnswerStore
+        Where it is written.
+    task : BoundTask
+        What is asked.
+    system : str
+        The instructions as they are sent.
+    run_id : str
+        Identity of the run.
+    kind : {"extract", "batch_collect"}
+        How it is asked.
+    index : Index
+        The input's index.
+    given : mapping, optional
+        Answers that are taken as they are, as JSON text by row.
+
+    Attributes
+    ----------
+    closed : bool
+        Whether it was written down how the run ended.
+    """
+
+    def __init__(
+        self,
+        cache: AnswerStore,
+        task: BoundTask,
+        system: str,
+        run_id: str,
+        kind: str,
+        index: pd.Index,
+        given: Mapping[int, str] | None = None,
+    ) -> None:
+        self._cache = cache
+        self._task = task
+        self._system = system
+        self._run_id = run_id
+        self._kind = kind
+        self._index = index
+        self._given = dict(given or {})
+        self._reader: AnswerReader | None = None
+        self.closed = False
+
+    def read_known(self, rows: Rows) -> list[int]:
+        """Read what is answered already; return which of ``rows.keys`` are to be asked."""
+        self._reader = AnswerReader(self._task, rows)
+        return self._reader.read_known(self._cache)
+
+    def open(self, rows: Rows, cached: int, ids: Sequence[object] | None = None) -> None:
+        """Write down task, run and ids before anything is sent.
+
+        Parameters
+        ----------
+        rows : Rows
+            The input.
+        cached : int
+            How many rows of it are answered already.
+        ids : sequence, optional
+            The user's ids of the rows.
+        """
+        task, cache = self._task, self._cache
+        save_task(cache, task, self._system)
+        cache.start_run(
+            RunRecord(
+                run_id=self._run_id,
+                prompt_hash=task.prompt_hash,
+                kind=self._kind,
+                status="running",
+                started=now(),
+                version=version("pandas-genai"),
+                rows=len(rows),
+                cached=cached,
+                empty=len(rows.empty) - len(self._given),
+                twins=int((rows.codes >= 0).sum()) - len(rows.keys),
+                host=task.host,
+            )
+        )
+        try:
+            cache.save_run_rows(self._run_id, rows.key_blocks())
+            if ids is not None:
+                pairs = zip(ids, rows.codes.tolist(), strict=True)
+                cache.remember_ids(
+                    task.prompt_hash,
+                    ((str(row_id), rows.keys[code]) for row_id, code in pairs if code >= 0),
+                )
+        except BaseException:  # of a million rows, Stop may come here too
+            with suppress(CacheError):
+                self.close("failed", {})
+            raise
+
+    def close(self, status: str, columns: Mapping[str, object]) -> None:
+        """Write down how the run ended, once."""
+        self.closed = True
+        self._cache.end_run(self._run_id, status=status, ended=now(), **columns)
+
+    def conclude(
+        self,
+        rows: Rows,
+        failures: Iterable[Failure],
+        columns: Mapping[str, object],
+        *,
+        status: str = "completed",
+        on_error: OnError = "keep",
+    ) -> pd.DataFrame:
+        """Build the frame, write the report, and say what has no answer.
+
+        Parameters
+        ----------
+        rows : Rows
+            The input.
+        failures : iterable of Failure
+            The texts without an answer.
+        columns : mapping
+            The counts of the run by column of the table ``runs``.
+        status : str, default "completed"
+            How the run ended.
+        on_error : {"keep", "raise"}
+            What to do about failed rows.
+
+        Raises
+        ------
+        RowsFailedError
+            With ``on_error="raise"``; its ``result`` is the frame.
+        """
+        failures = list(failures)
+        reader = self._reader or AnswerReader(self._task, rows)
+        reader.read_rest(self._cache, {failure.row.key for failure in failures})
+        frame, found = self._frame(rows, failures, reader)
+        self._cache.save_failures(self._run_id, as_records(found, self._index, self._run_id))
+        self.close(status, columns)
+        run = next(run for run in self._cache.runs() if run["run_id"] == self._run_id)
+        report = Report.of(run, as_frame(found, self._index))
+        remember(report)
+        warn_left_out(report.params_dropped, f"{self._task.host} ({self._task.model})")
+        _say(found, len(rows), frame, on_error)
+        return frame
+
+    def partial(
+        self,
+        cache: AnswerStore,
+        rows: Rows,
+        failures: Iterable[Failure],
+        columns: Mapping[str, object],
+        status: str,
+    ) -> pd.DataFrame | None:
+        """Build the frame of a run that an error ended; None where nothing is answered.
+
+        Parameters
+        ----------
+        cache : AnswerStore
+            Where the answers are now.
+        rows, failures, columns, status
+            As for ``conclude``; other texts without an answer were not reached.
+        """
+        known = {failure.row.key: failure for failure in failures}
+        reader = AnswerReader(self._task, rows)
+        unreached = reader.read_rest(cache, known)
+        if len(unreached) + len(known) == len(rows.keys) and not self._given:
+            return None
+        for key in rows.keys.take(unreached):
+            known[key] = Failure(Row(key, "", "", 0), _UNREACHED, 0)
+        frame, found = self._frame(rows, list(known.values()), reader)
+        run = next((run for run in cache.runs() if run["run_id"] == self._run_id), None)
+        if run is not None:
+            run |= {**columns, "status": status, "ended": run["ended"] or now()}
+            remember(Report.of(run, as_frame(found, self._index)))
+        return frame
+
+    def _frame(
+        self, rows: Rows, failures: Sequence[Failure], reader: AnswerReader
+    ) -> tuple[pd.DataFrame, list[FailedRow]]:
+        frame = reader.frame(self._index, self._given)
+        frame.attrs[ATTR] = self._run_id
+        found = [row for row in failed_rows(rows, failures) if row.position not in self._given]
+        return frame, found
+
+
+def save_task(cache: AnswerStore, task: BoundTask, system: str) -> None:
+    """Keep the task in clear, with the instructions as they are sent."""
+    cache.save_task(
+        TaskRecord(
+            prompt_hash=task.prompt_hash,
+            prompt=task.prompt,
+            schema=task.schema.canonical,
+            model=task.model,
+            backend=task.backend,
+            host=task.host,
+            params=json.dumps(dict(task.params), sort_keys=True),
+            system=system,
+        )
+    )
+
+
+def _say(found: Sequence[FailedRow], total: int, frame: pd.DataFrame, on_error: OnError) -> None:
+    failed = [row for row in found if row.reason not in NOT_FAILED]
+    if failed and on_error == "raise":
+        raise RowsFailedError(
+            f"{len(failed):,} of {counted(total, 'row')} failed ({reasons_text(failed)}); "
+            "all other answers are kept, and this error's .result has them.",
+            frame,
+        )
+    warn_of(found, total)
