@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pandas_genai.backends.fields import as_count, as_text
 from pandas_genai.backends.json_text import read_written
@@ -16,8 +15,7 @@ __all__ = ["Completion", "invalid", "truncated", "usage_from", "written"]
 _UNKNOWN = Usage(unknown_calls=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """What a model answered.
 
     Parameters
@@ -36,7 +34,7 @@ class Completion:
 
     payload: object = None
     fault: CallError | None = None
-    usage: Usage = field(default=_UNKNOWN)
+    usage: Usage = _UNKNOWN
     model: str | None = None
     id: str | None = None
 

@@ -27,6 +27,7 @@ __all__ = [
 
 _MOST_TEXT = 500
 _MOST_DIGITS = 15
+_MOST_COUNT = 10**_MOST_DIGITS
 _LAST_MOMENT = 253_402_300_799.0
 """The end of the year 9999, the last that a datetime can show."""
 _ID = re.compile(r"(?!\.+(?:/|$))[\w.:=+@~,-]+(?:/(?!\.+(?:/|$))[\w.:=+@~,-]+)*", re.ASCII)
@@ -68,11 +69,11 @@ def as_text(value: object, most: int = _MOST_TEXT) -> str | None:
     >>> as_text("gpt-6\tluna"), as_text(""), as_text({"a": 1})
     ('gpt-6 luna', None, None)
     """
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_MOST_DIGITS:
+    if isinstance(value, str):
+        return one_line(value, most) or None
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST_COUNT:
         return str(value)
-    if not isinstance(value, str):
-        return None
-    return one_line(value, most) or None
+    return None
 
 
 def one_line(text: str, most: int = _MOST_TEXT) -> str:
@@ -114,13 +115,13 @@ def as_count(value: object) -> int | None:
     >>> as_count(7), as_count(7.0), as_count("7"), as_count(1.5), as_count(-1), as_count(True)
     (7, 7, 7, None, None, None)
     """
+    if type(value) is int:  # nearly always
+        return value if 0 <= value < _MOST_COUNT else None
     if isinstance(value, str) and len(value) <= _MOST_DIGITS and value.isascii():
         return int(value) if value.isdigit() else None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value) if value < 10.0**_MOST_DIGITS else -1
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    return value if 0 <= value < 10**_MOST_DIGITS else None
+    if isinstance(value, float) and value.is_integer() and 0 <= value < _MOST_COUNT:
+        return int(value)
+    return None
 
 
 def as_moment(value: object) -> float | None:

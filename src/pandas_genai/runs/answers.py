@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,6 @@ import pandas as pd
 from pandas_genai.errors import warn_user
 from pandas_genai.store import Answer, AnswerStore, RequestRecord
 from pandas_genai.task.bound import BoundTask
-from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.frames import FrameBuilder
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Keys, Rows
@@ -125,11 +124,10 @@ class AnswerReader:
 
 def answers_of(
     task: BoundTask,
-    rows: Iterable[Row],
+    rows: Iterable[tuple[str, str | None]],
     reply: Reply,
     run_id: str,
-    label: Callable[[int], str | None],
-    request: RequestRecord | None = None,
+    request: RequestRecord,
 ) -> list[Answer]:
     """Return the accepted rows of a reply, each with its share of the tokens.
 
@@ -137,41 +135,41 @@ def answers_of(
     ----------
     task : BoundTask
         What was asked.
-    rows : iterable of Row
-        The rows that were sent.
+    rows : iterable of (str, str or None)
+        Of each row that was sent its key, and what names it for a person.
     reply : Reply
         What came back.
     run_id : str
         The run, or the job, that asked.
-    label : callable
-        From a row's position to what names it for a person.
-    request : RequestRecord, optional
+    request : RequestRecord
         The call, to be written with them.
     """
-    answered = [row for row in rows if row.key in reply.accepted]
+    accepted = reply.accepted
+    answered = [row for row in rows if row[0] in accepted]
     shares = reply.usage.shares(len(answered))
+    model, answered_by, request_id = task.model, reply.model, reply.request_id
     return [
         Answer(
-            prompt_hash=task.prompt_hash,
-            text_hash=row.key,
-            result=reply.accepted[row.key],
-            row_id=label(row.position),
-            model=task.model,
-            model_answered=reply.model,
-            run_id=run_id,
-            request_id=reply.request_id,
-            input_tokens=sent,
-            cached_tokens=cached,
-            output_tokens=came,
+            task.prompt_hash,
+            key,
+            accepted[key],
+            label,
+            model,
+            answered_by,
+            run_id,
+            request_id,
+            sent,
+            cached,
+            came,
             request=request,
         )
-        for row, (sent, cached, came) in zip(answered, shares, strict=True)
+        for (key, label), (sent, cached, came) in zip(answered, shares, strict=True)
     ]
 
 
 def request_of(
     task: BoundTask,
-    chunk: Chunk,
+    keys: Sequence[str],
     reply: Reply,
     run_id: str,
     *,
@@ -186,8 +184,8 @@ def request_of(
     ----------
     task : BoundTask
         What was asked.
-    chunk : Chunk
-        What was sent.
+    keys : sequence of str
+        The row keys that were sent.
     reply : Reply
         What came back, accepted or not.
     run_id : str
@@ -206,7 +204,7 @@ def request_of(
     return RequestRecord(
         run_id=run_id,
         prompt_hash=task.prompt_hash,
-        rows=[row.key for row in chunk.rows],
+        rows=keys,
         request_id=reply.request_id,
         model=task.model,
         model_answered=reply.model,

@@ -29,7 +29,7 @@ class AnswerWriter(Protocol):
 
     def put(
         self,
-        answers: Sequence[Answer],
+        answers: Iterable[Answer],
         done: Callable[[Exception | None], None] | None = None,
         requests: Sequence[RequestRecord] = (),
     ) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Protocol
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, ClassVar, NamedTuple, Protocol
 from zlib import crc32
 
 from pydantic_core import from_json
@@ -56,9 +58,11 @@ def named(record: _Record) -> dict[str, Any]:
     return {item.name: storable(getattr(record, item.name)) for item in fields(record)}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer to one text under one task.
+
+    A tuple, because one is made for every row of every run: five times as fast as a frozen
+    dataclass.
 
     Parameters
     ----------
@@ -150,7 +154,7 @@ class RequestRecord:
 
 
 def request_rows(numbered: Mapping[RequestRecord, int]) -> list[tuple[Any, ...]]:
-    """Return calls as rows of the table ``requests``, in the order of its columns."""
+    """Return calls as rows of the table ``requests``, in the order of its columns and its key."""
     created = now()
     return [
         (
@@ -174,7 +178,7 @@ def request_rows(numbered: Mapping[RequestRecord, int]) -> list[tuple[Any, ...]]
             packed_keys(request.rows),
             request.reply,
         )
-        for request, number in numbered.items()
+        for request, number in sorted(numbered.items(), key=itemgetter(1))
     ]
 
 
@@ -206,7 +210,13 @@ def checksum(prompt_hash: str, text_hash: str, result: bytes, repeat: int = 0) -
     A CRC-32: it is there against damage, not against forgery, and is computed for every row of
     every run, three times as fast as a cryptographic hash.
     """
-    return crc32(result, crc32(f"{prompt_hash}\0{text_hash}\0{repeat}\0".encode()))
+    return crc32(result, crc32(f"{text_hash}\0{repeat}\0".encode(), _head(prompt_hash)))
+
+
+@lru_cache(maxsize=32)
+def _head(prompt_hash: str) -> int:
+    """Return the checksum of what all rows of a task have in common."""
+    return crc32(f"{prompt_hash}\0".encode())
 
 
 def whole(result: bytes, mark: object, prompt_hash: str, text_hash: str) -> str | None:
@@ -232,30 +242,36 @@ def whole(result: bytes, mark: object, prompt_hash: str, text_hash: str) -> str 
 
 
 def answer_rows(
-    answers: Iterable[Answer], numbered: Mapping[RequestRecord, int]
+    answers: Iterable[Answer], number_of: Callable[[RequestRecord], int]
 ) -> list[tuple[Any, ...]]:
-    """Return answers as rows of the table ``results``, in the order of its columns."""
+    """Return answers as rows of the table ``results``, in the order of its columns and its key."""
     created = now()
-    return [
-        (
-            answer.prompt_hash,
-            answer.text_hash,
-            answer.repeat,
-            storable(answer.row_id),
-            (result := storable(answer.result)),
-            answer.model,
-            storable(answer.model_answered),
-            created,
-            answer.run_id,
-            storable(answer.request_id),
-            answer.input_tokens,
-            answer.cached_tokens,
-            answer.output_tokens,
-            checksum(answer.prompt_hash, answer.text_hash, result.encode(), answer.repeat),
-            None if answer.request is None else numbered[answer.request],
+    rows = []
+    for answer in answers:
+        task, key, result, row_id, model, answered, run_id, call, *tokens, repeat, request = answer
+        if not result.isascii():
+            result = storable(result)
+        if row_id is not None and not row_id.isascii():
+            row_id = storable(row_id)
+        rows.append(
+            (
+                task,
+                key,
+                repeat,
+                row_id,
+                result,
+                model,
+                answered if answered is None or answered.isascii() else storable(answered),
+                created,
+                run_id,
+                call if call is None or call.isascii() else storable(call),
+                *tokens,
+                checksum(task, key, result.encode(), repeat),
+                None if request is None else number_of(request),
+            )
         )
-        for answer in answers
-    ]
+    rows.sort(key=itemgetter(1))  # neighbours in the file are written together
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from pydantic_core import to_json
+
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.nesting import MAX_DEPTH, is_too_deep
 from pandas_genai.task.schema import Schema
@@ -13,9 +15,19 @@ from pandas_genai.task.schema import Schema
 __all__ = ["Failure", "Refusal", "Reply", "Usage", "check_reply"]
 
 
-_encode = json.JSONEncoder(
+_strictly = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
 ).encode
+
+
+def _encode(result: object) -> str:
+    """Write an answer as JSON: by pydantic, five times as fast, wherever it can and may."""
+    try:
+        text = to_json(result).decode()
+    except ValueError:  # half of a surrogate pair, and what no JSON can hold
+        return _strictly(result)
+    # It writes numbers that JSON does not know; json refuses them.
+    return _strictly(result) if "NaN" in text or "Infinity" in text else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +209,8 @@ def _by_token(
         token = entry.get("input_id")
         # A token of digits may come back as a number; nothing else than these two is an id.
         if isinstance(token, (str, int)) and not isinstance(token, bool):
-            fields = {name: value for name, value in entry.items() if name != "input_id"}
+            fields = dict(entry)
+            del fields["input_id"]
             found.setdefault(name_of(str(token)), []).append(fields)
     return found
 

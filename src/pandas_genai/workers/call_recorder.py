@@ -74,9 +74,8 @@ class CallRecorder:
         """Write the answers of a reply, and its call, in one transaction."""
         request = self._request(chunk, reply)
         self._forget(chunk)
-        answers = answers_of(
-            self._task, chunk.rows, reply, self._run_id, self._labels, request=request
-        )
+        rows = ((row.key, self._labels(row.position)) for row in chunk.rows)
+        answers = answers_of(self._task, rows, reply, self._run_id, request)
         self._writer.put(answers, done)
 
     def _record(self, chunk: Chunk, reply: Reply) -> None:
@@ -85,7 +84,8 @@ class CallRecorder:
     def _request(self, chunk: Chunk, reply: Reply) -> RequestRecord:
         cost = self._price(reply.usage, reply.model)
         attempts = self._attempts.get(id(chunk), 1)
-        return request_of(self._task, chunk, reply, self._run_id, cost=cost, attempts=attempts)
+        keys = [row.key for row in chunk.rows]
+        return request_of(self._task, keys, reply, self._run_id, cost=cost, attempts=attempts)
 
     def _forget(self, chunk: Chunk) -> None:
         """Forget how often a chunk was sent: it came to its end."""

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from pandas_genai.errors import CacheError
@@ -88,7 +88,7 @@ class Writer:
 
     def put(
         self,
-        answers: Sequence[Answer],
+        answers: Iterable[Answer],
         done: _Done | None = None,
         requests: Sequence[RequestRecord] = (),
     ) -> None:
@@ -98,7 +98,7 @@ class Writer:
 
         Parameters
         ----------
-        answers : sequence of Answer
+        answers : iterable of Answer
             Committed together.
         done : callable, optional
             Called in the writer's thread: with None once the answers are on disk, or with the
@@ -111,12 +111,17 @@ class Writer:
         CacheError
             If the writer is closed or an earlier write failed; ``done`` is not called then.
         """
-        named = (answer.request for answer in answers if answer.request is not None)
-        calls = dict.fromkeys((*requests, *named))
-        numbered = {
-            call: next(self._numbers) if call.number is None else call.number for call in calls
-        }
-        rows, calls_rows = answer_rows(answers, numbered), request_rows(numbered)
+        numbered: dict[RequestRecord, int] = {}
+
+        def number_of(call: RequestRecord) -> int:
+            if call not in numbered:
+                numbered[call] = next(self._numbers) if call.number is None else call.number
+            return numbered[call]
+
+        rows = answer_rows(answers, number_of)
+        for call in requests:
+            number_of(call)
+        calls_rows = request_rows(numbered)
         with self._lock:
             if not self._is_me():  # its own callbacks would wait for themselves
                 self._room.wait_for(self._takes)
