@@ -12,7 +12,6 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from pandas_genai.errors import UsageError, printable
 from pandas_genai.task.schema import Schema
-from pandas_genai.task.schema.guard import BadAnswerError
 from pandas_genai.task.text import is_blank, only_text_column, rows_text
 
 __all__ = ["Solved", "solved_cases"]
@@ -121,9 +120,8 @@ def _entry(answer: object, schema: Schema) -> dict[str, Any]:
     if not schema.many:
         return _record(answer, schema)
     if not isinstance(answer, list):
-        raise BadAnswerError(
-            f"the answer {answer!r:.60} must be a list: the schema has several records a row."
-        )
+        message = f"the answer {answer!r:.60} must be a list: the schema has several records a row."
+        raise ValueError(message)  # noqa: TRY004 - as every other fault of an example
     return {"records": [_record(record, schema) for record in answer]}
 
 

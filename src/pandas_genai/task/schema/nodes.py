@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
+
+from pandas_genai.errors import SchemaError
 
 __all__ = [
     "MOMENTS",
     "NULL",
+    "TYPES",
     "Kind",
     "Node",
     "add_null",
     "canonical_text",
+    "checked_labels",
     "children",
     "cut",
     "is_anything",
     "kind_of",
+    "label_type",
     "labels_of",
     "split_null",
     "takes_null",
@@ -32,6 +37,7 @@ Node: TypeAlias = dict[str, Any]
 Kind: TypeAlias = Literal["category", "int", "float", "bool", "str", "datetime", "object"]
 
 NULL: Node = {"type": "null"}
+TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 MOMENTS = {"date": "2024-01-31", "date-time": "2024-01-31T12:00:00", "time": "12:00:00"}
 """The formats that are validated, each with an example."""
 
@@ -91,6 +97,43 @@ def labels_of(node: Node) -> tuple[Any, ...] | None:
     if not variants or any("enum" not in variant for variant in variants):
         return None
     return tuple(dict.fromkeys(label for variant in variants for label in variant["enum"]))
+
+
+def label_type(label: object) -> str:
+    """Return the JSON type of a label."""
+    if isinstance(label, bool):
+        return "boolean"
+    if isinstance(label, int):
+        return "integer"
+    return "number" if isinstance(label, float) else "string"
+
+
+def checked_labels(labels: Sequence[object], where: str) -> list[Any]:
+    """Return the labels of a choice, null left out, if each can be told from the others.
+
+    Raises
+    ------
+    SchemaError
+        If there is none, or one is no plain value or there twice.
+    """
+    kept = [label for label in labels if label is not None]
+    if not kept:
+        raise SchemaError(f"{where} has an empty list of labels: give at least one label.")
+    for label in kept:
+        if not isinstance(label, str | int | float):
+            raise SchemaError(
+                f"{where} has the label {cut(label)}, a {type(label).__name__}: a label must be a "
+                "text, a number or a truth value."
+            )
+        if isinstance(label, float) and not math.isfinite(label):
+            raise SchemaError(f"{where} has the label {label}, which JSON cannot carry.")
+    for place, label in enumerate(kept):
+        if label in kept[:place]:
+            raise SchemaError(
+                f"{where} has the label {cut(label)} twice (1, 1.0 and true count as equal): "
+                "remove one."
+            )
+    return kept
 
 
 def kind_of(node: Node) -> Kind:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from pandas_genai.task.schema.nodes import Node
-from pandas_genai.task.schema.normal import TYPES
+from pandas_genai.task.schema.nodes import TYPES, Node
 
 __all__ = ["is_json_schema", "row_of_reply", "unwrapped"]
 

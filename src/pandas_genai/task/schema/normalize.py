@@ -1,4 +1,4 @@
-"""Reads a JSON schema, whoever wrote it, into the normal form of ``nodes``."""
+"""Brings a JSON schema, from a user or of a type, into the normal form of ``nodes``."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+
 from pandas_genai.errors import SchemaError
-from pandas_genai.task.schema.labels import checked_labels, label_type
 from pandas_genai.task.schema.nodes import (
+    TYPES,
     Node,
     add_null,
     canonical_text,
+    checked_labels,
     cut,
     is_anything,
+    label_type,
     split_null,
 )
 
-__all__ = ["TYPES", "normalise"]
-
-TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
+__all__ = ["normalize", "normalized_type"]
 
 _NOTES = ("title", "description", "default", "examples")
-_UNSAID = {
+_IGNORED = {
     "$schema", "$id", "$anchor", "$comment", "$defs", "definitions", "deprecated", "readOnly",
     "writeOnly", "discriminator", "contentEncoding", "contentMediaType", "propertyNames",
 }  # fmt: skip
@@ -40,11 +43,11 @@ _BY_TYPE = {
     "null": (),
 }
 _STRUCTURE = {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "nullable"}
-_KNOWN = {*_NOTES, *_UNSAID, *_STRUCTURE, *(name for names in _BY_TYPE.values() for name in names)}
+_KNOWN = {*_NOTES, *_IGNORED, *_STRUCTURE, *(name for names in _BY_TYPE.values() for name in names)}
 _MOST_NODES = 50_000
 
 
-def normalise(document: Mapping[str, Any]) -> Node:
+def normalize(document: Mapping[str, Any]) -> Node:
     """Read a JSON schema: references resolved, unions as ``anyOf``, unknown keywords refused.
 
     Raises
@@ -63,6 +66,36 @@ def normalise(document: Mapping[str, Any]) -> Node:
         node["$defs"] = {name: reader.defs[name] for name in sorted(reader.named.values())}
     canonical_text(node).encode()
     return node
+
+
+def normalized_type(adapter: TypeAdapter[Any], mode: JsonSchemaMode = "validation") -> Node:
+    """Return the normal form of a type: of what it reads, or of what it writes.
+
+    Raises
+    ------
+    SchemaError
+        If its JSON schema has a keyword that is not supported.
+    pydantic.PydanticUserError
+        If it has no JSON schema.
+    """
+    document = adapter.json_schema(schema_generator=_Untitled, mode=mode)
+    document.pop("title", None)
+    for definition in document.get("$defs", {}).values():
+        definition.pop("title", None)
+    return normalize(document)
+
+
+class _Untitled(GenerateJsonSchema):
+    """pydantic's JSON schema without the titles that it makes up."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - as pydantic calls it
+        return False
+
+    def decimal_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ARG002 - as pydantic calls it
+        return {"type": "number"}
+
+    def emit_warning(self, kind: Any, detail: str) -> None:
+        """Give no warning: only a default cannot be shown, and pydantic applies it."""
 
 
 class _Reader:
@@ -218,7 +251,7 @@ class _Reader:
         parts = node.pop("allOf")
         if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], Mapping):
             self._refuse(where, "uses allOf with more than one schema: write them as one")
-        both = set(node) & set(parts[0]) - {*_NOTES, *_UNSAID}
+        both = set(node) & set(parts[0]) - {*_NOTES, *_IGNORED}
         if both:
             self._refuse(where, f"says {cut(min(both))} twice: beside allOf and in it")
         return self.read({**parts[0], **node}, where)
@@ -226,7 +259,7 @@ class _Reader:
     def _referred(self, node: Node, where: str) -> Node:
         pointer = node.pop("$ref")
         notes = {name: node.pop(name) for name in _NOTES if name in node}
-        beside = set(node) - _UNSAID
+        beside = set(node) - _IGNORED
         if beside:
             self._refuse(where, f"has {cut(min(beside))} beside $ref: move it into the definition")
         target = self._resolve(pointer, where)
