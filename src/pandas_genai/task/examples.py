@@ -63,8 +63,8 @@ def solved_cases(examples: object, schema: Schema, text: object = None) -> Solve
             f"the fields, not a {type(examples).__name__}."
         )
     return tuple(
-        (_checked_text(number, said), _checked_answer(number, answer, schema))
-        for number, (said, answer) in enumerate(pairs)
+        (_checked_text(number, case), _checked_answer(number, answer, schema))
+        for number, (case, answer) in enumerate(pairs)
     )
 
 
@@ -163,8 +163,8 @@ def _from_frame(
     if not schema.many:
         return iter(zip(texts, answers, strict=True))
     cases: dict[object, list[Any]] = {}
-    for said, record in zip(texts, answers, strict=True):
-        records = cases.setdefault(said, [])
+    for case, record in zip(texts, answers, strict=True):
+        records = cases.setdefault(case, [])
         if not all(_without_missing(value) is None for value in record.values()):
             records.append(record)
     return iter(cases.items())

@@ -288,14 +288,8 @@ def _object(node: Node, names: Mapping[str, str]) -> Any:
 
 def _array(node: Node, names: Mapping[str, str]) -> Any:
     items = _type_of(node["items"], names)
-    bounds = _bounds(min_length=node.get("minItems"), max_length=node.get("maxItems"))
     distinct = [AfterValidator(_distinct)] if "uniqueItems" in node else []
-    return Annotated[(list[items], *bounds, *distinct)]  # type: ignore[valid-type]  # made here
-
-
-def _bounds(**bounds: Any) -> list[Any]:
-    known: Any = {name: bound for name, bound in bounds.items() if bound is not None}
-    return [Field(**known)]
+    return Annotated[(list[items], _bounds(node), *distinct)]  # type: ignore[valid-type]  # made here
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -304,35 +298,21 @@ def _distinct(values: list[Any]) -> list[Any]:
     return values
 
 
-def _string(node: Node) -> Any:
-    moment = _MOMENTS.get(node.get("format", ""))
-    if moment is not None:
-        return moment
-    bounds = _bounds(
-        pattern=node.get("pattern"),
-        min_length=node.get("minLength"),
-        max_length=node.get("maxLength"),
-    )
-    return Annotated[(str, *bounds)]
+def _string(node: Node, _names: Mapping[str, str]) -> Any:
+    return _MOMENTS.get(node.get("format", "")) or Annotated[str, _bounds(node)]
 
 
-def _integer(node: Node) -> Any:
-    step = node.get("multipleOf")
-    whole = None if step is None or not float(step).is_integer() else int(step)
-    bounds = _bounds(
-        ge=_rounded(math.ceil, node.get("minimum")),
-        le=_rounded(math.floor, node.get("maximum")),
-        gt=_rounded(math.floor, node.get("exclusiveMinimum")),
-        lt=_rounded(math.ceil, node.get("exclusiveMaximum")),
-        multiple_of=whole,
-    )
+def _number(node: Node, _names: Mapping[str, str]) -> Any:
+    return Annotated[float, _bounds(node), Field(allow_inf_nan=False)]
+
+
+def _integer(node: Node, _names: Mapping[str, str]) -> Any:
+    whole = {name: _ROUNDED[name](node[name]) for name in _ROUNDED if name in node}
+    step = node.get("multipleOf", 1)
+    if float(step).is_integer():
+        return Annotated[int, _bounds({**whole, "multipleOf": int(step)})]
     # pydantic takes a fraction as the step of a number, not of an integer.
-    steps = [] if step is None or whole is not None else [BeforeValidator(_multiple_of(step))]
-    return Annotated[(int, *bounds, *steps)]
-
-
-def _rounded(direction: Callable[[float], int], bound: float | None) -> int | None:
-    return None if bound is None else direction(bound)
+    return Annotated[int, _bounds(whole), BeforeValidator(_multiple_of(step))]
 
 
 def _multiple_of(step: float) -> Callable[[Any], float]:
@@ -347,28 +327,40 @@ def _multiple_of(step: float) -> Callable[[Any], float]:
     return check
 
 
-def _number(node: Node) -> Any:
-    bounds = _bounds(
-        allow_inf_nan=False,
-        ge=node.get("minimum"),
-        le=node.get("maximum"),
-        gt=node.get("exclusiveMinimum"),
-        lt=node.get("exclusiveMaximum"),
-        multiple_of=node.get("multipleOf"),
-    )
-    return Annotated[(float, *bounds)]
+def _bounds(node: Node) -> Any:
+    """Return the bounds of a node as pydantic names them."""
+    known: Any = {_BOUNDS[name]: bound for name, bound in node.items() if name in _BOUNDS}
+    return Field(**known)
 
 
+_BOUNDS = {
+    "minimum": "ge",
+    "maximum": "le",
+    "exclusiveMinimum": "gt",
+    "exclusiveMaximum": "lt",
+    "multipleOf": "multiple_of",
+    "minLength": "min_length",
+    "maxLength": "max_length",
+    "minItems": "min_length",
+    "maxItems": "max_length",
+    "pattern": "pattern",
+}
+_ROUNDED: dict[str, Callable[[float], int]] = {
+    "minimum": math.ceil,
+    "maximum": math.floor,
+    "exclusiveMinimum": math.floor,
+    "exclusiveMaximum": math.ceil,
+}
+_MOMENTS = {"date": date, "date-time": datetime, "time": time}
 _BY_TYPE: dict[str, Callable[[Node, Mapping[str, str]], Any]] = {
     "object": _object,
     "array": _array,
-    "string": lambda node, _: _string(node),
-    "integer": lambda node, _: _integer(node),
-    "number": lambda node, _: _number(node),
+    "string": _string,
+    "integer": _integer,
+    "number": _number,
     "boolean": lambda *_: bool,
     "null": lambda *_: types.NoneType,
 }
-_MOMENTS = {"date": date, "date-time": datetime, "time": time}
 
 
 def returns_json(annotation: Any) -> bool:

@@ -109,7 +109,7 @@ def label_type(label: object) -> str:
 
 
 def checked_labels(labels: Sequence[object], where: str) -> list[Any]:
-    """Return the labels of a choice, null left out, if each can be told from the others.
+    """Return the labels of a choice, null left out, if no two of them are equal.
 
     Raises
     ------

@@ -207,7 +207,7 @@ class _Preparation:
             rows.append((name, self._of(child), absent))
 
         def check(value: Any) -> Any:
-            if not isinstance(value, Mapping):
+            if not isinstance(value, (dict, Mapping)):  # a dict first: it is found much faster
                 return value
             ready = {}
             name: str = ""
