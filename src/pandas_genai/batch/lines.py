@@ -95,7 +95,7 @@ class ResultLines:
         for path in self.paths:
             if path.exists():
                 with path.open("rb") as file:
-                    yield from (line for line in file if line.strip())
+                    yield from (line for line in file if not line.isspace())
 
     def _outcome(self, line: bytes) -> Outcome | None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pydantic_core import to_json
@@ -228,7 +228,7 @@ class _RefusedError(Exception):
 def _result(found: list[dict[str, object]], schema: Schema) -> str:
     if not found:
         raise _RefusedError("missing in reply", "The model left this row out of its reply.")
-    if any(fields != found[0] for fields in found[1:]):
+    if len(found) > 1 and any(fields != found[0] for fields in found[1:]):
         raise _RefusedError(
             "doubled in reply", f"The model answered this row {len(found)} times, differently."
         )
@@ -248,7 +248,7 @@ def _folded(token: str) -> str:
 
 
 def _entries(payload: object) -> list[object] | None:
-    if isinstance(payload, Mapping):
+    if isinstance(payload, dict):
         for name in ("all_results", "results"):
             if isinstance(payload.get(name), list):
                 found: list[object] = payload[name]
