@@ -117,7 +117,7 @@ class Asking:
         texts = LazyTexts(self.data, self._said())
         with with_advice(self.question):
             estimation = Estimation(self.question, texts, self.data.index, self.options)
-            return PlanCard.of_plan(estimation.plan(sample))
+            return PlanCard.showing(estimation.plan(sample))
 
     def requests(self, n: int) -> Preview:
         """Return the first requests."""

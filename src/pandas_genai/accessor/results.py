@@ -44,7 +44,7 @@ class Results:
                 "This frame is not the result of a run that is known here: ask .genai of the "
                 "result, or put the result beside your frame with labels.genai.join(df)."
             )
-        return ReportCard.of_report(find_report(run_id, default_cache_path()))
+        return ReportCard.showing(find_report(run_id, default_cache_path()))
 
     def show(self, n: int = 10, *, start: int = 0, text: Column | Series | None = None) -> Shown:
         """Show rows for reading: the text, and beside it what was answered.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
@@ -27,19 +27,24 @@ from pandas_genai.errors import counted, printable
 from pandas_genai.extract import Preview
 from pandas_genai.runs import Report
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 __all__ = ["AwaitedCard", "PlanCard", "PreviewCard", "ReportCard", "ShownJob", "StateCard"]
 
 _EXAMPLES = 3
 _LONG = 300
 
 
-class ReportCard(Report):
-    """A report that a notebook shows as a card; the report itself knows no screen."""
-
+class _Card:
     @classmethod
-    def of_report(cls, report: Report) -> Self:
-        """Show a report."""
-        return cls(**{item.name: getattr(report, item.name) for item in fields(Report)})
+    def showing(cls, shown: DataclassInstance) -> Self:
+        """Return an object that a notebook shows as a card; the object itself knows no screen."""
+        return cls(**{item.name: getattr(shown, item.name) for item in fields(shown)})
+
+
+class ReportCard(_Card, Report):
+    """A report, as a card."""
 
     def _repr_html_(self) -> str:
         took = "" if self.seconds is None else f" in {self.seconds:,.1f} s"
@@ -63,7 +68,7 @@ class ShownJob(BatchJob):
     """A job whose report a notebook shows as a card."""
 
     def _repr_html_(self) -> str:
-        return StateCard.of_state(JobState.of(self.folder.journal()))._repr_html_()
+        return StateCard.showing(JobState.of(self.folder.journal()))._repr_html_()
 
     def status(self) -> StateCard:
         """Ask the provider how far the job is. Nothing is submitted or collected.
@@ -73,7 +78,7 @@ class ShownJob(BatchJob):
         JobState
             Prints as one line; a card in a notebook.
         """
-        return StateCard.of_state(super().status())
+        return StateCard.showing(super().status())
 
     def cancel(self) -> StateCard:
         """Ask the provider to end the job early; what it has finished can still be collected.
@@ -83,27 +88,22 @@ class ShownJob(BatchJob):
         JobState
             As from ``status``.
         """
-        return StateCard.of_state(super().cancel())
+        return StateCard.showing(super().cancel())
 
     @property
     def report(self) -> ReportCard:
-        """What the job tells so far, everything that was collected taken together."""
+        """The report of the job so far, everything that was collected taken together."""
         report, journal = super().report, self.folder.journal()
         if report.models or report.calls or report.input_tokens:
-            return ReportCard.of_report(report)
-        awaited = AwaitedCard.of_report(report)
+            return ReportCard.showing(report)
+        awaited = AwaitedCard.showing(report)
         object.__setattr__(awaited, "state", JobState.of(journal))
         object.__setattr__(awaited, "asked", journal.model)
         return awaited
 
 
-class StateCard(JobState):
+class StateCard(_Card, JobState):
     """How far a job is, as a card."""
-
-    @classmethod
-    def of_state(cls, state: JobState) -> Self:
-        """Show a state."""
-        return cls(**{item.name: getattr(state, item.name) for item in fields(JobState)})
 
     def _repr_html_(self) -> str:
         rows = counted(self.rows, "row")
@@ -149,7 +149,7 @@ class AwaitedCard(ReportCard):
             "task": element("code", text(self.prompt_hash)),
         }
         title = f"Report of the job {text(self.state.name)}"
-        return StateCard.of_state(self.state)._repr_html_() + card(title, pairs(facts))
+        return StateCard.showing(self.state)._repr_html_() + card(title, pairs(facts))
 
 
 def _failures(errors: pd.DataFrame) -> Iterator[str]:
@@ -172,13 +172,8 @@ def _table_of_reasons(rows: list[list[str]]) -> str:
     return table(["reason", "rows", "for example"], rows, ["left", "right", "left"])
 
 
-class PlanCard(Plan):
-    """A plan that a notebook shows as a card."""
-
-    @classmethod
-    def of_plan(cls, plan: Plan) -> PlanCard:
-        """Show a plan."""
-        return cls(**{item.name: getattr(plan, item.name) for item in fields(Plan)})
+class PlanCard(_Card, Plan):
+    """A plan, as a card."""
 
     def _repr_html_(self) -> str:
         cached = f" ({self.cached_tokens:,} of them cached)" if self.cached_tokens else ""

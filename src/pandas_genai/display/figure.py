@@ -35,9 +35,9 @@ class Letters:
         self.families: list[str] = [str(font_manager.get_font(usual).family_name)]
         self.lost: set[str] = set()
 
-    def written(self, said: str) -> str:
+    def written(self, label: str) -> str:
         """Return a text that can be drawn; its fonts are among the families from now on."""
-        letters = {one for one in said if not one.isspace()}
+        letters = {one for one in label if not one.isspace()}
         lacking = letters.difference(*map(_letters, self._paths))
         if lacking:
             for path, family in _installed():
@@ -47,7 +47,7 @@ class Letters:
                     self.families.append(family)
                     lacking -= found
             self.lost |= lacking
-        return "".join(f"U+{ord(one):04X} " if one in lacking else one for one in said)
+        return "".join(f"U+{ord(one):04X} " if one in lacking else one for one in label)
 
     def finish(self, figure: Figure, colour: str) -> None:
         """Give all texts of a figure their colour and fonts, and say which letters are lost."""

@@ -25,8 +25,11 @@ __all__ = [
     "no_math",
     "pairs",
     "quiet",
+    "section",
+    "table",
+    "text",
+    "wrapped",
 ]
-__all__ += ["section", "table", "text", "wrapped"]
 
 TAGS = frozenset(
     {"b", "code", "details", "div", "em", "li", "mark", "pre", "span", "summary", "table"}
@@ -76,7 +79,7 @@ def no_math(content: str) -> str:
 
 
 def quiet(content: str) -> str:
-    """Return content that stands back."""
+    """Return content in a paler colour."""
     return element("span", content, _QUIET)
 
 
@@ -117,7 +120,7 @@ def table(
     rows : iterable of sequence of str
         Cells.
     aligned : sequence of {"left", "right"}
-        How each column is set; left unless told.
+        How each column is set; left by default.
     ruled : bool, default True
         Whether lines part the rows; a table within a table has none.
     """

@@ -19,14 +19,14 @@ def say(line: str) -> None:
 
 
 def submitted_line(job: BatchJob, source: str) -> str:
-    """Say what was submitted, where its handle lies and what to do tomorrow.
+    """Say what was submitted, where its job folder lies and how to collect it.
 
     Parameters
     ----------
     job : BatchJob
         The job.
     source : str
-        What said where jobs lie.
+        What the folder of the jobs is taken from.
     """
     journal = job.folder.journal()
     state = JobState.of(journal)
@@ -41,10 +41,10 @@ def submitted_line(job: BatchJob, source: str) -> str:
         "empty": journal.empty,
     }
     left = ", ".join(f"{count:,} {why}" for why, count in aside.items() if count)
-    handle = f"Its handle is {_shown(job.path)} (from {source})"
+    place = f"Its job folder is {_shown(job.path)} (from {source})"
     lines = [
         f"Job {journal.name!r}: {what}{f' ({left})' if left else ''}.",
-        f"{handle}: df.genai.batch_collect() goes on from it, also in a later kernel.",
+        f"{place}: df.genai.batch_collect() goes on from it, also in a later kernel.",
     ]
     if str(job.path).startswith(_COLAB) and "google.colab" in sys.modules:
         lines.append(

@@ -113,7 +113,7 @@ def _bars(axis: Any, names: list[str], counts: list[int], *, ordered: bool) -> N
     axis.bar_label(bars, [f"{count:,}" for count in counts], padding=2)
     axis.set_xlabel("rows")
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set_xlim(0, max(1, *counts) * 1.12)  # room for the count beside the longest
+    axis.set_xlim(0, max(1, *counts) * 1.12)  # space for the count beside the longest
 
 
 def _histogram(axis: Any, numbers: pd.Series[Any]) -> None:
@@ -189,11 +189,11 @@ def _labels(present: pd.Series[Any], missing: int) -> _Counted | None:
     return _Counted(shown, missing, ordered=True, cut=cut)
 
 
-def _plain(said: str) -> str:
+def _plain(label: str) -> str:
     """Keep matplotlib from reading dollars as mathematics."""
-    return said.replace("$", r"\$")
+    return label.replace("$", r"\$")
 
 
 def _short(value: object) -> str:
-    said = str(value)
-    return said if len(said) <= 30 else f"{said[:29]}…"
+    label = str(value)
+    return label if len(label) <= 30 else f"{label[:29]}…"

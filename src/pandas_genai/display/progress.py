@@ -326,12 +326,12 @@ def _cost(progress: Progress) -> str:
 
 def _line(progress: Progress) -> str:
     """Say how far a run is."""
-    said = [f"{progress.done:,} of {counted(progress.total, 'row')}", *_counts(progress)]
+    parts = [f"{progress.done:,} of {counted(progress.total, 'row')}", *_counts(progress)]
     if progress.waiting_s > 1:
-        said.append(f"waiting {progress.waiting_s:.0f} s: {progress.waiting_for}")
+        parts.append(f"waiting {progress.waiting_s:.0f} s: {progress.waiting_for}")
     elif progress.elsewhere:
-        said.append(f"{progress.elsewhere:,} asked by another kernel")
-    return " · ".join(said)
+        parts.append(f"{progress.elsewhere:,} asked by another kernel")
+    return " · ".join(parts)
 
 
 def _last_line(progress: Progress, outcome: str) -> str:
@@ -339,17 +339,17 @@ def _last_line(progress: Progress, outcome: str) -> str:
     whole = progress.done == progress.total and outcome == "completed"
     total = counted(progress.total, "row")
     rows = total if whole else f"{progress.done:,} of {total}"
-    said = f"{rows} done" if outcome == "completed" else f"{rows} done, then {outcome}"
-    return " · ".join([said, *_counts(progress)])
+    rows = f"{rows} done" if outcome == "completed" else f"{rows} done, then {outcome}"
+    return " · ".join([rows, *_counts(progress)])
 
 
 def _counts(progress: Progress) -> list[str]:
-    said = []
+    parts = []
     if progress.cached:
-        said.append(f"{progress.cached:,} from the cache")
+        parts.append(f"{progress.cached:,} from the cache")
     if progress.failed:
-        said.append(f"{progress.failed:,} failed")
+        parts.append(f"{progress.failed:,} failed")
     if progress.input_tokens or progress.output_tokens:
-        said.append(f"{progress.input_tokens + progress.output_tokens:,} tokens")
-        said.append(f"cost {_cost(progress)}")
-    return said
+        parts.append(f"{progress.input_tokens + progress.output_tokens:,} tokens")
+        parts.append(f"cost {_cost(progress)}")
+    return parts

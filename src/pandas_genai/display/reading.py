@@ -81,10 +81,10 @@ def show(reading: Reading, n: int, start: int) -> Shown:
     plain = []
     for position in range(len(part)):
         label = part.index[position]
-        said = None if texts is None else _plain(texts[position])
+        content = None if texts is None else _plain(texts[position])
         answers = {str(name): fields.iloc[position, at] for at, name in enumerate(fields.columns)}
-        rows.append([element("code", text(label, 60)), *_cells(said, answers, evidence)])
-        plain.append(_lines(label, said, answers))
+        rows.append([element("code", text(label, 60)), *_cells(content, answers, evidence)])
+        plain.append(_lines(label, content, answers))
     header = ["row", *([] if texts is None else ["text"]), "answer"]
     title, more = _title(start, stop, total, n)
     shown = card(title + (f" {quiet(text(more))}" if more else ""), table(header, rows))
@@ -112,14 +112,14 @@ def _may_quote(fields: pd.DataFrame) -> frozenset[str]:
     )
 
 
-def _cells(said: str | None, answers: dict[str, Any], quoting: frozenset[str]) -> Iterator[str]:
-    if said is not None:
+def _cells(content: str | None, answers: dict[str, Any], quoting: frozenset[str]) -> Iterator[str]:
+    if content is not None:
         quotes = [value for name, value in answers.items() if name in quoting]
         evidence = [piece for value in quotes for piece in _strings(value) if _is_passage(piece)]
-        marked = _marked(said, evidence)
-        short = f"{text(said, _OPEN)} {quiet(f'({len(said):,} characters)')}"
+        marked = _marked(content, evidence)
+        short = f"{text(content, _OPEN)} {quiet(f'({len(content):,} characters)')}"
         folded = fold(element("span", short, "overflow-wrap:anywhere"), wrapped(marked))
-        yield at_least(folded if len(said) > _OPEN else wrapped(marked), "9em")
+        yield at_least(folded if len(content) > _OPEN else wrapped(marked), "9em")
     rows = [[quiet(text(name)), at_least(_value(value), "4em")] for name, value in answers.items()]
     yield at_least(table([], rows, ruled=False), "clamp(8em, 22vw, 16em)")
 
@@ -142,18 +142,18 @@ def _is_passage(piece: str) -> bool:
     return len(piece) >= _LEAST_EVIDENCE and (len(words) > 1 or unspaced)
 
 
-def _marked(said: str, evidence: list[str]) -> str:
+def _marked(content: str, evidence: list[str]) -> str:
     """Mark every passage of a text that an answer quotes word for word."""
-    marks = [False] * len(said)
+    marks = [False] * len(content)
     for piece in evidence:
-        start = said.find(piece)
+        start = content.find(piece)
         while start >= 0:
             marks[start : start + len(piece)] = [True] * len(piece)
-            start = said.find(piece, start + len(piece))
+            start = content.find(piece, start + len(piece))
     parts, begin = [], 0
-    for at in range(1, len(said) + 1):
-        if at == len(said) or marks[at] != marks[begin]:
-            part = text(said[begin:at])
+    for at in range(1, len(content) + 1):
+        if at == len(content) or marks[at] != marks[begin]:
+            part = text(content[begin:at])
             parts.append(element("mark", part) if marks[begin] else part)
             begin = at
     return "".join(parts)
@@ -176,8 +176,8 @@ def _plain(value: Any) -> str:
     return "" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)
 
 
-def _lines(label: object, said: str | None, answers: dict[str, Any]) -> str:
-    lines = [f"[{label}]" + ("" if said is None else f" {' '.join(said.split())[:_OPEN]}")]
+def _lines(label: object, content: str | None, answers: dict[str, Any]) -> str:
+    lines = [f"[{label}]" + ("" if content is None else f" {' '.join(content.split())[:_OPEN]}")]
     for name, value in answers.items():
         nested = isinstance(value, (list, tuple, dict))
         lines.append(f"  {name}: {json.dumps(value, default=str) if nested else value}")

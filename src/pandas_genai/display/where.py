@@ -24,7 +24,7 @@ def notebook_directory() -> tuple[Path, str]:
     directory : Path
         Absolute.
     source : str
-        What said so: the variable ``PANDAS_GENAI_DIR``, VS Code, papermill, the kernel's
+        What it is taken from: the variable ``PANDAS_GENAI_DIR``, VS Code, papermill, the kernel's
         starting directory (which survives ``os.chdir``), or the working directory.
 
     Raises
@@ -57,12 +57,12 @@ def _shell() -> Any:
 
 
 def default_cache_path() -> Path:
-    """Return where the cache lies unless ``cache=`` says otherwise."""
+    """Return where the cache lies by default."""
     return notebook_directory()[0] / CACHE_NAME
 
 
 def jobs_place(folder: str | os.PathLike[str] | None) -> tuple[Path, str]:
-    """Return the folder of the overnight jobs, and what said so."""
+    """Return the folder of the batch jobs, and what it is taken from."""
     if folder is not None:
         return Path(folder).expanduser().absolute(), "folder="
     directory, source = notebook_directory()
