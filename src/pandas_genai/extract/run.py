@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -17,28 +21,35 @@ from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.backends.retry import ATTEMPTS, backoff
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.costs.window import ContextWindow, warn_of_long_texts
-from pandas_genai.errors import BudgetError, CacheError
+from pandas_genai.errors import BudgetError, CacheError, Stopped
 from pandas_genai.extract.embedded import Embedded
 from pandas_genai.extract.spending import allowance, price_of
 from pandas_genai.extract.under_way import warn_under_way
 from pandas_genai.options import RunOptions
 from pandas_genai.runs.failures import as_records, failed_rows
 from pandas_genai.runs.origins import origin_columns
+from pandas_genai.runs.parameters import params_columns
 from pandas_genai.runs.partial import Kept
 from pandas_genai.runs.progress import Progress
 from pandas_genai.runs.recorder import RunRecorder
 from pandas_genai.runs.report import label_text
-from pandas_genai.store import FailureRecord, SqliteCache, open_cache
-from pandas_genai.task.chunks import Chunk
-from pandas_genai.task.reply import Failure, Reply
-from pandas_genai.task.rows import Rows, distinct_rows
+from pandas_genai.store import SqliteCache, open_cache
+from pandas_genai.store.records import now
+from pandas_genai.task.chunks import Chunk, plan_chunks
+from pandas_genai.task.reply import Reply
+from pandas_genai.task.rows import distinct_rows
 from pandas_genai.workers.budget import Spending
+from pandas_genai.workers.call_recorder import CallRecorder
 from pandas_genai.workers.counters import Counters
-from pandas_genai.workers.pool import Policy
-from pandas_genai.workers.session import Session, Work, columns_of
-from pandas_genai.workers.suspects import remembered
+from pandas_genai.workers.leased import LeasedChunks
+from pandas_genai.workers.pool import Policy, Pool
+from pandas_genai.workers.suspects import remembered, suspect_chunks
 
 __all__ = ["Extraction"]
+
+_GLANCE_S = 0.05
+_SHOW_EVERY_S = 0.2
+_RECORD_S = 0.5
 
 
 class Extraction:
@@ -98,6 +109,10 @@ class Extraction:
         self._note = note
         self._jobs = jobs
         self._run_id = uuid.uuid4().hex[:12]
+        self._counters = Counters()
+        self._lock = threading.Lock()
+        self._pool: Pool | None = None
+        self._threads_ended = self._left = False
 
     def run(self) -> pd.DataFrame:
         """Ask what is not answered yet and return the frame of all answers.
@@ -110,11 +125,13 @@ class Extraction:
             Everything answered before is kept.
         """
         with ExitStack() as stack:
-            cache, ours = open_cache(self._options.cache)
-            kept = Kept(cache, ours=ours)
+            self._cache, ours = open_cache(self._options.cache)
+            kept = Kept(self._cache, ours=ours)
             stack.callback(kept.let_go)
-            book = RunRecorder(
-                cache,
+            # What is in memory alone is let go by the error that may still show it.
+            self._let_go = _nothing if self._cache.path is None else kept.let_go
+            self._recorder = RunRecorder(
+                self._cache,
                 self.task,
                 self._system(),
                 self._run_id,
@@ -122,85 +139,39 @@ class Extraction:
                 self._index,
                 self._given,
             )
-            work = self._begin(cache, book)
-            counters, session = Counters(), None
+            self._begin()
             try:
-                if work.wanted:
-                    # What is in memory alone is let go by the error that may still show it.
-                    let_go = _nothing if cache.path is None else kept.let_go
-                    session = self._session(work, cache, let_go)
-                    counters = session.counters
-                self._ask(work, session)
-                columns = columns_of(counters, work)
-                if session is None:
-                    origins = cache.origins(self.task.prompt_hash, work.rows.keys)
-                    columns |= origin_columns(origins, self._price)
-                if self._note:
-                    columns["message"] = f"{self._note} {columns.get('message', '')}".strip()
-                return book.conclude(
-                    work.rows, counters.failures, columns, on_error=self._options.on_error
-                )
+                self._ask()
+                return self._conclude()
             except BaseException as error:
                 status = _outcome(error)
-                kept.carry(
-                    error,
-                    lambda found: book.partial(
-                        found, work.rows, counters.failures, columns_of(counters, work), status
-                    ),
-                )
-                if session is not None and session.left_behind:
-                    stack.pop_all()  # its threads still save answers; the last one lets go
-                elif not book.closed:
-                    with suppress(CacheError):  # what went wrong first is what is raised
-                        book.close(status, columns_of(counters, work))
+                kept.carry(error, lambda found: self._partial(found, status))
+                if self._left:
+                    stack.pop_all()  # the threads still save answers; the last one lets go
+                elif not self._recorder.closed:
+                    with contextlib.suppress(CacheError):  # what went wrong first is raised
+                        self._recorder.close(status, self._columns())
                 raise
 
-    def _ask(self, work: Work, session: Session | None) -> None:
-        """Ask what is wanted, while the observer watches."""
-        observer = self._options.observer
-        observer.started(work.settled)
-        if session is None:
-            observer.ended(work.settled, "completed")
-            return
-        try:
-            session.run(observer)
-        except BaseException as error:
-            observer.ended(session.progress(), _outcome(error))
-            raise
-        observer.ended(session.progress(), "completed")
+    # Before anything is asked.
 
-    def _begin(self, cache: SqliteCache, book: RunRecorder) -> Work:
+    def _begin(self) -> None:
         """Find what is answered already, and record that a run has started."""
-        rows = distinct_rows(self._asked_texts())
-        task = self.task
-        wanted = list(range(len(rows.keys))) if self._options.fresh else book.read_known(rows)
+        rows, task, fresh = distinct_rows(self._asked_texts()), self.task, self._options.fresh
+        wanted = list(range(len(rows.keys))) if fresh else self._recorder.read_known(rows)
         if wanted and self._jobs is not None:
             warn_under_way(self._jobs, task.prompt_hash, (rows.keys[place] for place in wanted))
         window = self._window()
         warn_of_long_texts(window, rows, wanted, self._label)
-        asked = int(rows.copies[wanted].sum())
-        unsendable = len(rows.unsendable)
-        settled = Progress(
+        asked, unsendable = int(rows.copies[wanted].sum()), len(rows.unsendable)
+        self._rows, self._wanted, self._most_bytes = rows, wanted, window.most_bytes
+        self._settled = Progress(
             total=len(rows),
             done=len(rows) - asked,
             cached=len(rows) - asked - len(rows.empty) - unsendable + len(self._given),
             failed=unsendable,
         )
-        book.open(rows, settled.cached, self._ids)
-        return Work(
-            task=task,
-            rows=rows,
-            texts=self._texts,
-            wanted=wanted,
-            labels=self._label,
-            chunk_size=self.chunk_size,
-            most_bytes=window.most_bytes,
-            run_id=self._run_id,
-            settled=settled,
-            fresh=self._options.fresh,
-            suspects=remembered(rows, wanted, cache.failed(task.prompt_hash)) if wanted else {},
-            records=lambda failures: self._records(rows, failures),
-        )
+        self._recorder.open(rows, self._settled.cached, self._ids)
 
     def _asked_texts(self) -> Iterable[str | None]:
         """Return the text of each row; none where its answer was given."""
@@ -222,36 +193,47 @@ class Extraction:
             is_local=self.resolved.is_local,
         )
 
-    def _records(self, rows: Rows, failures: Iterable[Failure]) -> list[FailureRecord]:
-        found = [row for row in failed_rows(rows, failures) if row.key is not None]
-        return as_records(found, self._index, self._run_id)
-
     def _label(self, position: int) -> str:
         return label_text((self._index if self._ids is None else self._ids)[position])
 
-    def _session(self, work: Work, cache: SqliteCache, let_go: Callable[[], None]) -> Session:
+    # While workers ask.
+
+    def _ask(self) -> None:
+        """Ask what is wanted, while the observer watches."""
+        observer = self._options.observer
+        observer.started(self._settled)
+        if self._wanted:
+            pool = self._open_pool()
+            try:
+                self._run(pool)
+            except BaseException as error:
+                observer.ended(self._progress(), _outcome(error))
+                raise
+        observer.ended(self._progress(), "completed")
+
+    def _open_pool(self) -> Pool:
         options, resolved = self._options, self.resolved
         ask: Callable[[Chunk], Reply]
         if resolved.is_local:
             embedded = Embedded(resolved, self._caller, self.workers, self._fetching)
-            endpoint, ask, close = embedded.endpoint, embedded, embedded.close
+            endpoint, ask, self._close = embedded.endpoint, embedded, embedded.close
         else:
             client, ours = resolved.open(self.workers)
-            endpoint, close = resolved.endpoint, client.close if ours else _nothing
+            endpoint, self._close = resolved.endpoint, client.close if ours else _nothing
             ask = self._caller(client, endpoint)
-        return Session(
-            work=work,
-            cache=cache,
-            ask=ask,
+        self._writer = self._cache.writer()
+        calls = CallRecorder(ask, self._writer, self.task, self._run_id, self._label, self._price)
+        return Pool(
+            calls.ask,
+            calls.save,
             price=self._price,
-            workers=min(self.workers, len(work.wanted)),
+            workers=min(self.workers, len(self._wanted)),
             policy=Policy(ATTEMPTS, backoff),
             clock=options.clock,
             opened=options.endpoints.answered(endpoint, self.task.model),
             spending=self._spending,
-            close=close,
-            let_go=let_go,
-            forgets=self._options.cache is False,
+            on_idle=self._on_idle,
+            counters=self._counters,
         )
 
     def _caller(self, client: Any, endpoint: Endpoint) -> Caller:
@@ -267,6 +249,168 @@ class Extraction:
 
     def _fetching(self, download: local.Download) -> None:
         self._options.observer.fetching(download.done, download.total, str(download.target))
+
+    def _chunks(self) -> Iterator[Chunk]:
+        """Cut what is wanted into chunks, rows that failed in an earlier run last."""
+        rows, size, wanted = self._rows, self.chunk_size, self._wanted
+        limits: dict[str, Any] = {"first": int(self._run_id, 16), "most_bytes": self._most_bytes}
+        suspects = remembered(rows, wanted, self._cache.failed(self.task.prompt_hash))
+        if suspects:
+            wanted = [place for place in wanted if place not in suspects]
+        return chain(
+            plan_chunks(rows, wanted, self._texts, size, **limits),
+            suspect_chunks(rows, suspects, self._texts, size, **limits),
+        )
+
+    def _run(self, pool: Pool) -> None:
+        """Ask until nothing is left.
+
+        Raises
+        ------
+        Stopped
+            If the user pressed Stop. Answers in flight are still saved, silently.
+        StopRunError
+            If no request can succeed, or none may begin.
+        """
+        self._leases = self._cache.leases(self.task.prompt_hash)
+        self._leased = LeasedChunks(
+            self._chunks(),
+            self._cache,
+            self.task.prompt_hash,
+            self._leases,
+            clock=self._options.clock,
+            answered=self._counters.saved,
+            lookahead=self.workers,
+            fresh=self._options.fresh,
+        )
+        self._pool = pool
+        try:
+            pool.start(self._leased, self._leased.end)
+            self._watch(pool)
+        except KeyboardInterrupt:
+            self._leave(pool, "stopped", None)
+            raise Stopped(f"Stopped: {self._state('Run the cell again')}") from None
+        except BaseException as error:
+            self._leave(pool, _outcome(error), str(error))
+            raise
+
+    def _watch(self, pool: Pool) -> None:
+        """Wait for the end with short waits: Ctrl-C is seen only between them."""
+        observer, shown, since = self._options.observer, None, 0.0
+        while not pool.wait(_GLANCE_S):
+            since += _GLANCE_S
+            progress = self._progress()
+            if since >= _SHOW_EVERY_S and progress != shown:
+                observer.moved(progress)
+                shown, since = progress, 0.0
+        observer.moved(self._progress())
+        if pool.refused:
+            raise self._spending.refusal(self._state)
+
+    def _progress(self) -> Progress:
+        """Return where the run is now."""
+        settled, pool = self._settled, self._pool
+        if pool is None:
+            return settled
+        counts, waiting_s = self._counters.snapshot(), pool.limiter.pause_left()
+        return Progress(
+            total=settled.total,
+            done=settled.done + counts.done + counts.failed,
+            cached=settled.cached,
+            failed=settled.failed + counts.failed,
+            input_tokens=counts.usage.input_tokens,
+            output_tokens=counts.usage.output_tokens,
+            cost=counts.known_cost,
+            waiting_s=waiting_s,
+            elsewhere=0 if waiting_s else self._leased.elsewhere,
+        )
+
+    def _state(self, advice: str) -> str:
+        """Write how many rows are answered, what became of them, and how to go on."""
+        answered = self._settled.cached + self._counters.snapshot().done
+        rows = f"{answered:,} of {self._settled.total:,} rows"
+        if self._options.cache is not False:
+            return f"{rows} are answered and kept. {advice} to go on with the rest."
+        if answered:
+            return f"{rows} were answered; cache=False keeps them in this error's .result alone."
+        return f"{rows} were answered and are lost, because cache=False keeps nothing."
+
+    # At the end, in the main thread or after it has left.
+
+    def _leave(self, pool: Pool, status: str, message: str | None) -> None:
+        """Give control back now; the threads end by themselves, and the last one tidies up."""
+        pool.stop()
+        self._leased.stop()
+        self._end = {"status": status, "message": message}
+        # Another program may hold the file for long; the user does not wait for that.
+        recording = threading.Thread(target=self._record_end, name="genai-record", daemon=True)
+        recording.start()
+        recording.join(_RECORD_S)
+        with self._lock:
+            self._left = True
+            ended = self._threads_ended
+        if ended:
+            self._let_go()
+
+    def _on_idle(self) -> None:
+        """Tidy up, called by the last worker."""
+        self._writer.close()
+        self._leased.close()
+        self._leases.close()  # after the answers: whoever waits for a lease finds them
+        self._close()
+        with self._lock:
+            self._threads_ended = True
+            left = self._left
+        if left:
+            # The main thread is gone: count what still arrived after Stop, then let the file go.
+            self._record_end()
+            self._let_go()
+
+    def _record_end(self) -> None:
+        columns = self._columns()
+        with contextlib.suppress(CacheError):  # closed with the last thread, which ended them all
+            self._leases.flush()
+        with contextlib.suppress(CacheError):  # let go meanwhile, or held by another program
+            self._cache.end_run(self._run_id, ended=now(), **self._end, **columns)
+            # The next run asks last for what has failed in this one.
+            found = failed_rows(self._rows, self._counters.failures)
+            failed = [row for row in found if row.key is not None]
+            records = as_records(failed, self._index, self._run_id)
+            self._cache.save_failures(self._run_id, records)
+
+    def _conclude(self) -> pd.DataFrame:
+        """Build the frame and write the report."""
+        columns = self._columns()
+        if not self._wanted:
+            origins = self._cache.origins(self.task.prompt_hash, self._rows.keys)
+            columns |= origin_columns(origins, self._price)
+        if self._note:
+            columns["message"] = f"{self._note} {columns.get('message', '')}".strip()
+        failures, on_error = self._counters.failures, self._options.on_error
+        return self._recorder.conclude(self._rows, failures, columns, on_error=on_error)
+
+    def _partial(self, cache: SqliteCache, status: str) -> pd.DataFrame | None:
+        """Build the frame of what is answered so far."""
+        failures = self._counters.failures
+        return self._recorder.partial(cache, self._rows, failures, self._columns(), status)
+
+    def _columns(self) -> dict[str, object]:
+        """Return the counts so far under the names of the table ``runs``."""
+        counts, settled = self._counters.snapshot(), self._settled
+        return {
+            "ok": settled.cached + counts.done,
+            "failed": settled.failed + counts.failed,
+            "calls": counts.calls,
+            "retries": counts.retries,
+            "input_tokens": counts.usage.input_tokens,
+            "cached_tokens": counts.usage.cached_tokens,
+            "cache_write_tokens": counts.usage.cache_write_tokens,
+            "output_tokens": counts.usage.output_tokens,
+            "unknown_calls": counts.usage.unknown_calls,
+            "cost": counts.known_cost,
+            "models": json.dumps(self._counters.models),
+            **params_columns(self.task, self._counters.params),
+        }
 
 
 def _outcome(error: BaseException) -> str:

@@ -54,7 +54,7 @@ class LeasedChunks(Iterator[Chunk | Later]):
         Time.
     answered : callable
         Called with the number of rows of the input that were answered elsewhere meanwhile.
-    ahead : int
+    lookahead : int
         Chunks that are leased at once, at least.
     fresh : bool
         Whether to ask whatever is answered or under way elsewhere.
@@ -74,7 +74,7 @@ class LeasedChunks(Iterator[Chunk | Later]):
         *,
         clock: Clock,
         answered: Callable[[int], None],
-        ahead: int,
+        lookahead: int,
         fresh: bool,
     ) -> None:
         self._chunks = chunks
@@ -83,7 +83,7 @@ class LeasedChunks(Iterator[Chunk | Later]):
         self._leases = leases
         self._clock = clock
         self._answered = answered
-        self._ahead = max(_LOOK_AHEAD, ahead)
+        self._lookahead = max(_LOOK_AHEAD, lookahead)
         self._fresh = fresh
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="genai-lease")
         self._next_block: Future[_Block] | None = None
@@ -156,7 +156,7 @@ class LeasedChunks(Iterator[Chunk | Later]):
     def _begin_block(self) -> None:
         """Have the next chunks leased, unless that is under way."""
         if self._next_block is None:
-            chunks = list(islice(self._chunks, self._ahead))
+            chunks = list(islice(self._chunks, self._lookahead))
             if chunks:
                 self._next_block = self._thread.submit(self._lease, chunks)
 
@@ -190,7 +190,7 @@ class LeasedChunks(Iterator[Chunk | Later]):
         self._next_poll = self._clock.monotonic() + self._poll_s
 
     def _lease_some(self, chunks: list[Chunk]) -> None:
-        now, rest = chunks[: self._ahead], chunks[self._ahead :]
+        now, rest = chunks[: self._lookahead], chunks[self._lookahead :]
         granted = self._leases.acquire([row.key for chunk in now for row in chunk.rows])
         self._elsewhere.extend(rest)
         if granted is None:
