@@ -185,7 +185,7 @@ class Adoption:
     def unsent(self) -> list[Request]:
         """Return the requests that were never submitted.
 
-        There are none where nothing tells from which of the files some batch was created.
+        There are none where it is unknown from which of the files some batch was created.
         """
         job = self.job
         if job.backend == "anthropic":
@@ -224,8 +224,8 @@ class Adoption:
         wanted = self.job.requests.values() if path is None else [self.job.requests[path]]
         return {name for found in wanted for request in found for name in request.rows}
 
-    def say(self) -> None:
-        """Tell how many batches have not ended."""
+    def report_unfinished(self) -> None:
+        """Report how many batches have not ended."""
         waiting = [one for one in self.job.submissions if not one.is_collected]
         if waiting:
             verb = "has" if len(waiting) == 1 else "have"

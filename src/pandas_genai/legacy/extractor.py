@@ -44,7 +44,7 @@ _UNSENT = frozenset({"written", "uploading", "uploaded", "creating"})
 
 
 class Extractor:
-    """What both classes do.
+    """What both classes share: their jobs, from the request files to the results.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Extractor:
         if original is not None:
             with self._adopted(original, sends=True) as adoption:
                 fresh = bool(options.get("fresh"))
-                dataframe = _rest(adoption, dataframe, columns, question, schema, fresh=fresh)
+                dataframe = _unanswered(adoption, dataframe, columns, question, schema, fresh=fresh)
         folder = self._jobs.job(job_id)
         if original is not None and dataframe.empty:
             return BatchJob(folder, self._means) if folder.exists else None
@@ -156,10 +156,10 @@ class Extractor:
             job.collect()
         with Site(job.folder, self._means) as site, site.locked():
             again = top_up(site, order)
-        self._say(job.name, again)
+        self._report(job.name, again)
         return job
 
-    def _say(self, name: str, again: Again) -> None:
+    def _report(self, name: str, again: Again) -> None:
         if again.kept:
             warn_user(
                 f"{counted(again.kept, 'row')} of the job {name!r} are not submitted again: the "
@@ -201,7 +201,7 @@ class Extractor:
             found = {name: text for one in unsent for name, text in one.rows.items()}
             texts = {name: text for name, text in found.items() if name not in done}
             if texts:
-                original.keep_order([], answers)
+                original.keep_row_ids([], answers)
                 original.set_aside()
         if texts:
             first = unsent[0]
@@ -215,27 +215,27 @@ class Extractor:
     def _statuses(
         self, job_id: str, *, continuous: bool, interval: float, timeout: float | None = None
     ) -> dict[str, str]:
-        """Return the provider's word for each batch; wait for the last, where that is wanted."""
+        """Return the status of each batch; wait until all have ended, where that is wanted."""
         clock = self._means.clock
-        waiting = Deadline(clock, timeout)
+        deadline = Deadline(clock, timeout)
         found: dict[str, str] = {}
         while True:
             try:
-                found, done = self._look(job_id)
+                found, done = self._progress(job_id)
             except WaitError as error:  # an outage is waited out
                 if not continuous:
                     raise
                 self._means.tell(str(error))
                 done = False
-            if done or waiting.is_over or not continuous:
+            if done or deadline.is_over or not continuous:
                 return found
-            waiting.sleep(interval)
+            deadline.sleep(interval)
 
-    def _look(self, job_id: str) -> tuple[dict[str, str], bool]:
+    def _progress(self, job_id: str) -> tuple[dict[str, str], bool]:
         """Store the results of what has ended; return the status of each batch, and if all have."""
         original, found, done = self._original(job_id), {}, True
         if original is not None:
-            done = self._seen(original)
+            done = self._fetch_ended(original)
             found = {one.id: one.status for one in original.submissions}
             if not original.is_topped_up:
                 return found, done
@@ -246,11 +246,11 @@ class Extractor:
         found |= {part.batch_id or f"part {part.number}": part.status for part in journal.parts}
         return found, done and state.ended == state.batches
 
-    def _seen(self, original: OriginalJob) -> bool:
+    def _fetch_ended(self, original: OriginalJob) -> bool:
         """Store the results of what has ended of a job of the original; whether all has."""
         if not original.ended:
             with self._adopted(original) as adoption:
-                adoption.say()
+                adoption.report_unfinished()
         return original.ended
 
     def _stored(self, job: BatchJob) -> Journal:
@@ -277,7 +277,7 @@ class Extractor:
         if original is None:
             return self._own_results(job_id)
         submitted = original.submissions or original.is_topped_up
-        if not self._seen(original) or not submitted:
+        if not self._fetch_ended(original) or not submitted:
             return None
         own = self._own_results(job_id) if original.is_topped_up else pd.DataFrame()
         if own is None:
@@ -298,7 +298,7 @@ class Extractor:
         return result
 
 
-def _rest(
+def _unanswered(
     adoption: Adoption,
     dataframe: pd.DataFrame,
     columns: tuple[str, str],
@@ -333,7 +333,7 @@ def _rest(
         rest = dataframe[[not one for one in settled]]
         _warn_of_lost(job, sum(name in lost for name in names))
     if len(rest):
-        job.keep_order(dataframe[id_col].tolist(), answers)
+        job.keep_row_ids(dataframe[id_col].tolist(), answers)
         if not job.is_topped_up:
             job.set_aside()
     return rest

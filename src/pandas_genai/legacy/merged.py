@@ -44,7 +44,7 @@ def merged_results(job: OriginalJob, means: Means) -> pd.DataFrame:
     else:
         schema, ours = schema_of(job), {}
     theirs = job.answers(schema)
-    labels = job.order(theirs)
+    labels = job.row_ids(theirs)
     # A row that was asked again, because it had failed or its text was another, is answered by us.
     results: list[str | None] = []
     for name in map(str, labels):

@@ -116,7 +116,7 @@ class Submission:
 
     @property
     def status(self) -> str:
-        """The provider's word for it."""
+        """How far the provider says it is."""
         noted = as_object(self.found.get(_MARK)).get("status")
         at_first = self.found.get("status") or self.found.get("processing_status")
         return as_text(noted or at_first) or "unknown"
@@ -143,7 +143,7 @@ class OriginalJob:
     Parameters
     ----------
     folder : JobFolder
-        Where it lies; what was submitted later by us lies there, too.
+        Where it lies; what pandas-genai submitted later lies there, too.
     backend : {"openai", "anthropic"}
         Whose.
     """
@@ -302,7 +302,7 @@ class OriginalJob:
                 target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 path.replace(target)
 
-    def keep_order(self, labels: Iterable[object], answered: Iterable[str]) -> None:
+    def keep_row_ids(self, labels: Iterable[object], answered: Iterable[str]) -> None:
         """Note the ids of the frame that is asked, in its order, for the result.
 
         Parameters
@@ -314,11 +314,11 @@ class OriginalJob:
         """
         names = [label_value(label) for label in labels]
         again = {str(name) for name in names}
-        earlier = [label for label in self.order(answered) if str(label) not in again]
+        earlier = [label for label in self.row_ids(answered) if str(label) not in again]
         self._aside.mkdir(mode=0o700, exist_ok=True)
         atomic_write(self._aside / "rows.json", json.dumps([*earlier, *names]))
 
-    def order(self, answered: Iterable[str]) -> list[Any]:
+    def row_ids(self, answered: Iterable[str]) -> list[Any]:
         """Return the ids of the frames that were asked, in their order.
 
         Before any was, they are those of the requests and of the answers.
