@@ -339,10 +339,10 @@ def test_a_kill_while_rows_are_added_leaves_the_job_as_it_was(frame, backend):
         extractor = extractor_of(backend, provider)
         make(extractor, frame.iloc[:4])
         submit(extractor)
-        handle = Path("jobs/job1/job.json")
-        before = handle.read_bytes()
+        manifest = Path("jobs/job1/job.json")
+        before = manifest.read_bytes()
         make(extractor, frame)
-        handle.write_bytes(before)  # the other files were written, the manifest was not
+        manifest.write_bytes(before)  # the other files were written, the manifest was not
         assert pandas_genai.jobs("jobs").loc["job1", "stage"] == "in progress"
         assert len(extractor.retrieve_results_as_dataframe("job1")) == 4
         make(extractor, frame)

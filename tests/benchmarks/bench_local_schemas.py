@@ -112,10 +112,10 @@ def measure(base_url, name, texts):
         )
     failed = out.genai.errors
     at_the_bound = [
-        said
+        value
         for row in out.drop(index=failed.index).to_dict("records")
-        for said, most in bounds_in(schema, row)
-        if len(said) >= most
+        for value, most in bounds_in(schema, row)
+        if len(value) >= most
     ]
     took = (time.monotonic() - start) / len(texts)
     print(
@@ -125,8 +125,8 @@ def measure(base_url, name, texts):
     )
     for message in failed["message"]:
         print(f"    {message}")
-    for said in at_the_bound:
-        print(f"    at the bound: {said!r}")
+    for value in at_the_bound:
+        print(f"    at the bound: {value!r}")
     return len(texts) - len(failed)
 
 

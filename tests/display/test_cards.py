@@ -107,10 +107,10 @@ def report(**changes):
 def test_a_report():
     matches("report.html", report()._repr_html_())
     matches("report.txt", repr(report()))
-    said = read(report()._repr_html_())
+    content = read(report()._repr_html_())
     for part in ("990 answered (400 of them from the cache)", "40,000 of them cached", "$0.0106"):
-        assert part in said
-    assert "and 4 more" in said
+        assert part in content
+    assert "and 4 more" in content
 
 
 def test_a_report_without_failures_or_price():
@@ -126,9 +126,9 @@ def test_a_preview(backend):
     shown = df.genai.preview("Tone?", {"tone": ["good", "bad"]}, backend=backend)
     assert isinstance(shown, PreviewCard)
     matches(f"preview_{backend}.html", shown._repr_html_())
-    said = read(shown._repr_html_())
+    content = read(shown._repr_html_())
     for part in ("Tone?", "Great people.", "max_tokens" if backend == "anthropic" else "model"):
-        assert part in said
+        assert part in content
 
 
 def test_a_plan():
@@ -136,9 +136,9 @@ def test_a_plan():
     plan = df.genai.estimate("Tone?", {"tone": ["good", "bad"]}, model="gpt-6-luna")
     matches("plan.html", plan._repr_html_())
     matches("plan.txt", repr(plan))
-    said = read(plan._repr_html_())
+    content = read(plan._repr_html_())
     for part in ("2 texts to ask", "suggested", "fewer than 2,000 texts", "gpt-6-luna"):
-        assert part in said
+        assert part in content
     unknown = df.genai.estimate("Tone?", ["good"], model="<script>", cache=False)
     assert "price unknown" in read(unknown._repr_html_())
 
@@ -212,7 +212,7 @@ def test_a_jobs_name_holds_no_malice(evil, tmp_path):
     except UsageError:
         return
     assert evil.startswith(("' onmouseover", "&lt;"))
-    with LoopbackProvider(lambda said: {"label": "good"}) as provider:
+    with LoopbackProvider(lambda text: {"label": "good"}) as provider:
         where = {"base_url": provider.openai_url, "api_key": "k", "folder": tmp_path / "jobs"}
         df = pd.DataFrame({"text": ["a"]})
         df.genai.batch_submit("Tone?", ["good"], name=evil, **where)
@@ -267,7 +267,7 @@ def test_without_matplotlib_the_extra_is_named():
         "try: pd.DataFrame({'flag': [True]}).genai.plot()\n"
         "except pandas_genai.UsageError as error: print(error)"
     )
-    said = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert said.stdout == "plot() needs matplotlib: run pip install 'pandas-genai[plot]'.\n"
+    assert finished.stdout == "plot() needs matplotlib: run pip install 'pandas-genai[plot]'.\n"

@@ -104,13 +104,13 @@ def test_a_run_that_fails_leaves_its_line_and_its_error(run):
 
 
 @pytest.mark.parametrize(
-    ("cache", "told"),
+    ("cache", "message"),
     [
         ("'c.sqlite'", "are answered and kept. Run the cell again to go on with the rest."),
         ("False", "were answered; cache=False keeps them in this error's .result alone."),
     ],
 )
-def test_a_stopped_run_leaves_its_line(run, cache, told):
+def test_a_stopped_run_leaves_its_line(run, cache, message):
     stop = f"""
 import _thread, threading
 provider.hold_after(2)
@@ -127,7 +127,7 @@ provider.release()
     (outputs,) = run(stop)
     assert re.match(r"(5|10) of 40 rows done, then stopped · ", shown(outputs)[0])
     printed = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
-    assert re.search(f"(5|10) of 40 rows {told}", printed)
+    assert re.search(f"(5|10) of 40 rows {message}", printed)
 
 
 def test_waiting_for_a_job(run):

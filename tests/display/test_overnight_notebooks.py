@@ -31,7 +31,7 @@ def run(tmp_path, monkeypatch):
 def test_the_second_alone_says_what_is_missing(run, tmp_path):
     with pytest.raises(CellExecutionError) as caught:
         run("03_overnight_collect.ipynb")
-    said = caught.value.evalue
-    assert f"There is no job in {tmp_path}{os.sep}genai_batches" in said
-    assert "run df.genai.batch_submit() first" in said
+    message = caught.value.evalue
+    assert f"There is no job in {tmp_path}{os.sep}genai_batches" in message
+    assert "run df.genai.batch_submit() first" in message
     assert not (tmp_path / "genai_batches").exists()

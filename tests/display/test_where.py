@@ -47,14 +47,14 @@ print(*notebook_directory())
 
 
 def test_in_a_shell_and_a_kernel():
-    said = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", IN_A_SHELL],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "IPYTHONDIR": "ipython"},
     ).stdout.splitlines()
-    assert said == [
+    assert printed == [
         "the working directory",
         "the kernel's starting directory",
         "/some/place VS Code",

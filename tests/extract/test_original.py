@@ -186,8 +186,8 @@ def test_answers_without_a_temperature_are_taken_and_said(ask, singles, tmp_path
         singles.genai.extract("Echo.", SCHEMA, **where)
         out = ask(more, provider)
         assert provider.ledger.rows == 3
-        said = repr(out.genai.report)
-        assert "3 rows were answered before without a temperature" in said
+        shown = repr(out.genai.report)
+        assert "3 rows were answered before without a temperature" in shown
         assert out.genai.report.cached == 3
         # With the same temperature the two share their answers.
         more.iloc[3:].genai.extract("Echo.", SCHEMA, params={"temperature": 0.0}, **where)

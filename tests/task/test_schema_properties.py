@@ -170,16 +170,16 @@ def test_any_answer_is_taken_or_refused_in_one_sentence(pair, answer, data):
         answer = dict(zip(spec, answer.values(), strict=False))
     if not isinstance(answer, dict):
         answer = dict.fromkeys(spec, answer)
-    said = ""
+    message = ""
     try:
         result = schema.validate(answer)
     except ValueError as error:
-        said = str(error)
-    if said:
-        assert said.endswith(".")
-        assert "\n" not in said
-        assert len(said) < 400
-        said.encode()
+        message = str(error)
+    if message:
+        assert message.endswith(".")
+        assert "\n" not in message
+        assert len(message) < 400
+        message.encode()
         return
     json.dumps(result, ensure_ascii=False, allow_nan=False).encode()
     build_frame(schema, pd.RangeIndex(1), np.array([0]), [json.dumps(result)])
@@ -198,14 +198,14 @@ def test_any_answer_is_taken_or_refused_in_one_sentence(pair, answer, data):
 def test_any_schema_is_read_or_refused_in_one_sentence(spec):
     if isinstance(spec, str):
         return
-    said = ""
+    message = ""
     try:
         schema = compile_schema(spec)
         schema.check("anthropic")
         schema.check("openai")
     except SchemaError as error:
-        said = str(error)
-    assert "\n" not in said
-    if not said and not schema.free:
+        message = str(error)
+    assert "\n" not in message
+    if not message and not schema.free:
         Draft202012Validator.check_schema(schema.reply_schema("openai"))
         assert schema.fields

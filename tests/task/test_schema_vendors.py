@@ -103,7 +103,7 @@ BOUNDED = {
     "code": Annotated[str, Field(min_length=2, max_length=9, pattern="^[a-z]+$")],
     "one": Annotated[list[str], Field(min_length=1, max_length=3)],
     "two": Annotated[list[str], Field(min_length=2)],
-    "said": Annotated[str, Field(examples=["x", "y"])],
+    "quoted": Annotated[str, Field(examples=["x", "y"])],
 }
 
 
@@ -122,7 +122,7 @@ def test_bounds():
         "description": "At least 2 characters; at most 9 characters.",
     }
     assert (openai["two"]["minItems"], openai["one"]["maxItems"]) == (2, 3)
-    assert openai["said"]["description"] == 'For example "x", "y".'
+    assert openai["quoted"]["description"] == 'For example "x", "y".'
     loose = entry_of(schema, "openai", strict=False)["properties"]
     assert (loose["code"]["minLength"], loose["code"]["maxLength"]) == (2, 9)
     assert {**loose, "code": 0} == {**openai, "code": 0}
