@@ -221,18 +221,39 @@ def _left(timeout: float | None, error: type[Exception]) -> float | None:
 
 
 class _Transport(httpx2.BaseTransport):
-    """httpx2's own transport, over connections that keep to the exchange's time."""
+    """httpx2's own transport, over connections that keep to the exchange's time.
 
-    def __init__(self, base_url: str, limits: httpx2.Limits) -> None:
-        options: dict[str, Any] = {
+    Each worker has a pool to itself: a pool's lock is held while all its connections are looked
+    at, and workers that share one wait for it nearly half of the time.
+    """
+
+    def __init__(self, base_url: str, workers: int) -> None:
+        self._options: dict[str, Any] = {
             "ssl_context": _certificates(*(os.environ.get(name) for name in _CERTIFICATES)),
-            "max_connections": limits.max_connections,
-            "max_keepalive_connections": limits.max_keepalive_connections,
-            "keepalive_expiry": limits.keepalive_expiry,
+            "max_connections": 2,
+            "max_keepalive_connections": 1,
+            "keepalive_expiry": _KEEP_IDLE_S,
             "network_backend": _Backend(),
         }
         proxy = _proxy_of(base_url)
-        self._pool = _pool(None if proxy is None else httpx2.Proxy(proxy), options)
+        self._proxy = None if proxy is None else httpx2.Proxy(proxy)
+        self._most = workers
+        self._threads = 0
+        self._pools: list[httpcore2.ConnectionPool] = []
+        self._own = threading.local()
+        self._lock = threading.Lock()
+
+    @property
+    def _pool(self) -> httpcore2.ConnectionPool:
+        """The pool of this thread; threads beyond the workers share theirs."""
+        pool: httpcore2.ConnectionPool | None = getattr(self._own, "pool", None)
+        if pool is None:
+            with self._lock:
+                place, self._threads = self._threads % self._most, self._threads + 1
+                if place == len(self._pools):
+                    self._pools.append(_pool(self._proxy, dict(self._options)))
+                pool = self._own.pool = self._pools[place]
+        return pool
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         answered = self._pool.handle_request(
@@ -252,7 +273,9 @@ class _Transport(httpx2.BaseTransport):
         )
 
     def close(self) -> None:
-        self._pool.close()
+        with self._lock:
+            for pool in self._pools:
+                pool.close()
 
 
 @functools.cache
@@ -306,11 +329,6 @@ def _proxy_of(base_url: str) -> str | None:
 
 def direct_client(base_url: str, workers: int, seconds: float) -> httpx2.Client:
     """Return a client for one address, with one connection a worker kept alive."""
-    limits = httpx2.Limits(
-        max_connections=workers + 4,
-        max_keepalive_connections=workers,
-        keepalive_expiry=_KEEP_IDLE_S,
-    )
     timeout = httpx2.Timeout(seconds, connect=_CONNECT_S)
     headers = {"accept-encoding": _ENCODING}
-    return httpx2.Client(transport=_Transport(base_url, limits), timeout=timeout, headers=headers)
+    return httpx2.Client(transport=_Transport(base_url, workers), timeout=timeout, headers=headers)
