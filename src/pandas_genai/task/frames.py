@@ -16,7 +16,8 @@ from pandas_genai.task.schema.nodes import Kind
 
 __all__ = ["FrameBuilder", "build_frame"]
 
-_TEXT = "str" if int(pd.__version__.split(".", maxsplit=1)[0]) >= 3 else "string"
+_TEXT = pd.StringDtype(na_value=np.nan)
+"""What pandas 3 calls ``str``; pandas 2.3 has it too, but does not infer it."""
 _BLOCK = 50_000
 _MOST_FREE = 200
 _OVERFLOW = "more"
@@ -270,7 +271,7 @@ def _packed(values: list[Any], kind: Kind, labels: tuple[Any, ...]) -> Any:
     if not set(map(type, values)) <= {*_TAKEN[kind], type(None)}:
         raise TypeError(f"not every value is of the kind {kind}")
     if kind == "str":
-        return pd.array(values, dtype=_TEXT)  # type: ignore[call-overload]  # a dtype of pandas 3
+        return pd.array(values, dtype=_TEXT)
     return _masked(values, kind)
 
 

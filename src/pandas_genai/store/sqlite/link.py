@@ -103,6 +103,12 @@ class Link:
         self._connection: sqlite3.Connection | None = connection
         self._lock = threading.Lock()
 
+    def __del__(self) -> None:
+        """Release a file that nobody closed: from Python 3.13 on, a connection warns of that."""
+        connection = getattr(self, "_connection", None)
+        if connection is not None:
+            connection.close()
+
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             raise CacheError(f"The cache {self.name} is closed: open it again with SqliteCache.")
