@@ -6,7 +6,7 @@ import itertools
 import json
 import typing
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import typing_extensions
@@ -219,3 +219,12 @@ def test_what_cannot_be_said_of_a_result_is_said_of_the_answer():
             return self.n, "x"
 
     assert [field.name for field in compile_schema(Odd).fields] == ["n"]
+
+
+def test_the_text_of_a_bound_is_that_of_the_users_number():
+    """The text is hashed: a release of pydantic that writes 0 as 0.0 would ask every row again."""
+    schema = compile_schema({"x": Annotated[float, PydanticField(ge=0, lt=1e3)]})
+    assert schema.canonical == (
+        '{"properties":{"x":{"exclusiveMaximum":1000.0,"minimum":0,"type":"number"}},'
+        '"required":["x"],"type":"object"}'
+    )
