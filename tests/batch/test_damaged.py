@@ -269,11 +269,12 @@ def test_other_jobs_are_listed_and_collected_beside_a_damaged_one(kept):
         assert out["answer"].tolist() == kept.frame["text"].tolist()
 
 
-@pytest.mark.parametrize("cache", ["../../../x", "/tmp/nowhere/x", "../../../../../x"])
-def test_a_handle_makes_no_file_outside(kept, cache):
+@pytest.mark.parametrize("scheme", ["", "sqlite:///"])
+@pytest.mark.parametrize("path", ["../../../x", "/tmp/nowhere/x", "../../../../../x"])
+def test_a_handle_makes_no_file_outside(kept, scheme, path):
     with kept.copy("submitted") as folder:
         handle = folder / "job.json"
-        handle.write_text(json.dumps({**json.loads(handle.read_bytes()), "cache": cache}))
+        handle.write_text(json.dumps({**json.loads(handle.read_bytes()), "cache": scheme + path}))
         with pytest.raises(JobError, match="pass cache="):
             pandas_genai.open_job("n", api_key=kept.key).collect()
         out = kept.frame.genai.batch_collect("n", cache="mine.sqlite")

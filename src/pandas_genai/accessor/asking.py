@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -32,7 +31,7 @@ from pandas_genai.extract import Estimation, Extraction, Preview, preview_reques
 from pandas_genai.options import RunOptions
 from pandas_genai.runs import Observer, OnError
 from pandas_genai.settings import whole_number
-from pandas_genai.store import Cache, SqliteCache, open_cache
+from pandas_genai.store import Cache, url_of, using
 from pandas_genai.task.schema import compile_schema
 from pandas_genai.task.text import only_text_column, rows_text, series_text
 
@@ -132,10 +131,7 @@ class Asking:
         question, options = self.question, self.options
         path, where = jobs_place(folder)
         means = Means(question.api_key, question.base_url, question.client, tell=say)
-        with ExitStack() as stack:
-            opened, ours = open_cache(options.cache)
-            if ours:
-                stack.callback(opened.close)
+        with using(options.cache) as opened:
             order = Order(
                 *(question, self.data, self._said(), opened),
                 chunk_size=options.chunk_size,
@@ -177,7 +173,7 @@ def collected(
     job, rows = fitting_job(JobsFolder(path), name, data)
     result = BatchJob(job, means, bar).gather(rows, data.index, patience, cache, on_error)
     said = job.journal().text
-    where = Site(job, Means()).cache_path() if cache is None else cache
+    where = Site(job, Means()).store_url() if cache is None else cache
     many = compile_schema(job.journal().schema).many
     _remember(result, data, lambda rows: list(LazyTexts(rows, said)), where, many=many)
     return result
@@ -192,7 +188,5 @@ def _remember(
     many: bool,
 ) -> None:
     """Remember what ``labels.genai`` will be asked: the run, the texts, the rows' order."""
-    path = cache.path if isinstance(cache, SqliteCache) else cache
-    where = None if path is None or path is False else Path(path).expanduser().absolute()
-    remember_origin(result, data, render, where)
+    remember_origin(result, data, render, None if cache is None else url_of(cache))
     mark_order(result, many=many)

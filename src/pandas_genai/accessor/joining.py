@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +17,7 @@ from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import CacheError, UsageError, counted, printable, warn_user
 from pandas_genai.runs import ATTR
 from pandas_genai.runs.failures import DuplicateIndexWarning
-from pandas_genai.store import SqliteCache
+from pandas_genai.store import is_there, using
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.text import rows_text, series_text
 
@@ -154,11 +153,11 @@ def _named(
 def _row_keys(run_id: str, labels: pd.DataFrame) -> RowKeys | None:
     """Return the row keys that the run's cache file kept."""
     origin = origin_of(labels)
-    path = default_cache_path() if origin is None else origin.cache
-    if path is None or not Path(path).exists():
+    url = default_cache_path() if origin is None else origin.cache
+    if url is None or not is_there(url):
         return None
     try:
-        with SqliteCache(path) as cache:
+        with using(url) as cache:
             return cache.run_rows(run_id) or None
     except CacheError:
         return None

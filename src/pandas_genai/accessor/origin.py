@@ -7,7 +7,6 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,8 +51,8 @@ class Origin:
         The result; the frame or series that was asked.
     render : callable
         Returns the texts of such rows as they were sent.
-    cache : Path, optional
-        The cache file of the run; None where it had none.
+    cache : str, optional
+        The URL of the run's cache; None where it was in memory.
     """
 
     run_id: str
@@ -64,7 +63,7 @@ class Origin:
     result: weakref.ref[pd.DataFrame] = field(repr=False)
     asked: weakref.ref[Any] = field(repr=False)
     render: Callable[[Any], list[str | None]] = field(repr=False)
-    cache: Path | None = None
+    cache: str | None = None
     is_series: bool = False
 
 
@@ -72,7 +71,7 @@ def remember_origin(
     result: pd.DataFrame,
     asked: pd.DataFrame | pd.Series[Any],
     render: Callable[[Any], list[str | None]],
-    cache: Path | None,
+    cache: str | None,
 ) -> None:
     """Remember a result of this process, and whom it was asked of."""
     run_id = result.attrs.get(ATTR)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pandas_genai.backends.json_text import read_json
+from pandas_genai.files import new_file
 from pandas_genai.redaction import Redactor
 
 __all__ = ["Answer", "Exchange", "Halt"]
@@ -134,14 +134,9 @@ class Exchange:
             yield piece
 
     def _store(self, pieces: Iterable[bytes], path: Path) -> None:
-        beside = path.with_name(f".{path.name}.part")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        with new_file(path) as file:
             for block in self._blocks(pieces):
                 file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
 
     def _blocks(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Yield a body without secrets, in blocks that end where a line does, if one does."""

@@ -19,7 +19,7 @@ from pandas_genai.costs.prices import (
 )
 from pandas_genai.costs.sampled import Totals
 from pandas_genai.errors import UsageError, counted
-from pandas_genai.store import SqliteCache
+from pandas_genai.store import AnswerStore
 from pandas_genai.task.chunks import Texts, plan_chunks
 from pandas_genai.task.rows import Rows
 
@@ -59,7 +59,7 @@ class Allowance:
             known_price(self._price(resolved), resolved.task.model)
 
     def keep(
-        self, journal: Journal, resolved: Resolved, rows: Rows, texts: Texts, cache: SqliteCache
+        self, journal: Journal, resolved: Resolved, rows: Rows, texts: Texts, cache: AnswerStore
     ) -> None:
         """Estimate what the requests that are not at the provider will cost.
 
@@ -71,7 +71,7 @@ class Allowance:
             What is asked and where.
         rows, texts
             The rows of the frame.
-        cache : SqliteCache
+        cache : AnswerStore
             What is answered already, and how long those answers are.
 
         Raises

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import secrets
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +22,7 @@ from pandas_genai.batch.rowfile import level_dtypes, row_keys
 from pandas_genai.batch.site import Means, key_check
 from pandas_genai.errors import JobError, UsageError
 from pandas_genai.runs.report import label_text
+from pandas_genai.store import relative_url
 from pandas_genai.task.rows import Rows
 
 __all__ = ["claimed", "fingerprint_of"]
@@ -69,7 +68,7 @@ def claimed(
         fingerprint=fingerprint,
         created=means.clock.now(),
         version=version("pandas-genai"),
-        cache=_beside(order.cache.path, job.path),
+        cache=relative_url(order.cache.url, job.path) if order.cache.url else None,
         rows=len(rows),
         empty=len(rows.empty) + len(rows.unsendable),
         twins=int((rows.codes >= 0).sum()) - len(rows.keys),
@@ -144,13 +143,3 @@ def fingerprint_of(prompt_hash: str, rows: Rows) -> str:
     """Hash task and texts: the same whatever their order, and whatever is answered already."""
     table = np.sort(rows.keys.table.view("S16").ravel())
     return hashlib.sha256(prompt_hash.encode() + table.tobytes()).hexdigest()[:32]
-
-
-def _beside(cache: Path | None, folder: Path) -> str | None:
-    """Return a path relative to the job, so that a project may be moved as a whole."""
-    if cache is None:
-        return None
-    try:
-        return os.path.relpath(cache, folder)
-    except ValueError:  # on another drive
-        return str(cache)

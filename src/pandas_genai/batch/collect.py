@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pandas_genai.backends.batches import Batch
 from pandas_genai.batch.digest import Digestion, give_up, keys_of
-from pandas_genai.batch.folder import open_new
 from pandas_genai.batch.journal import Part, count_of, cut, moment_of
 from pandas_genai.batch.lines import first_id
 from pandas_genai.batch.site import Site
@@ -23,7 +22,8 @@ from pandas_genai.errors import (
     StopRunError,
     WaitError,
 )
-from pandas_genai.store import SqliteCache
+from pandas_genai.files import new_file
+from pandas_genai.store import AnswerStore
 
 __all__ = ["Collection", "is_gone"]
 
@@ -48,13 +48,13 @@ class Collection:
     ----------
     site : Site
         The job, locked.
-    cache : SqliteCache, optional
+    cache : AnswerStore, optional
         Where answers go; needed by ``step`` and ``digest_again``.
     run_id : str, optional
         The run that collects, for the answers' column ``run_id``; else the job's identity.
     """
 
-    def __init__(self, site: Site, cache: SqliteCache | None, run_id: str | None = None) -> None:
+    def __init__(self, site: Site, cache: AnswerStore | None, run_id: str | None = None) -> None:
         self._site = site
         self._cache = cache
         self._run_id = run_id or site.journal.uid
@@ -261,7 +261,7 @@ class Collection:
 
 def write_errors(results: Path, errors: Path) -> None:
     """Copy what has failed out of results that hold both, as Anthropic's do."""
-    with results.open("rb") as lines, open_new(errors) as file:
+    with results.open("rb") as lines, new_file(errors) as file:
         file.writelines(line for line in lines if not _SUCCEEDED.search(line))
 
 

@@ -15,7 +15,7 @@ from pandas_genai.backends.batches import Outcome
 from pandas_genai.backends.caller import params_sent, support_kind, wire_of
 from pandas_genai.backends.classify import Problem, classify
 from pandas_genai.backends.endpoints import Support
-from pandas_genai.batch.folder import JobFolder, lines_of, open_new
+from pandas_genai.batch.folder import JobFolder, lines_of
 from pandas_genai.batch.journal import Journal, Part, count_of, cut
 from pandas_genai.batch.lines import Matched, ResultLines
 from pandas_genai.batch.manifest import check_digest, unreadable
@@ -23,8 +23,9 @@ from pandas_genai.batch.requests import Template, compact
 from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.batch.site import Site
 from pandas_genai.errors import GenaiError, RowError
+from pandas_genai.files import new_file
 from pandas_genai.runs.answers import answers_of, request_of
-from pandas_genai.store import RequestRecord, SqliteCache, Writer
+from pandas_genai.store import AnswerStore, AnswerWriter, RequestRecord
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Refusal, Reply, Usage, check_reply
 
@@ -128,7 +129,7 @@ def give_up(folder: JobFolder, part: Part, why: str) -> None:
     They were paid for, so that they are sent again only on demand.
     """
     message = f"The provider does not have the results of the row's batch any more: {why}"
-    with open_new(folder.failures(part.number)) as failures:
+    with new_file(folder.failures(part.number)) as failures:
         for sent in keys_of(folder, part).values():
             _write(failures, _all(sent.keys, RESULTS_LOST, cut(message), whole=True))
     part.answered, part.refused, part.expired = 0, part.rows, 0
@@ -157,13 +158,13 @@ class Digestion:
         The job, locked.
     part : Part
         Its results are stored.
-    cache : SqliteCache
+    cache : AnswerStore
         Where answers go.
     run_id : str
         The run that brings them.
     """
 
-    def __init__(self, site: Site, part: Part, cache: SqliteCache, run_id: str) -> None:
+    def __init__(self, site: Site, part: Part, cache: AnswerStore, run_id: str) -> None:
         self._keep_replies = site.means.keep_replies
         self._refused: list[RequestRecord] = []
         self._numbers: dict[str, int] = {}
@@ -202,7 +203,7 @@ class Digestion:
         self._numbers = {custom_id: first + place for place, custom_id in enumerate(known)}
         writer = self._cache.writer()
         try:
-            with open_new(folder.failures(part.number)) as failures:
+            with new_file(folder.failures(part.number)) as failures:
                 for matched in lines:
                     missing.pop(matched.custom_id, None)
                     accepted, lost = self._confined(known[matched.custom_id], matched, writer)
@@ -217,7 +218,9 @@ class Digestion:
             writer.close()
         self._note(answered, refused, lines.strange)
 
-    def _confined(self, sent: Sent, matched: Matched, writer: Writer) -> tuple[int, Sequence[Lost]]:
+    def _confined(
+        self, sent: Sent, matched: Matched, writer: AnswerWriter
+    ) -> tuple[int, Sequence[Lost]]:
         """Read one result; whatever is wrong with it costs its own rows only."""
         try:
             return self._taken(sent, matched, writer)
@@ -227,7 +230,9 @@ class Digestion:
             why = f"The result cannot be read ({type(error).__name__}: {error})."
             return 0, _all(sent.keys, "unreadable result", cut(why))
 
-    def _taken(self, sent: Sent, matched: Matched, writer: Writer) -> tuple[int, Sequence[Lost]]:
+    def _taken(
+        self, sent: Sent, matched: Matched, writer: AnswerWriter
+    ) -> tuple[int, Sequence[Lost]]:
         """Put the answers of one request; return how many there are, and what has none."""
         keys = sent.keys
         if not matched.outcomes:
@@ -253,7 +258,7 @@ class Digestion:
         ]
         return len(reply.accepted), lost
 
-    def _put(self, writer: Writer) -> None:
+    def _put(self, writer: AnswerWriter) -> None:
         """Hand over what is ready.
 
         The answers are made one by one, only now: the garbage collector goes again and again

@@ -18,7 +18,7 @@ from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.manifest import opened, read_manifest, unreadable
 from pandas_genai.batch.names import checked_name, file_name
 from pandas_genai.errors import JobError, UsageError
-from pandas_genai.store import atomic_write
+from pandas_genai.files import atomic_write
 from pandas_genai.task.annotations import Backend
 
 __all__ = ["JobFolder", "JobsFolder"]
@@ -351,18 +351,6 @@ def explained(place: JobFolder | JobsFolder) -> Iterator[None]:
             f"{where} cannot be written or read ({error.strerror or error}): mend that and run the "
             "cell again. Nothing is lost: what was done stands in the job's files."
         ) from error
-
-
-@contextmanager
-def open_new(path: Path) -> Iterator[Any]:
-    """Open a file for its owner alone that will be there whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def _and(number: int) -> str:

@@ -32,7 +32,7 @@ from pandas_genai.runs.parameters import params_columns
 from pandas_genai.runs.partial import Kept
 from pandas_genai.runs.progress import Observer, Progress
 from pandas_genai.runs.recorder import OnError, RunRecorder
-from pandas_genai.store import Cache, SqliteCache, open_cache
+from pandas_genai.store import AnswerStore, Cache, open_store
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Failure, Usage
 from pandas_genai.task.rows import Keys, Rows
@@ -80,7 +80,7 @@ class Gathering:
         The rows of the frame.
     index : Index
         Its index.
-    cache : SqliteCache, str, Path or None
+    cache : AnswerStore, str, Path or None
         Where the answers go; None: where the job was submitted with.
     observer : Observer
         Who watches while it waits.
@@ -96,7 +96,7 @@ class Gathering:
         self._run_id = uuid.uuid4().hex[:12]
         self._unread = list(range(len(rows.keys)))
         self._trouble: CallError | JobError | None = None
-        chosen = site.cache_path() if cache is None else cache
+        chosen = site.store_url() if cache is None else cache
         if chosen is None:
             raise UsageError(
                 f"The job {site.folder.name!r} was submitted with a cache in memory: pass cache=."
@@ -118,7 +118,7 @@ class Gathering:
         if on_error not in ("keep", "raise"):
             raise UsageError(f"on_error= must be 'keep' or 'raise', not {on_error!r}.")
         with ExitStack() as stack:
-            cache, ours = open_cache(self._cache_choice)
+            cache, ours = open_store(self._cache_choice)
             kept = Kept(cache, ours=ours)
             stack.callback(kept.let_go)
             book = RunRecorder(
@@ -159,7 +159,7 @@ class Gathering:
         return _columns(self._site.task, new, ok, self._copies(failed))
 
     def _partial(
-        self, book: RunRecorder, cache: SqliteCache, new: Sequence[Part], status: str
+        self, book: RunRecorder, cache: AnswerStore, new: Sequence[Part], status: str
     ) -> pd.DataFrame | None:
         """Build the frame of what the cache has, after an error."""
         site = self._site
@@ -167,7 +167,7 @@ class Gathering:
         columns = self._counts(new, failures)
         return book.partial(cache, self._rows, failures, columns, status)
 
-    def _unanswered(self, cache: SqliteCache, book: RunRecorder) -> list[int]:
+    def _unanswered(self, cache: AnswerStore, book: RunRecorder) -> list[int]:
         """Return which texts have no answer; what can no longer be replaced is read at once."""
         if self._site.journal.finished:
             return book.read_known(self._rows)
@@ -185,12 +185,12 @@ class Gathering:
             if key in keys
         )
 
-    def _missing(self, cache: SqliteCache) -> set[str]:
+    def _missing(self, cache: AnswerStore) -> set[str]:
         """Return what had no answer when the run began, and has none now."""
         keys = Keys(self._rows.keys.table[self._unread])
         return set(keys.take(unanswered(cache, self._site.journal.prompt_hash, keys)))
 
-    def _failures(self, cache: SqliteCache) -> list[Failure]:
+    def _failures(self, cache: AnswerStore) -> list[Failure]:
         """Say why texts have no answer; answers that the cache has lost are read again."""
         site = self._site
         missing = self._missing(cache)
@@ -202,7 +202,7 @@ class Gathering:
                 missing = self._missing(cache)
         return reasons(site.folder, site.journal, missing)
 
-    def _advance(self, cache: SqliteCache, patience: Patience, new: list[Part]) -> None:
+    def _advance(self, cache: AnswerStore, patience: Patience, new: list[Part]) -> None:
         """Go on with the job, until it has ended where that is wanted."""
         if not self._try(cache, new) or not patience.wait or self._is_done():
             return
@@ -231,7 +231,7 @@ class Gathering:
         finally:
             self._observer.ended(self._progress(), outcome)
 
-    def _try(self, cache: SqliteCache, new: list[Part], *, waits: bool = False) -> bool:
+    def _try(self, cache: AnswerStore, new: list[Part], *, waits: bool = False) -> bool:
         """Go on as far as it goes; False where waiting does not help.
 
         Where no part of the job could be worked on, that is raised if there is nothing to return
@@ -253,7 +253,7 @@ class Gathering:
     def _is_done(self) -> bool:
         return self._site.journal.finished
 
-    def _step(self, cache: SqliteCache, new: list[Part]) -> None:
+    def _step(self, cache: AnswerStore, new: list[Part]) -> None:
         site = self._site
         if site.journal.finished and not site.journal.lost:
             return

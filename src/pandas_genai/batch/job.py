@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +28,7 @@ from pandas_genai.runs.parameters import params_columns
 from pandas_genai.runs.progress import Observer, Silent
 from pandas_genai.runs.recorder import OnError
 from pandas_genai.runs.report import Report
-from pandas_genai.store import Cache, SqliteCache, open_cache
+from pandas_genai.store import Cache, SqliteCache, using
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.rows import Rows
 
@@ -170,12 +169,9 @@ class BatchJob:
         with (
             explained(self.folder),
             Site(self.folder, self.means) as site,
-            ExitStack() as stack,
             site.locked(),
+            using(site.store_url() or False if cache is None else cache) as answers,
         ):
-            answers, ours = open_cache(site.cache_path() or False if cache is None else cache)
-            if ours:
-                stack.callback(answers.close)
             if lost:
                 Collection(site, None).give_up_gone()
             Submission(site).run()
@@ -197,7 +193,7 @@ class BatchJob:
         state = JobState.of(journal)
         rows, index = saved_rows(self.folder, journal)
         site = Site(self.folder, self.means)
-        with SqliteCache(site.cache_path()) as cache:
+        with using(site.store_url() or False) as cache:
             known = cache.present(journal.prompt_hash, rows.keys)
         missing = set(rows.keys) - known
         found = failed_rows(rows, reasons(self.folder, journal, missing))

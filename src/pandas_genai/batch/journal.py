@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.errors import printable
-from pandas_genai.store import atomic_write
+from pandas_genai.files import atomic_write
 from pandas_genai.task.annotations import Backend
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Usage
@@ -219,7 +219,8 @@ class Journal:
     fingerprint : str
         Hash of the task and of the texts of the frame.
     cache : str or None
-        The cache file, relative to the job's directory where that is possible.
+        The URL of the store, a file's path in it relative to the job's directory where that is
+        possible; the bare path in jobs of earlier versions.
     created : float
         Epoch seconds.
     version : str

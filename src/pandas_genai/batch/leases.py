@@ -8,7 +8,7 @@ from pathlib import Path
 from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.journal import Journal
 from pandas_genai.errors import JobError
-from pandas_genai.store import SqliteCache
+from pandas_genai.store import AnswerStore
 
 __all__ = ["lease_rows"]
 
@@ -17,13 +17,13 @@ _WRITING_S = 3_600.0
 
 
 def lease_rows(
-    cache: SqliteCache, job: JobFolder, journal: Journal, keys: Sequence[str], now: float
+    cache: AnswerStore, job: JobFolder, journal: Journal, keys: Sequence[str], now: float
 ) -> set[str]:
     """Lease the rows that a job is about to send.
 
     Parameters
     ----------
-    cache : SqliteCache
+    cache : AnswerStore
         What the job was submitted with.
     job : JobFolder
         Where it lies.

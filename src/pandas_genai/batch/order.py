@@ -12,7 +12,7 @@ from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
 from pandas_genai.batch.texts import Said
 from pandas_genai.settings import CHUNK_SIZE, whole_number
-from pandas_genai.store import SqliteCache
+from pandas_genai.store import AnswerStore
 
 __all__ = ["Order"]
 
@@ -29,7 +29,7 @@ class Order:
         The rows.
     text : Said
         What is sent of each of them.
-    cache : SqliteCache
+    cache : AnswerStore
         What is answered already.
     index : Index, optional
         What names the rows, instead of the index of ``data``.
@@ -48,7 +48,7 @@ class Order:
     question: Question
     data: pd.DataFrame | pd.Series[Any]
     text: Said
-    cache: SqliteCache
+    cache: AnswerStore
     index: pd.Index | None = None
     chunk_size: int = CHUNK_SIZE
     name: str | None = None

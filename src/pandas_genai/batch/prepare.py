@@ -60,7 +60,7 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
     """
     if order.question.is_local:
         raise UsageError("model='local' has no batch API: use extract(), which is free there.")
-    if order.cache.path is None:
+    if order.cache.url is None:
         raise UsageError("cache= must be a file: an overnight job is collected in a later kernel.")
     resolved = order.question.resolve()
     check_params(order.question.task.params, resolved.endpoint)

@@ -16,10 +16,11 @@ from pandas_genai.backends import anthropic_batches, openai_batches
 from pandas_genai.backends.batches import Limits
 from pandas_genai.backends.caller import wire_of
 from pandas_genai.backends.endpoints import Endpoint, Support
-from pandas_genai.batch.folder import JobFolder, open_new
+from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.manifest import opened
 from pandas_genai.errors import UsageError
+from pandas_genai.files import new_file
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.prompt import user_text
@@ -137,8 +138,8 @@ def write_requests(
             path, keys = folder.requests(task.backend, part.number), folder.keys(part.number)
             writer = _PartWriter(
                 part,
-                stack.enter_context(open_new(path)),
-                stack.enter_context(open_new(keys)),
+                stack.enter_context(new_file(path)),
+                stack.enter_context(new_file(keys)),
                 _CONTAINERS[task.backend],
                 limits,
                 labels,

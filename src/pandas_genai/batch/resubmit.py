@@ -13,7 +13,7 @@ from pandas_genai.batch.requests import Template, texts_of, write_requests
 from pandas_genai.batch.site import Site, limits_of
 from pandas_genai.costs.window import ContextWindow
 from pandas_genai.errors import JobError
-from pandas_genai.store import SqliteCache
+from pandas_genai.store import AnswerStore
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.rows import text_bytes
 
@@ -45,7 +45,7 @@ _BROKEN = frozenset({"server error", "timeout", "missing in results"})
 
 def write_again(
     site: Site,
-    cache: SqliteCache,
+    cache: AnswerStore,
     *,
     lost: bool = False,
     only: Collection[str] | None = None,
@@ -61,7 +61,7 @@ def write_again(
     ----------
     site : Site
         The job, locked.
-    cache : SqliteCache
+    cache : AnswerStore
         A text that was answered in the meantime is not sent.
     lost : bool, default False
         Whether texts are sent again, and paid again, whose results the provider has lost.
@@ -120,7 +120,7 @@ def write_again(
 
 
 def _failed(
-    site: Site, cache: SqliteCache, only: Collection[str] | None
+    site: Site, cache: AnswerStore, only: Collection[str] | None
 ) -> dict[str, tuple[Part, Lost]]:
     """Return the texts that have failed, each with the part in which it did last."""
     failed: dict[str, tuple[Part, Lost]] = {}

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 from pydantic_core import to_json
 
-from pandas_genai.batch.folder import JobFolder, lines_of, open_new
+from pandas_genai.batch.folder import JobFolder, lines_of
 from pandas_genai.batch.journal import Journal
 from pandas_genai.batch.manifest import opened, unreadable
+from pandas_genai.files import new_file
 from pandas_genai.runs.report import label_value
 from pandas_genai.task.rows import Rows, rows_of_keys
 
@@ -46,7 +47,7 @@ def save_rows(job: JobFolder, index: pd.Index, rows: Rows, kept: int = 0) -> str
     if kept:
         with opened(job.rows) as earlier:
             before = list(islice(earlier, kept))
-    with open_new(job.rows) as file:
+    with new_file(job.rows) as file:
         for line in before:
             digest.update(line)
             file.write(line)

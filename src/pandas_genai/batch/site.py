@@ -36,6 +36,7 @@ from pandas_genai.costs.prices import Price, Prices, checked_prices, pricer
 from pandas_genai.errors import CredentialsError, JobError
 from pandas_genai.redaction import public_url
 from pandas_genai.settings import confirmed_base_url, load_settings
+from pandas_genai.store import file_of, in_folder
 from pandas_genai.task.annotations import Backend
 from pandas_genai.task.bound import BoundTask
 
@@ -258,12 +259,15 @@ class Site:
                     known |= {other.batch_id or "", *other.rejected} - {""}
         return known
 
-    def cache_path(self) -> Path | None:
-        """Return the cache file that the job was submitted with."""
-        said = self.journal.cache
-        if said is None:
+    def store_url(self) -> str | None:
+        """Return the URL of the store that the job was submitted with."""
+        named = self.journal.cache
+        if named is None:
             return None
-        path = Path(os.path.normpath(self.folder.path / said))
+        url = in_folder(named, self.folder.path)
+        path = file_of(url)
+        if path is None:
+            return url
         jobs = self.folder.path.parent
         is_beside = os.path.realpath(path.parent) in map(os.path.realpath, (jobs.parent, jobs))
         if not is_beside and not _is_database(path):
@@ -272,7 +276,7 @@ class Site:
                 "with the file that the answers belong into. Only beside the jobs a cache is made "
                 "because a handle says so."
             )
-        return path
+        return url
 
 
 def custom_ids(journal: Journal) -> Callable[[int, int], str]:

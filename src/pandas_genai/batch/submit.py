@@ -15,7 +15,7 @@ from pandas_genai.batch.journal import Part, cut, moment_of
 from pandas_genai.batch.manifest import check_digest
 from pandas_genai.batch.site import Site
 from pandas_genai.errors import RowError, StopRunError, WaitError
-from pandas_genai.store import atomic_write
+from pandas_genai.files import atomic_write
 
 __all__ = ["Submission"]
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +26,7 @@ from pandas_genai.runs.answers import answered
 from pandas_genai.runs.progress import Silent
 from pandas_genai.runs.recorder import ATTR
 from pandas_genai.runs.report import find_report, label_text
-from pandas_genai.store import Cache, SqliteCache, open_cache
+from pandas_genai.store import AnswerStore, is_there, using
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.rows import distinct_rows
@@ -97,22 +95,19 @@ class Estimation:
             How many texts to ask.
         """
         _check_sample(sample)
-        kept = self._options.cache if sample else _existing(self._options.cache)
-        cache, ours = open_cache(kept)
+        kept = self._options.cache
         meter, failures = SampleCalls(self._forecast.usage, self._options.clock), ""
-        try:
+        # Looking makes no file.
+        with using(kept if sample or is_there(kept) else False) as cache:
             self._look(cache)
             chosen = self._chosen(sample)
             if chosen:
                 failures = self._ask(chosen, cache, meter)
                 if self._options.cache is not False:
                     self._look(cache)
-        finally:
-            if ours:
-                cache.close()
         return self._plan(meter, len(chosen), failures)
 
-    def _look(self, cache: SqliteCache) -> None:
+    def _look(self, cache: AnswerStore) -> None:
         """Find what is answered already, and how long the answers are."""
         rows, prompt_hash = self._rows, self._task.prompt_hash
         if not self._options.fresh:
@@ -127,7 +122,7 @@ class Estimation:
         positions: list[int] = np.sort(self._rows.first[drawn]).tolist()
         return positions
 
-    def _ask(self, positions: list[int], cache: SqliteCache, meter: SampleCalls) -> str:
+    def _ask(self, positions: list[int], cache: AnswerStore, meter: SampleCalls) -> str:
         """Ask the sample; return why rows of it have no answer."""
         extraction = Extraction(
             self._question,
@@ -141,7 +136,7 @@ class Estimation:
             result = extraction.run()
         except RowsFailedError as error:
             result = error.result
-        return find_report(result.attrs[ATTR], None).reasons
+        return find_report(result.attrs[ATTR], False).reasons
 
     def _price(self, batch: bool) -> Callable[[Usage], float | None]:
         price, model = price_of(self._resolved, self._options, batch=batch), self._task.model
@@ -200,10 +195,3 @@ def _measured(texts: Iterable[str | None], lengths: array[int]) -> Iterator[str 
     for text in texts:
         lengths.append(len(text or ""))
         yield text
-
-
-def _existing(cache: Cache) -> Cache:
-    """Return the cache, or one in memory where its file is not there: looking makes no file."""
-    if isinstance(cache, (str, os.PathLike)) and not Path(cache).expanduser().exists():
-        return False
-    return cache

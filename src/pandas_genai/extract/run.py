@@ -33,7 +33,7 @@ from pandas_genai.runs.partial import Kept
 from pandas_genai.runs.progress import Progress
 from pandas_genai.runs.recorder import RunRecorder
 from pandas_genai.runs.report import label_text
-from pandas_genai.store import SqliteCache, open_cache
+from pandas_genai.store import AnswerStore, open_store
 from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Chunk, plan_chunks
 from pandas_genai.task.reply import Reply
@@ -125,11 +125,11 @@ class Extraction:
             Everything answered before is kept.
         """
         with ExitStack() as stack:
-            self._cache, ours = open_cache(self._options.cache)
+            self._cache, ours = open_store(self._options.cache)
             kept = Kept(self._cache, ours=ours)
             stack.callback(kept.let_go)
             # What is in memory alone is let go by the error that may still show it.
-            self._let_go = _nothing if self._cache.path is None else kept.let_go
+            self._let_go = _nothing if self._cache.url is None else kept.let_go
             self._recorder = RunRecorder(
                 self._cache,
                 self.task,
@@ -389,7 +389,7 @@ class Extraction:
         failures, on_error = self._counters.failures, self._options.on_error
         return self._recorder.conclude(self._rows, failures, columns, on_error=on_error)
 
-    def _partial(self, cache: SqliteCache, status: str) -> pd.DataFrame | None:
+    def _partial(self, cache: AnswerStore, status: str) -> pd.DataFrame | None:
         """Build the frame of what is answered so far."""
         failures = self._counters.failures
         return self._recorder.partial(cache, self._rows, failures, self._columns(), status)

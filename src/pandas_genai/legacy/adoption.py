@@ -20,8 +20,8 @@ from pandas_genai.batch.collect import is_gone, write_errors
 from pandas_genai.batch.names import file_name
 from pandas_genai.batch.site import Means
 from pandas_genai.errors import CallError, counted
+from pandas_genai.files import atomic_write
 from pandas_genai.legacy.original import OriginalJob, Request, Submission
-from pandas_genai.store import atomic_write
 from pandas_genai.task.annotations import Backend
 from pandas_genai.task.task import Task
 

@@ -179,7 +179,7 @@ def draft_prompt(
     try:
         reply = extraction.run()
     except RowsFailedError as error:
-        (why,) = find_report(error.result.attrs[ATTR], None).errors["message"]
+        (why,) = find_report(error.result.attrs[ATTR], False).errors["message"]
         raise _unusable(why) from error
     draft = _drafted(reply["prompt"].iloc[0], reply["fields"].iloc[0])
     if print_prompt:

@@ -11,7 +11,7 @@ from pandas_genai.batch.site import Means, Site
 from pandas_genai.errors import counted, warn_user
 from pandas_genai.legacy.original import OriginalJob
 from pandas_genai.runs.failures import RowsFailedWarning
-from pandas_genai.store import SqliteCache
+from pandas_genai.store import using
 from pandas_genai.task.frames import build_frame
 from pandas_genai.task.schema import Schema, compile_schema
 
@@ -71,7 +71,7 @@ def merged_results(job: OriginalJob, means: Means) -> pd.DataFrame:
 
 def _answers_of_ours(folder: JobFolder, means: Means) -> tuple[Schema, dict[str, list[str | None]]]:
     """Return the schema of our job, and its answers by the user's ids, several where ids repeat."""
-    with Site(folder, means) as site, SqliteCache(site.cache_path()) as cache:
+    with Site(folder, means) as site, using(site.store_url() or False) as cache:
         rows, index = saved_rows(folder, site.journal)
         found = cache.lookup(site.journal.prompt_hash, rows.keys)
         answers: dict[str, list[str | None]] = {}

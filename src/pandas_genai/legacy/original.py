@@ -19,8 +19,8 @@ from pandas_genai.backends.json_text import read_object
 from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.manifest import opened, unreadable
 from pandas_genai.batch.names import file_name
+from pandas_genai.files import atomic_write
 from pandas_genai.runs.report import label_value
-from pandas_genai.store import atomic_write
 from pandas_genai.task.annotations import Backend
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import check_reply

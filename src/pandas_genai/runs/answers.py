@@ -30,7 +30,7 @@ def warn_of_damage(cache: AnswerStore) -> None:
     count = cache.damaged()
     if count:
         warn_user(
-            f"{count:,} of the answers in the cache file {cache.path} are damaged and count as "
+            f"{count:,} of the answers in the cache {cache.shown} are damaged and count as "
             "not there: they are asked for again. Check the disk, or restore a copy of the file.",
             DamagedAnswersWarning,
         )

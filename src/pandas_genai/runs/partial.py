@@ -5,17 +5,16 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeAlias
 
 import pandas as pd
 
 from pandas_genai.errors import CacheError, PartialResult
-from pandas_genai.store import SqliteCache
+from pandas_genai.store import AnswerStore, is_there, using
 
 __all__ = ["Kept"]
 
-Build: TypeAlias = Callable[[SqliteCache], pd.DataFrame | None]
+Build: TypeAlias = Callable[[AnswerStore], pd.DataFrame | None]
 """Reads the frame of what is answered out of a cache; None where nothing is."""
 
 
@@ -24,16 +23,16 @@ class Kept:
 
     Parameters
     ----------
-    cache : SqliteCache
+    cache : AnswerStore
         The cache, open.
     ours : bool
         Whether it was opened for the run, and is closed with it.
     """
 
-    def __init__(self, cache: SqliteCache, *, ours: bool) -> None:
+    def __init__(self, cache: AnswerStore, *, ours: bool) -> None:
         self._cache = cache
         self._ours = ours
-        self._path = None if cache.path is None else Path(cache.path).absolute()
+        self._url = cache.url
         self._needed = False
 
     def let_go(self) -> None:
@@ -46,7 +45,7 @@ class Kept:
         if not isinstance(error, PartialResult):
             return
         error.carry(lambda: self._built(build))
-        if self._ours and self._path is None:
+        if self._ours and self._url is None:
             self._needed = True
             weakref.finalize(error, self._cache.close)
 
@@ -55,12 +54,12 @@ class Kept:
             return build(cache)
 
     @contextmanager
-    def _opened(self) -> Iterator[SqliteCache]:
-        """Open the cache anew where it is in a file: the run, or the user, may have closed it."""
-        if self._path is None:
+    def _opened(self) -> Iterator[AnswerStore]:
+        """Open the cache anew where that is possible: the run, or the user, may have closed it."""
+        if self._url is None:
             yield self._cache
             return
-        if not self._path.exists():
-            raise CacheError(f"The cache file {str(self._path)!r} with the answers is gone.")
-        with SqliteCache(self._path) as cache:
+        if not is_there(self._url):
+            raise CacheError(f"The cache {self._cache.shown!r} with the answers is gone.")
+        with using(self._url) as cache:
             yield cache

@@ -174,7 +174,7 @@ class RunRecorder:
         frame, found = self._frame(rows, failures, reader)
         self._cache.save_failures(self._run_id, as_records(found, self._index, self._run_id))
         self.close(status, columns)
-        run = next(run for run in self._cache.runs() if run["run_id"] == self._run_id)
+        (run,) = self._cache.runs(self._run_id)
         report = Report.of(run, as_frame(found, self._index))
         remember(report)
         warn_left_out(report.params_dropped, f"{self._task.host} ({self._task.model})")
@@ -206,8 +206,7 @@ class RunRecorder:
         for key in rows.keys.take(unreached):
             known[key] = Failure(Row(key, "", "", 0), _UNREACHED, 0)
         frame, found = self._frame(rows, list(known.values()), reader)
-        run = next((run for run in cache.runs() if run["run_id"] == self._run_id), None)
-        if run is not None:
+        for run in cache.runs(self._run_id):
             run |= {**columns, "status": status, "ended": run["ended"] or now()}
             remember(Report.of(run, as_frame(found, self._index)))
         return frame

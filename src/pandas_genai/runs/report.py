@@ -8,13 +8,12 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pandas_genai.errors import UsageError, counted, printable
-from pandas_genai.store import SqliteCache
+from pandas_genai.store import AnswerStore, Cache, is_there, using
 
 __all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "remember", "runs"]
 
@@ -249,8 +248,8 @@ def remember(report: Report) -> None:
             _remembered.popitem(last=False)
 
 
-def find_report(run_id: str, path: Path | None) -> Report:
-    """Find the report of a run: of this process, or in the cache file of an earlier one.
+def find_report(run_id: str, cache: Cache) -> Report:
+    """Find the report of a run: of this process, or in the cache of an earlier one.
 
     Raises
     ------
@@ -261,18 +260,17 @@ def find_report(run_id: str, path: Path | None) -> Report:
         found = _remembered.get(run_id)
     if found is not None:
         return found
-    if path is not None and path.exists():
-        with SqliteCache(path) as cache:
-            for run in cache.runs():
-                if run["run_id"] == run_id:
-                    return Report.of(run, _saved_errors(cache, run_id))
+    if is_there(cache):
+        with using(cache) as store:
+            for run in store.runs(run_id):
+                return Report.of(run, _saved_errors(store, run_id))
     raise UsageError(
-        f"The report of run {run_id} is not in {path}: ask the cache file that the run used, "
+        f"The report of run {run_id} is not in {cache}: ask the cache file that the run used, "
         "with pandas_genai.runs(path)."
     )
 
 
-def _saved_errors(cache: SqliteCache, run_id: str) -> pd.DataFrame:
+def _saved_errors(cache: AnswerStore, run_id: str) -> pd.DataFrame:
     failures = sorted(cache.failures(run_id), key=lambda failure: failure["position"])
     labels = [json.loads(failure["label"]) for failure in failures]
     labels = [tuple(label) if isinstance(label, list) else label for label in labels]
@@ -280,14 +278,12 @@ def _saved_errors(cache: SqliteCache, run_id: str) -> pd.DataFrame:
     return errors_frame(pd.Index(labels), rows)
 
 
-def runs(cache: SqliteCache | str | Path) -> pd.DataFrame:
+def runs(cache: Cache) -> pd.DataFrame:
     """List the runs that a cache remembers; ``pandas_genai.runs`` says how."""
-    if isinstance(cache, SqliteCache):
-        return _runs_frame(cache.runs(), cache.tasks())
-    if not Path(cache).exists():
+    if not is_there(cache):
         raise UsageError(f"There is no cache file {str(cache)!r}: nothing was run with it yet.")
-    with SqliteCache(cache) as opened:
-        return _runs_frame(opened.runs(), opened.tasks())
+    with using(cache) as store:
+        return _runs_frame(store.runs(), store.tasks())
 
 
 def _runs_frame(

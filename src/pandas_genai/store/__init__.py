@@ -1,8 +1,6 @@
-"""The cache file: every answer, task, run and failure, committed before it counts."""
+"""Where answers, tasks, runs and failures are kept: durable before they count as done."""
 
 from pandas_genai.store.base import AnswerStore, AnswerWriter, Granted, RowLeases
-from pandas_genai.store.choice import Cache, open_cache
-from pandas_genai.store.files import atomic_write
 from pandas_genai.store.records import (
     Answer,
     FailureRecord,
@@ -11,10 +9,23 @@ from pandas_genai.store.records import (
     RunRecord,
     TaskRecord,
 )
+from pandas_genai.store.registry import (
+    SCHEMES,
+    Cache,
+    Scheme,
+    file_of,
+    in_folder,
+    is_there,
+    open_store,
+    relative_url,
+    url_of,
+    using,
+)
 from pandas_genai.store.sqlite.cache import SqliteCache
 from pandas_genai.store.sqlite.writer import Writer
 
 __all__ = [
+    "SCHEMES",
     "Answer",
     "AnswerStore",
     "AnswerWriter",
@@ -25,9 +36,15 @@ __all__ = [
     "RequestRecord",
     "RowLeases",
     "RunRecord",
+    "Scheme",
     "SqliteCache",
     "TaskRecord",
     "Writer",
-    "atomic_write",
-    "open_cache",
+    "file_of",
+    "in_folder",
+    "is_there",
+    "open_store",
+    "relative_url",
+    "url_of",
+    "using",
 ]

@@ -1,14 +1,14 @@
-"""What a store of answers is: whatever keeps answers, tasks, runs and failures, as one protocol."""
+"""``AnswerStore``: whatever keeps answers, tasks, runs and failures, as one protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from pandas_genai.store.records import (
     Answer,
     FailureRecord,
+    Origin,
     RequestRecord,
     RunRecord,
     TaskRecord,
@@ -18,14 +18,18 @@ __all__ = ["AnswerStore", "AnswerWriter", "Granted", "RowLeases"]
 
 
 class Granted(NamedTuple):
-    """What came of asking for rows: those that are ours now, and those of other kernels."""
+    """Rows that were asked for: those that are leased to us now, and those of other kernels."""
 
     ours: set[str]
     others: set[str]
 
 
 class AnswerWriter(Protocol):
-    """Saves what threads hand over, durably before it calls back."""
+    """Saves what threads hand over, durably before it calls back.
+
+    It has one thread of its own, ``genai-writer``, in which all callbacks run, in the order of
+    the puts. An error ends the saving: every waiting and every later ``put`` gets it.
+    """
 
     def put(
         self,
@@ -33,10 +37,13 @@ class AnswerWriter(Protocol):
         done: Callable[[Exception | None], None] | None = None,
         requests: Sequence[RequestRecord] = (),
     ) -> None:
-        """Hand over answers and calls, written together; ``done`` hears when they are durable."""
+        """Hand over answers and calls, written together; the later answer to a key replaces.
+
+        ``done`` is called with None once they are durable, or with the error that prevented it.
+        """
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until everything put so far is durable; whether it is."""
+        """Wait until everything put so far is durable, and return whether it is."""
 
     def close(self, timeout: float | None = None) -> None:
         """Write what waits; closing again does nothing."""
@@ -52,7 +59,7 @@ class RowLeases(Protocol):
         """Whether one of some rows may be leased now."""
 
     def end(self, keys: Iterable[str]) -> None:
-        """Note that rows need no lease any more; others see it a little later."""
+        """Note that rows need no lease any more; others see it with the next ``acquire``."""
 
     def flush(self) -> None:
         """Let others see at once which rows need no lease any more."""
@@ -61,16 +68,25 @@ class RowLeases(Protocol):
         """End all leases; closing again does nothing."""
 
 
+@runtime_checkable
 class AnswerStore(Protocol):
     """Where answers, tasks, runs and failures are kept, for several threads and kernels at once.
 
     Every error is a ``CacheError`` that names the store. An answer that is not what was written
-    counts as not there.
+    counts as not there. ``tests/store/test_contract*.py`` is what every implementation passes;
+    ``store/registry.py`` lists the implementations by the scheme of their URLs.
     """
 
     @property
-    def path(self) -> Path | None:
-        """The file, where the store is one."""
+    def url(self) -> str | None:
+        """What opens the store in another kernel; None if no other kernel can.
+
+        It is written into the manifests of jobs, so that no password may stand in it.
+        """
+
+    @property
+    def shown(self) -> str:
+        """What names the store in messages, without a password."""
 
     def present(self, prompt_hash: str, text_hashes: Sequence[str]) -> set[str]:
         """Return which of some row keys have an answer under a task."""
@@ -79,10 +95,13 @@ class AnswerStore(Protocol):
         """Read the answers to texts under a task, as JSON text by row key."""
 
     def damaged(self) -> int:
-        """Return how many damaged answers were met since this was asked last."""
+        """Return how many damaged answers were met since the last call."""
 
     def answer_tokens(self, prompt_hash: str) -> float | None:
         """Return how many tokens an answer took under a task, on average; None without any."""
+
+    def origins(self, prompt_hash: str, text_hashes: Sequence[str]) -> list[Origin]:
+        """Return where the answers to texts come from: an entry a model, most frequent first."""
 
     def writer(self) -> AnswerWriter:
         """Return what writes answers and calls; closed with the store, if not before."""
@@ -100,7 +119,7 @@ class AnswerStore(Protocol):
         """End all leases of a batch job."""
 
     def requests(self, run_id: str | None = None) -> list[dict[str, Any]]:
-        """Return the billed calls by column, of one run or of all."""
+        """Return the billed calls by column, of one run or of all, in the order of their ids."""
 
     def save_task(self, task: TaskRecord) -> None:
         """Keep a task in clear; one that is known already stays as it was first asked."""
@@ -112,10 +131,10 @@ class AnswerStore(Protocol):
         """Record that a run has started."""
 
     def end_run(self, run_id: str, **columns: Any) -> None:
-        """Change the named columns of a run, usually at its end."""
+        """Change the named columns of a run, usually at its end; an unknown run is left alone."""
 
-    def runs(self) -> list[dict[str, Any]]:
-        """Return all runs by column, the newest first."""
+    def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
+        """Return one run or all of them by column, the newest first."""
 
     def save_run_rows(self, run_id: str, blocks: Iterable[bytes]) -> None:
         """Keep the row keys of a run in the order of its input, sixteen bytes each."""
@@ -130,10 +149,23 @@ class AnswerStore(Protocol):
         """Return the failures of a run by column, in the input's order."""
 
     def failed(self, prompt_hash: str) -> dict[str, str]:
-        """Return why texts of a task failed when they were asked last, by row key."""
+        """Return the latest reason of every text that ever failed under a task, by row key."""
+
+    def get(self, row_id: object, prompt_hash: str | None = None) -> Any | None:
+        """Return the newest answer that was put or remembered under a user's id."""
+
+    def put(self, row_id: object, result: Any, prompt_hash: str | None = None) -> None:
+        """Keep an answer under a user's id; an earlier one of the same id and task is replaced."""
+
+    def all_ids(self, prompt_hash: str | None = None) -> set[str]:
+        """Return the users' ids that have an answer, of one task or of all."""
 
     def remember_ids(self, prompt_hash: str, pairs: Iterable[tuple[str, str]]) -> None:
-        """Let answers be found under the user's ids too."""
+        """Let answers be found under the user's ids too, those that come later as well."""
 
     def close(self) -> None:
         """Write what its writers hold and let go; closing again does nothing."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...

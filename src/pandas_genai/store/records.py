@@ -360,9 +360,7 @@ class RunRecord:
     input_tokens, cached_tokens, cache_write_tokens, output_tokens : int
         Tokens of the whole run.
     cost : float or None
-        In ``currency``; None where the price is unknown.
-    currency : str
-        ISO 4217 code.
+        In US dollars; None where the price is unknown.
     models : str
         The models that answered, as a JSON list.
     host : str
@@ -398,7 +396,6 @@ class RunRecord:
     cache_write_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
-    currency: str = "USD"
     models: str = "[]"
     host: str = ""
     message: str | None = None

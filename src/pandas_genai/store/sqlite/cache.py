@@ -70,6 +70,8 @@ class SqliteCache(UserIds, JobLeases):
     ----------
     path : Path or None
         The file's absolute path.
+    shown : str
+        The same, for messages.
 
     Raises
     ------
@@ -86,18 +88,25 @@ class SqliteCache(UserIds, JobLeases):
 
     def __init__(self, db_path: str | os.PathLike[str] | None) -> None:
         self.path: Path | None = None
+        self.shown = "in memory"
         if db_path is None:
-            link = Link(open_memory(), "in memory")
+            link = Link(open_memory(), self.shown)
         else:
             # Absolute, because the notebook may change its directory before the file is reopened.
             self.path = Path(db_path).expanduser().absolute()
-            link = Link(open_file(self.path), str(self.path))
+            self.shown = str(self.path)
+            link = Link(open_file(self.path), self.shown)
         super().__init__(link)
         self._writers: weakref.WeakSet[Writer] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed = False
         self._damaged: set[tuple[str, str]] = set()
         self._new_damage = 0
+
+    @property
+    def url(self) -> str | None:
+        """What opens the file in another kernel; None in memory."""
+        return None if self.path is None else f"sqlite:///{self.path}"
 
     def __repr__(self) -> str:
         return f"SqliteCache({None if self.path is None else str(self.path)!r})"
@@ -147,7 +156,7 @@ class SqliteCache(UserIds, JobLeases):
             self._note_damage(prompt_hash, damaged)
 
     def damaged(self) -> int:
-        """Return how many damaged answers were met since this was asked last."""
+        """Return how many damaged answers were met since the last call."""
         with self._lock:
             count, self._new_damage = self._new_damage, 0
         return count
@@ -167,7 +176,7 @@ class SqliteCache(UserIds, JobLeases):
         return None if average is None else float(average)
 
     def origins(self, prompt_hash: str, text_hashes: Sequence[str]) -> list[Origin]:
-        """Say where the answers to texts come from: one entry a model, the most frequent first."""
+        """Return where the answers to texts come from: an entry a model, most frequent first."""
         if len(text_hashes) > _LOOKED_UP:  # most often they are all that the task has
             every = [Origin(*row) for row in self._link.query(_ORIGINS_OF_ALL, (prompt_hash,))]
             if sum(origin.answers for origin in every) == len(text_hashes):

@@ -30,11 +30,11 @@ _START_RUN = """
 INSERT OR REPLACE INTO runs (
     run_id, prompt_hash, kind, status, started, ended, version, rows, ok, failed, cached, empty,
     twins, calls, retries, input_tokens, cached_tokens, cache_write_tokens, output_tokens, cost,
-    currency, models, host, message
+    models, host, message
 ) VALUES (
     :run_id, :prompt_hash, :kind, :status, :started, :ended, :version, :rows, :ok, :failed,
     :cached, :empty, :twins, :calls, :retries, :input_tokens, :cached_tokens,
-    :cache_write_tokens, :output_tokens, :cost, :currency, :models, :host, :message
+    :cache_write_tokens, :output_tokens, :cost, :models, :host, :message
 )
 """
 
@@ -45,7 +45,7 @@ UPDATE runs SET
     cached = :cached, empty = :empty, twins = :twins, calls = :calls, retries = :retries,
     input_tokens = :input_tokens, cached_tokens = :cached_tokens,
     cache_write_tokens = :cache_write_tokens, output_tokens = :output_tokens, cost = :cost,
-    currency = :currency, models = :models, host = :host, message = :message
+    models = :models, host = :host, message = :message
 WHERE run_id = :run_id
 """
 
@@ -58,7 +58,9 @@ INSERT OR REPLACE INTO run_details (
 )
 """
 _RUNS = """
-SELECT runs.*, params_sent, params_dropped, COALESCE(unknown_calls, 0) AS unknown_calls,
+SELECT run_id, prompt_hash, kind, status, started, ended, version, rows, ok, failed, cached, empty,
+twins, calls, retries, input_tokens, cached_tokens, cache_write_tokens, output_tokens, cost, models,
+host, message, params_sent, params_dropped, COALESCE(unknown_calls, 0) AS unknown_calls,
 answered_from, answered_to
 FROM runs LEFT JOIN run_details USING (run_id)
 WHERE ?1 IS NULL OR run_id = ?1
@@ -138,9 +140,9 @@ class History:
                 connection.execute(_END_RUN, named(run))
                 connection.execute(_SAVE_DETAILS, named(run))
 
-    def runs(self) -> list[dict[str, Any]]:
-        """Return all runs by column, the newest first."""
-        return self._link.records(_RUNS, (None,))
+    def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
+        """Return one run or all of them by column, the newest first."""
+        return self._link.records(_RUNS, (run_id,))
 
     def save_run_rows(self, run_id: str, blocks: Iterable[bytes]) -> None:
         """Keep the row keys of a run in the order of its input.

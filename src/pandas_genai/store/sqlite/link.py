@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pandas_genai.errors import CacheError
-from pandas_genai.store.files import atomic_write
+from pandas_genai.files import atomic_write
 
 __all__ = ["FILE_ERRORS", "Link", "explained", "is_lock"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pandas_genai.errors import CacheError
-from pandas_genai.store.files import atomic_write
+from pandas_genai.files import atomic_write
 from pandas_genai.store.sqlite.link import FILE_ERRORS, explained, is_lock
 from pandas_genai.store.sqlite.tables import (
     APPLICATION_ID,

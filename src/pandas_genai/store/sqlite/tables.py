@@ -20,7 +20,8 @@ VERSION = 2
 
 Version 2 added to ``results`` the columns ``checksum`` and ``request``, to ``ids`` the column
 ``checksum``, and the tables from ``run_details`` on. The table ``runs`` keeps its columns, so
-that a kernel of version 0.1 that has the file open goes on writing.
+that a kernel of version 0.1 that has the file open goes on writing. ``currency`` is such a column:
+nothing writes or reads it any more.
 """
 
 Kind: TypeAlias = Literal["new", "original", "older", "ours"]

@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_write", "new_file"]
+
+_BUFFER = 1 << 20
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes | str, *, mode: int = 0o600) -> None:
@@ -36,13 +41,34 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | str, *, mode: int =
     >>> Path("doctest.json").read_text()
     '{"ok": true}'
     """
-    content = data.encode() if isinstance(data, str) else data
+    with new_file(path, mode=mode) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def new_file(
+    path: str | os.PathLike[str], *, mode: int = 0o600, scratch: Path | None = None
+) -> Iterator[BinaryIO]:
+    """Write a file piece by piece; it takes its name once the block has ended without an error.
+
+    Parameters
+    ----------
+    path, mode
+        As for ``atomic_write``.
+    scratch : Path, optional
+        The temporary file, on the same disk; by default, one beside ``path``.
+    """
     target = Path(os.path.realpath(path))
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+    if scratch is None:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+    else:
+        name = os.fspath(scratch)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(name, flags, 0o600)
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        with os.fdopen(descriptor, "wb", buffering=_BUFFER) as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(mode)

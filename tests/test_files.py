@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from pandas_genai.store import atomic_write
+from pandas_genai.files import atomic_write
 
 
 @pytest.mark.parametrize(("data", "content"), [(b"\x00\xff", b"\x00\xff"), ("ü\n", b"\xc3\xbc\n")])

@@ -1,0 +1,149 @@
+"""From what a user names as a cache to an open store; the implementations by URL scheme."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from pandas_genai.errors import UsageError
+from pandas_genai.redaction import public_url
+from pandas_genai.store.base import AnswerStore
+from pandas_genai.store.sqlite.cache import SqliteCache
+
+__all__ = ["SCHEMES", "Cache", "Scheme", "file_of", "in_folder", "is_there", "open_store"]
+__all__ += ["relative_url", "url_of", "using"]
+
+Cache: TypeAlias = AnswerStore | str | os.PathLike[str] | Literal[False]
+"""What ``cache=`` takes: an open store, a URL, the path of an SQLite file, False for memory."""
+
+_FILE = "sqlite:///"
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+
+
+class Scheme(NamedTuple):
+    """One implementation of ``AnswerStore``.
+
+    Parameters
+    ----------
+    open : callable
+        Opens the store of a URL, made where there is none.
+    is_there : callable
+        Whether there is a store at a URL; makes none.
+    """
+
+    open: Callable[[str], AnswerStore]
+    is_there: Callable[[str], bool]
+
+
+SCHEMES: dict[str, Scheme] = {
+    "sqlite": Scheme(lambda url: SqliteCache(_file(url)), lambda url: _file(url).exists()),
+}
+"""The implementations; each further one is one line here."""
+
+
+def url_of(cache: Cache) -> str | None:
+    """Return the URL that opens a cache in any kernel; None for one in memory.
+
+    Raises
+    ------
+    UsageError
+        If it names no store.
+    """
+    if cache is False:
+        return None
+    if isinstance(cache, str) and _URL.match(cache):
+        path = file_of(cache)
+        return cache if path is None else f"{_FILE}{path}"
+    if isinstance(cache, (str, os.PathLike)):
+        return f"{_FILE}{_absolute(os.fspath(cache))}"
+    if isinstance(cache, AnswerStore):
+        return cache.url
+    raise UsageError(
+        "cache= must be a path, the URL of a store, a SqliteCache, or False for memory only, "
+        f"not {cache!r}."
+    )
+
+
+def open_store(cache: Cache) -> tuple[AnswerStore, bool]:
+    """Return an open store, and whether it is ours to close.
+
+    Raises
+    ------
+    UsageError
+        If ``cache`` names no store.
+    CacheError
+        If the store cannot be opened.
+    """
+    url = url_of(cache)
+    if isinstance(cache, AnswerStore):
+        return cache, False
+    return (SqliteCache(None) if url is None else _scheme(url).open(url)), True
+
+
+@contextmanager
+def using(cache: Cache) -> Iterator[AnswerStore]:
+    """Open a store and close it again; one that is open already stays open."""
+    store, ours = open_store(cache)
+    try:
+        yield store
+    finally:
+        if ours:
+            store.close()
+
+
+def is_there(cache: Cache) -> bool:
+    """Whether a store is there; looking makes none."""
+    url = url_of(cache)
+    return not isinstance(cache, (str, os.PathLike)) or url is None or _scheme(url).is_there(url)
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file of a URL; None where the store is no file."""
+    return _file(url) if _scheme(url) is SCHEMES["sqlite"] else None
+
+
+def relative_url(url: str, folder: Path) -> str:
+    """Return a URL for a manifest: a file relative to its folder, so that both may be moved."""
+    path = file_of(url)
+    if path is None:
+        return url
+    try:
+        return f"{_FILE}{os.path.relpath(path, folder)}"
+    except ValueError:  # on another drive
+        return url
+
+
+def in_folder(named: str, folder: Path) -> str:
+    """Return the URL that a manifest in a folder names; older ones name the path of a file."""
+    if _URL.match(named) and not named.startswith(_FILE):
+        return named
+    return f"{_FILE}{os.path.normpath(folder / named.removeprefix(_FILE))}"
+
+
+def _scheme(url: str) -> Scheme:
+    found = SCHEMES.get(url.partition("://")[0].lower())
+    if found is None:
+        raise UsageError(
+            f"cache={public_url(url)!r} is no store that is known here: give a path, or a URL that "
+            f"begins with {' or '.join(f'{name}://' for name in SCHEMES)}."
+        )
+    return found
+
+
+def _absolute(path: str) -> Path:
+    # Absolute, because the notebook may change its directory before the file is opened again.
+    return Path(path).expanduser().absolute()
+
+
+def _file(url: str) -> Path:
+    path = url[len(_FILE) :]
+    if not path or not url.lower().startswith(_FILE):
+        raise UsageError(
+            f"cache={url!r} names no file: write sqlite:///answers.sqlite, with a fourth slash "
+            "for an absolute path."
+        )
+    return _absolute(path)
