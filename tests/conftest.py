@@ -131,7 +131,7 @@ def weights_or_reason():
     try:
         return local.weights(), ""
     except LocalModelError as error:
-        return None, f"the local model cannot be had: {error}"
+        return None, f"the local model cannot be fetched: {error}"
     finally:
         _GUARD.on = before
 

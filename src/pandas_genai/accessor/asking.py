@@ -172,10 +172,10 @@ def collected(
     path, _ = jobs_place(folder)
     job, rows = fitting_job(JobsFolder(path), name, data)
     result = BatchJob(job, means, bar).gather(rows, data.index, patience, cache, on_error)
-    said = job.journal().text
+    text = job.journal().text
     where = Site(job, Means()).store_url() if cache is None else cache
     many = compile_schema(job.journal().schema).many
-    _remember(result, data, lambda rows: list(LazyTexts(rows, said)), where, many=many)
+    _remember(result, data, lambda rows: list(LazyTexts(rows, text)), where, many=many)
     return result
 
 

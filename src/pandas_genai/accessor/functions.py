@@ -43,7 +43,7 @@ def genai(data: pd.DataFrame) -> FrameAccessor:
 
 
 def jobs(folder: str | Path | None = None, *, refresh: bool = False) -> pd.DataFrame:
-    """List the overnight jobs of a folder, as far as their handles know.
+    """List the batch jobs of a folder, as far as their manifests know.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def jobs(folder: str | Path | None = None, *, refresh: bool = False) -> pd.DataF
         Where jobs lie; by default ``genai_batches`` beside the notebook.
     refresh : bool, default False
         Ask the providers first how far the jobs are that have not ended. Otherwise no provider is
-        asked. A job whose provider does not answer stays as its handle knows it, with a warning.
+        asked. A job whose provider does not answer stays as its manifest knows it, with a warning.
 
     Returns
     -------
@@ -92,18 +92,18 @@ def open_job(
     client: OpenAIClient | AnthropicClient | None = None,
     prices: Mapping[str, float] | None = None,
 ) -> BatchJob:
-    """Open an overnight job by its handle.
+    """Open a batch job by its manifest.
 
     Parameters
     ----------
     name : str
         The job.
     folder : str or Path, optional
-        Where jobs lie; ``genai_batches`` beside the notebook unless told.
+        Where jobs lie; by default ``genai_batches`` beside the notebook.
     api_key : str, optional
         Instead of the settings' key.
     base_url : str, optional
-        Confirms the address in the handle, where the key is another than the one that was used.
+        Confirms the address in the manifest, where the key is another than the one that was used.
     client : optional
         Your own client.
     prices : mapping, optional
@@ -132,7 +132,7 @@ def runs(cache: SqliteCache | str | Path | None = None) -> pd.DataFrame:
     Parameters
     ----------
     cache : str, Path or SqliteCache, optional
-        The cache file; ``genai_cache.sqlite`` beside the notebook unless told.
+        The cache file; by default ``genai_cache.sqlite`` beside the notebook.
 
     Returns
     -------

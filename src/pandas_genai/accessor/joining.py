@@ -223,7 +223,7 @@ class _Places:
         return None
 
     def _renderings(self) -> Iterator[Sequence[str | None]]:
-        """Render the texts as they may have been sent: as told, as this process did, by column."""
+        """Render the texts as they may have been sent: by ``text=``, as here before, by column."""
         asked = self._asked_texts()
         if asked is not None:
             yield asked

@@ -1,4 +1,4 @@
-"""The verbs of ``df.genai`` and ``series.genai``: what they take, and what it means."""
+"""The verbs of ``df.genai`` and ``series.genai``, with their arguments."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ class Verbs:
         client : openai.OpenAI or anthropic.Anthropic, optional
             Your own client instead of both.
         cache : str, Path, SqliteCache or False, optional
-            Where answers are kept: ``genai_cache.sqlite`` beside the notebook unless told;
+            Where answers are kept: by default ``genai_cache.sqlite`` beside the notebook;
             False keeps them in memory only.
         chunk_size : int, default 5
-            Rows that share a call (1 for the embedded model unless told).
+            Rows that share a call; for the embedded model the default is 1.
         max_workers : int, default 20
-            Calls at once (1 for the embedded model unless told).
+            Calls at once; for the embedded model the default is 1.
         fresh : bool, default False
             Ask again what the cache has.
         on_error : {"keep", "raise"}, default "keep"
@@ -113,9 +113,9 @@ class Verbs:
             its answer. Answers from the cache cost nothing.
         prices : mapping, optional
             Your own prices in US dollars per million tokens, such as ``{"input": 0.1, "output":
-            0.5}``; ``"cached"`` is that of input read from the vendor's prompt cache (as input
-            unless told), ``"batch"`` the factor of all at the batch API (0.5 unless told). Left
-            out: the list prices of the vendor.
+            0.5}``; ``"cached"`` is that of input read from the vendor's prompt cache (default: as
+            input), ``"batch"`` the factor of all at the batch API (default: 0.5). Left out: the
+            list prices of the vendor.
         keep_replies : bool, default False
             Keep the body of each reply in the cache's table ``requests``, secrets taken out.
 
@@ -131,7 +131,7 @@ class Verbs:
         DuplicateIndexWarning
             If labels of the index stand there more than once: ``df.join`` would multiply rows.
         RowsUnderWayWarning
-            Before anything is sent, if an overnight job beside the notebook has rows under way.
+            Before anything is sent, if a batch job beside the notebook has rows under way.
         LongTextsWarning
             Before anything is sent, if texts are longer than the model's context window or may be.
         RowsFailedWarning
@@ -193,7 +193,7 @@ class Verbs:
         keep_replies: bool = False,
         sample: int = 0,
     ) -> Plan:
-        """Say what asking the rest of the rows will take, live and overnight.
+        """Say what asking the rest of the rows will take, live and as a batch.
 
         Without a sample nothing is sent, no key is needed and no file is made. Tokens are then
         counted from characters, four a token, of the real requests: system prompt, schema and
@@ -279,9 +279,9 @@ max_workers, fresh, on_error, params, examples, progress, keep_replies
             ``name``. ``max_workers`` and ``progress`` have no effect, nor have ``on_error`` and
             ``keep_replies``, which ``batch_collect`` takes. The embedded model has no batch API.
         name : str, optional
-            The job's name; unless told, the first words of the prompt and the date.
+            The job's name; by default the first words of the prompt and the date.
         folder : str or Path, optional
-            Where jobs lie; ``genai_batches`` beside the notebook unless told.
+            Where jobs lie; by default ``genai_batches`` beside the notebook.
         max_cost : float, optional
             US dollars: nothing is submitted if the requests are estimated to cost more. The job
             is then kept unsubmitted; running the cell with a higher ``max_cost`` goes on with it.
@@ -292,7 +292,7 @@ max_workers, fresh, on_error, params, examples, progress, keep_replies
         Returns
         -------
         BatchJob
-            The job. Its handle lies in the folder: any later kernel goes on from it.
+            The job. Its manifest lies in the folder: any later kernel goes on from it.
 
         Warns
         -----
@@ -390,7 +390,7 @@ max_workers, fresh, on_error, params, examples, progress, max_cost, prices, keep
         prices: Mapping[str, float] | None = None,
         keep_replies: bool = False,
     ) -> pd.DataFrame:
-        """Collect what an overnight job has answered, for these rows.
+        """Collect what a batch job has answered, for these rows.
 
         Rows are matched by their text: the frame may have been filtered, reordered or grown since
         it was submitted. Answers go into the same cache as those of ``extract``.
@@ -398,9 +398,9 @@ max_workers, fresh, on_error, params, examples, progress, max_cost, prices, keep
         Parameters
         ----------
         name : str, optional
-            The job; unless told, the only one in the folder whose rows these are.
+            The job; by default the only one in the folder whose rows these are.
         folder : str or Path, optional
-            Where jobs lie; ``genai_batches`` beside the notebook unless told.
+            Where jobs lie; by default ``genai_batches`` beside the notebook.
         wait : bool, default False
             Wait until the job has ended. Otherwise what is not there yet is missing, with the
             reason ``in progress``.
@@ -409,7 +409,7 @@ max_workers, fresh, on_error, params, examples, progress, max_cost, prices, keep
         timeout : float, optional
             Seconds after which to stop waiting.
         cache : str, Path or SqliteCache, optional
-            Where the answers go; unless told, where the job was submitted with.
+            Where the answers go; by default the cache that the job was submitted with.
         on_error : {"keep", "raise"}, default "keep"
             Keep failed rows as missing values, or raise once everything is saved.
         prices : mapping, optional

@@ -112,9 +112,9 @@ class Server:
         self._process.wait(_END_S)
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        said = lines[-1].strip() if lines else "it said nothing"
+        last = lines[-1].strip() if lines else "it wrote nothing"
         return LocalModelError(
-            f"The local model's server ended with code {self._process.returncode}: {said[:300]}"
+            f"The local model's server ended with code {self._process.returncode}: {last[:300]}"
         )
 
 
@@ -166,7 +166,7 @@ def serve(
     Raises
     ------
     LocalModelError
-        If the extra is not installed, the weights cannot be had, or the server does not start.
+        If the extra is not installed, the weights cannot be fetched, or the server does not start.
 
     Notes
     -----

@@ -38,7 +38,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What the user is told."""
+        """Its name in messages."""
 
     def missing(self) -> str | None:
         """Return why the source cannot be tried on this machine; None if it can."""
@@ -71,7 +71,7 @@ class Hub:
 
     @property
     def name(self) -> str:
-        """What the user is told."""
+        """Its name in messages."""
         return "the Hugging Face hub"
 
     def missing(self) -> str | None:
@@ -112,7 +112,7 @@ class Wheels:
 
     @property
     def name(self) -> str:
-        """What the user is told."""
+        """Its name in messages."""
         return "the Python package index"
 
     def missing(self) -> str | None:

@@ -131,8 +131,8 @@ def weights(
         return _cached_file(directory or _cache_directory(), pin, sources, on_progress)
     except OSError as error:
         raise LocalModelError(
-            f"The weights of the local model cannot be read or written ({error}): make room or "
-            f"correct the permissions, or name the file with {_VARIABLE}=/path."
+            f"The weights of the local model cannot be read or written ({error}): free some "
+            f"space or correct the permissions, or name the file with {_VARIABLE}=/path."
         ) from error
 
 
@@ -211,7 +211,7 @@ def _fetch(target: Path, pin: Pin, sources: Sequence[Source], tell: OnProgress) 
     if free < needed:
         raise LocalModelError(
             f"{target.parent} has {free / 1e6:,.0f} MB free, the download of the local model needs "
-            f"{needed / 1e6:,.0f} MB: make room, or name the file with {_VARIABLE}=/path."
+            f"{needed / 1e6:,.0f} MB: free some space, or name the file with {_VARIABLE}=/path."
         )
     failed = []
     partial = target.parent / f"{target.name}.partial"
@@ -223,8 +223,8 @@ def _fetch(target: Path, pin: Pin, sources: Sequence[Source], tell: OnProgress) 
             return
         failed.append(f"{source.name} ({reason})")
     raise LocalModelError(
-        f"The weights of the local model cannot be had: {'; '.join(failed)}. Fetch {pin.name} "
-        f"yourself and name it with {_VARIABLE}=/path, or ask a model with a key."
+        f"The weights of the local model could not be fetched: {'; '.join(failed)}. Fetch "
+        f"{pin.name} yourself and name it with {_VARIABLE}=/path, or ask a model with a key."
     )
 
 
@@ -250,9 +250,9 @@ def _run(
 ) -> str | None:
     """Run a command until it ends or nothing arrives any more; return what went wrong."""
     environment = {**os.environ, **_QUIET, "TMPDIR": str(scratch)}
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(  # noqa: S603 - a command of ours, without a shell
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
         )
         try:
             code = _watched(process, folder, arrived)
@@ -263,8 +263,8 @@ def _run(
             return None
         if code is None:
             return "nothing arrives"
-        said.seek(0)
-        lines = said.read().strip().splitlines()
+        output.seek(0)
+        lines = output.read().strip().splitlines()
         return lines[-1].strip()[:200] if lines else f"exit code {code}"
 
 
