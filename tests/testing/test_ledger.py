@@ -52,7 +52,7 @@ def test_only_the_last_requests_are_kept(sdk):
     assert provider.ledger.calls == 5
 
 
-def test_the_books_over_http(sdk):
+def test_the_ledger_over_http(sdk):
     import httpx2
 
     with LoopbackProvider(length, faults=[Fault("reset", calls={2})]) as provider:
@@ -65,7 +65,7 @@ def test_the_books_over_http(sdk):
     assert copy.requests == provider.ledger.requests
 
 
-def test_the_books_are_right_before_the_answer_arrives(sdk):
+def test_the_ledger_is_right_before_the_answer_arrives(sdk):
     with LoopbackProvider(length) as provider:
         for number in range(1, 200):
             sdk.chat(provider, "a")

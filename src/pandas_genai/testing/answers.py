@@ -1,4 +1,4 @@
-"""From a rule to the text that the model is said to have written, spoilt where it is scripted."""
+"""From a rule to the text that the model would have written, spoilt where it is scripted."""
 
 from __future__ import annotations
 

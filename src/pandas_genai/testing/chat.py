@@ -243,7 +243,7 @@ class ChatWire:
         return found
 
     def model(self, name: str) -> dict[str, Any]:
-        """Return what is said of one model."""
+        """Return the description of one model."""
         return {"id": name, "object": "model", "created": _CREATED, "owned_by": "system"}
 
     def models(self, names: list[str]) -> dict[str, Any]:

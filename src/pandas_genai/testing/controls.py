@@ -19,9 +19,9 @@ class Controls:
     Parameters
     ----------
     script : Script
-        What it was told.
+        Its options.
     ledger : Ledger
-        Its books.
+        Its ledger.
     batches : BatchService
         Its batches and files.
     """
@@ -118,9 +118,9 @@ class Controls:
         self._wait(lambda ledger: ledger.in_flight >= calls, timeout, f"in_flight={calls}")
 
     def _wait(self, enough: Callable[[Ledger], bool], timeout: float, what: str) -> None:
-        books = self.ledger
-        if not books.wait_until(enough, timeout):
+        ledger = self.ledger
+        if not ledger.wait_until(enough, timeout):
             raise TimeoutError(
-                f"After {timeout:g} s the provider has calls={books.calls}, rows={books.rows}, "
-                f"in_flight={books.in_flight}; waited for {what}."
+                f"After {timeout:g} s the provider has calls={ledger.calls}, rows={ledger.rows}, "
+                f"in_flight={ledger.in_flight}; waited for {what}."
             )

@@ -84,8 +84,8 @@ class Fault:
     times : int, optional
         The most often that it strikes.
     retry_after : float or str, optional
-        The header of an error, in seconds or as an HTTP date. A ``rate_limit`` says 1 unless
-        told; "" leaves it out.
+        The header of an error, in seconds or as an HTTP date. A ``rate_limit`` says 1 by
+        default; "" leaves it out.
     retry_after_ms : float, optional
         OpenAI's finer header.
     seconds : float, optional

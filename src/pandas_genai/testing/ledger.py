@@ -1,4 +1,4 @@
-"""The provider's books: what was asked, answered and paid."""
+"""The provider's ledger: what was asked, answered and paid."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Ledger:
         return Entry(record, is_call=True)
 
     def settle(self, entry: Entry, status: int) -> None:
-        """Enter the answer, before it leaves: whoever has it may rely on the books."""
+        """Enter the answer, before it leaves: whoever has it may rely on it."""
         with self._changed:
             entry.record.status = status
             self._statuses[status] += 1
@@ -170,7 +170,7 @@ class Ledger:
             self._changed.notify_all()
 
     def wait_until(self, holds: Callable[[Ledger], bool], timeout: float) -> bool:
-        """Wait until something holds of the books; False when it did not in time."""
+        """Wait until something holds of the ledger; False when it did not in time."""
         with self._changed:
             return self._changed.wait_for(lambda: holds(self), timeout)
 
@@ -207,14 +207,14 @@ class Ledger:
             }
 
     @classmethod
-    def from_dict(cls, books: Mapping[str, Any]) -> Self:
+    def from_dict(cls, recorded: Mapping[str, Any]) -> Self:
         """Read what ``as_dict`` wrote, in another process."""
         counts = ("calls", "rows", "in_flight", "most_in_flight", "tokens_in", "tokens_out")
         ledger = cls(
-            **{name: books[name] for name in counts},
-            _answered=Counter(books["answered"]),
-            _sent=Counter(books["sent"]),
-            _statuses=Counter({int(key): count for key, count in books["statuses"].items()}),
+            **{name: recorded[name] for name in counts},
+            _answered=Counter(recorded["answered"]),
+            _sent=Counter(recorded["sent"]),
+            _statuses=Counter({int(key): count for key, count in recorded["statuses"].items()}),
         )
-        ledger._requests.extend(RecordedRequest(**record) for record in books["requests"])
+        ledger._requests.extend(RecordedRequest(**record) for record in recorded["requests"])
         return ledger

@@ -75,7 +75,7 @@ class Limits:
                     waits[name] = max(0.0, need * 60 / limit)
             self._then = now
             over = max(waits, key=waits.__getitem__)
-            # Rounding must not refuse a caller who waited exactly as long as it was told.
+            # Rounding must not refuse a caller who waited exactly as long as the answer said.
             passes = waits[over] < 1e-6
             if passes:
                 for name in self._levels:

@@ -245,7 +245,7 @@ class MessagesWire:
         return found
 
     def model(self, name: str) -> dict[str, Any]:
-        """Return what is said of one model."""
+        """Return the description of one model."""
         return {
             "type": "model",
             "id": name,

@@ -44,9 +44,9 @@ class LoopbackProcess:
     ) -> None:
         self._command = [sys.executable, "-m", "pandas_genai.testing", "--rule", rule]
         for fault in faults:
-            self._command += ["--fault", json.dumps(_said(fault))]
+            self._command += ["--fault", json.dumps(_as_json(fault))]
         for batch_fault in batch_faults:
-            self._command += ["--batch-fault", json.dumps(_said(batch_fault))]
+            self._command += ["--batch-fault", json.dumps(_as_json(batch_fault))]
         for name, value in options.items():
             self._command += ["--option", f"{name}={json.dumps(value, default=sorted)}"]
         self._process: subprocess.Popen[str] | None = None
@@ -66,17 +66,17 @@ class LoopbackProcess:
     @property
     def ledger(self) -> Ledger:
         """A copy of the ledger as it is now, or was at the end."""
-        return Ledger.from_dict(self._books())
+        return Ledger.from_dict(self._recorded())
 
     @property
     def batches(self) -> list[BatchRecord]:
         """The batches as they are now, or were at the end."""
-        return [BatchRecord(**said) for said in self._books()["batches"]]
+        return [BatchRecord(**record) for record in self._recorded()["batches"]]
 
     @property
     def files(self) -> list[FileRecord]:
         """The files as they are now, or were at the end."""
-        return [FileRecord(**said) for said in self._books()["files"]]
+        return [FileRecord(**record) for record in self._recorded()["files"]]
 
     def advance(self, seconds: float) -> None:
         """Move the batches' time forward.
@@ -89,7 +89,7 @@ class LoopbackProcess:
         check_forward(seconds)
         self._ask("/advance", json.dumps({"seconds": seconds}).encode())
 
-    def _books(self) -> Mapping[str, Any]:
+    def _recorded(self) -> Mapping[str, Any]:
         return self._ask("/ledger") if self._last is None else self._last
 
     def _ask(self, path: str, body: bytes | None = None) -> Any:
@@ -117,7 +117,7 @@ class LoopbackProcess:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self._last = self._books()
+            self._last = self._recorded()
         finally:
             self._end()
 
@@ -132,11 +132,11 @@ class LoopbackProcess:
             process.communicate()
 
 
-def _said(fault: Fault | BatchFault) -> dict[str, Any]:
-    """Say a fault in JSON."""
-    said = {}
+def _as_json(fault: Fault | BatchFault) -> dict[str, Any]:
+    """Return a fault as JSON."""
+    written = {}
     for each in fields(fault):
         value = getattr(fault, each.name)
         if value is not None:
-            said[each.name] = sorted(value) if each.name in ("calls", "batches") else value
-    return said
+            written[each.name] = sorted(value) if each.name in ("calls", "batches") else value
+    return written

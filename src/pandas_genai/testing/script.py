@@ -17,7 +17,7 @@ Latency = float | Callable[[int, random.Random], float]
 
 @dataclass
 class Script:
-    """What the provider was told; see ``LoopbackProvider`` for the meaning of each."""
+    """The options of the provider; see ``LoopbackProvider`` for the meaning of each."""
 
     rule: Rule | None
     plan: FaultPlan

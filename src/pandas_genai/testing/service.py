@@ -75,7 +75,7 @@ class Service:
             ("POST", "/v1/chat/completions"): lambda request: self._call(self._chat, request),
             ("POST", "/v1/messages"): lambda request: self._call(self._messages, request),
             ("GET", "/v1/models"): self._models,
-            ("GET", "/ledger"): self._books,
+            ("GET", "/ledger"): self._recorded,
             ("POST", "/advance"): self._advance,
         }
 
@@ -89,9 +89,9 @@ class Service:
             handler = self._batches
         return (handler or self._nowhere)(request)
 
-    def _books(self, request: Request) -> Response:  # noqa: ARG002 - a route takes a request
-        books = self._ledger.as_dict() | self._batches.as_dict()
-        return Response(200, json.dumps(books).encode())
+    def _recorded(self, request: Request) -> Response:  # noqa: ARG002 - a route takes a request
+        recorded = self._ledger.as_dict() | self._batches.as_dict()
+        return Response(200, json.dumps(recorded).encode())
 
     def _advance(self, request: Request) -> Response:
         try:
@@ -188,7 +188,7 @@ class Service:
         return self._send(course, 200, struck.fault.rewritten(body) if struck else body, cut=cut)
 
     def _send(self, course: _Course, status: int, body: bytes, **options: Any) -> Response:
-        """Enter the answer and make it; the books are right before it can be read."""
+        """Enter the answer and make it; the ledger is right before it can be read."""
         self._ledger.settle(course.entry, 0 if options.get("cut") else status)
         return Response(
             status,

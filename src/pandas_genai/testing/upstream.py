@@ -76,8 +76,8 @@ class Upstream:
         finally:
             connection.close()
         if response.status != http.client.OK:
-            said = raw[:200].decode("utf-8", "replace")
-            raise _bad_gateway(f"status {response.status}: {said}")
+            start = raw[:200].decode("utf-8", "replace")
+            raise _bad_gateway(f"status {response.status}: {start}")
         try:
             return json.loads(raw)
         except ValueError:

@@ -59,7 +59,7 @@ class Wire(Protocol):
         ...
 
     def model(self, name: str) -> dict[str, Any]:
-        """Return what is said of one model."""
+        """Return the description of one model."""
         ...
 
     def models(self, names: list[str]) -> dict[str, Any]:

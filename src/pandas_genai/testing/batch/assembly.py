@@ -10,7 +10,7 @@ from pandas_genai.testing.batch.clock import Clock
 from pandas_genai.testing.batch.endpoints import BatchService, RequestHook
 from pandas_genai.testing.batch.engine import BatchEngine
 from pandas_genai.testing.batch.inputs import BatchLimits
-from pandas_genai.testing.batch.shelf import Shelf
+from pandas_genai.testing.batch.storage import Storage
 from pandas_genai.testing.batch.store import Store
 from pandas_genai.testing.batch.work import Worker
 from pandas_genai.testing.ledger import Ledger
@@ -23,7 +23,7 @@ __all__ = ["BatchOptions", "batch_service"]
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What ``LoopbackProvider`` was told of batches; see there for the meaning of each."""
+    """The options of ``LoopbackProvider`` for batches; see there for the meaning of each."""
 
     seconds: float
     limits: BatchLimits
@@ -40,7 +40,7 @@ def batch_service(
     worker = Worker(script, model, ledger, {"openai": chat, "anthropic": messages})
     engine = BatchEngine(
         script,
-        Shelf(Store(options.folder), script.seed),
+        Storage(Store(options.folder), script.seed),
         Clock(options.wall_clock),
         worker,
         options.limits,

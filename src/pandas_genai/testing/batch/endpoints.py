@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from pandas_genai.testing.asked import Problem, json_of
-from pandas_genai.testing.batch.books import Books
 from pandas_genai.testing.batch.engine import BatchEngine
 from pandas_genai.testing.batch.faults import BatchFault, BatchFaultPlan
+from pandas_genai.testing.batch.ledger import BatchLedger
 from pandas_genai.testing.batch.message_batches import MessageBatches
 from pandas_genai.testing.batch.openai_batches import OpenAIBatches
 from pandas_genai.testing.batch.openai_files import OpenAIFiles
@@ -66,7 +66,7 @@ class BatchService:
         self._chat = chat
         self._messages = messages
         self._on_request = on_request
-        self._books = Books(engine)
+        self._batch_ledger = BatchLedger(engine)
         files, ours = OpenAIFiles(engine), OpenAIBatches(engine, bare=bare)
         theirs = MessageBatches(engine)
         self._routes: dict[str, tuple[Callable[..., Any], str]] = {
@@ -90,13 +90,13 @@ class BatchService:
     @property
     def port(self) -> int:
         """Where the last provider of the same folder listened, 0 if there was none."""
-        return self.engine.shelf.state.port
+        return self.engine.storage.state.port
 
     @port.setter
     def port(self, port: int) -> None:
         with self.engine.lock:
-            self.engine.shelf.state.port = port
-            self.engine.shelf.save_state()
+            self.engine.storage.state.port = port
+            self.engine.storage.save_state()
 
     @property
     def faults(self) -> tuple[BatchFault, ...]:
@@ -117,17 +117,17 @@ class BatchService:
         """All batches as they are now, in order of creation."""
         with self.engine.lock:
             self.engine.settle()
-            return self._books.batches()
+            return self._batch_ledger.batches()
 
     @property
     def files(self) -> list[FileRecord]:
         """All files as they are now, in order of creation."""
         with self.engine.lock:
             self.engine.settle()
-            return list(self.engine.shelf.files.values())
+            return list(self.engine.storage.files.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the books as plain JSON, for ``GET /ledger``."""
+        """Return the ledger as plain JSON, for ``GET /ledger``."""
         return {
             "batches": [asdict(batch) for batch in self.batches],
             "files": [asdict(file) for file in self.files],
@@ -191,8 +191,8 @@ class BatchService:
         method, _, path = line.partition(" ")
         place = _PLACES.fullmatch(path)
         assert place is not None
-        room, name, action = place.groups()
-        words = [method, room, *(["id"] if name else []), *([action] if action else [])]
+        collection, name, action = place.groups()
+        words = [method, collection, *(["id"] if name else []), *([action] if action else [])]
         route = self._routes.get(" ".join(words))
         if route is None:
             kind = "not_found_error" if wire is self._messages else "invalid_request_error"

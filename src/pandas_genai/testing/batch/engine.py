@@ -16,7 +16,7 @@ from pandas_genai.testing.batch.faults import (
 )
 from pandas_genai.testing.batch.inputs import BatchLimits, check_file, requests_of
 from pandas_genai.testing.batch.records import WINDOW_S, Batch
-from pandas_genai.testing.batch.shelf import Shelf
+from pandas_genai.testing.batch.storage import Storage
 from pandas_genai.testing.batch.work import Worker
 from pandas_genai.testing.script import Script
 
@@ -32,7 +32,7 @@ class BatchEngine:
     ----------
     script : Script
         How to behave.
-    shelf : Shelf
+    storage : Storage
         Files and batches.
     clock : Clock
         The time.
@@ -47,7 +47,7 @@ class BatchEngine:
     def __init__(
         self,
         script: Script,
-        shelf: Shelf,
+        storage: Storage,
         clock: Clock,
         worker: Worker,
         limits: BatchLimits,
@@ -57,11 +57,11 @@ class BatchEngine:
         self.limits = limits
         self.seconds = seconds
         self.plan = BatchFaultPlan(())
-        self.shelf = shelf
+        self.storage = storage
         self._script = script
         self._clock = clock
         self._worker = worker
-        clock.offset = shelf.state.offset
+        clock.offset = storage.state.offset
 
     def now(self) -> float:
         """Return the time."""
@@ -70,14 +70,14 @@ class BatchEngine:
     def advance(self, seconds: float) -> None:
         """Move the time forward."""
         self._clock.advance(seconds)
-        self.shelf.state.offset = self._clock.offset
-        self.shelf.save_state()
+        self.storage.state.offset = self._clock.offset
+        self.storage.save_state()
 
     def add_openai(self, file_id: str, endpoint: str, metadata: dict[str, str] | None) -> Batch:
         """Create a batch of an uploaded file."""
         batch = self._begun("openai", "batch_", f"content/{file_id}")
         batch.input_file_id, batch.endpoint, batch.metadata = file_id, endpoint, metadata
-        self.shelf.save(batch)
+        self.storage.save(batch)
         return batch
 
     def add_anthropic(
@@ -90,43 +90,43 @@ class BatchEngine:
         batch.validated, batch.total = True, len(requests)
         batch.model = str(requests[0]["params"].get("model", ""))
         self._number(batch)
-        self.shelf.store.put(batch.source, raw)
-        self.shelf.save(batch)
+        self.storage.store.put(batch.source, raw)
+        self.storage.save(batch)
         return batch
 
     def _begun(self, vendor: str, prefix: str, source: str) -> Batch:
-        state, now = self.shelf.state, self.now()
+        state, now = self.storage.state, self.now()
         state.batches += 1
-        self.shelf.save_state()
-        name = prefix + self.shelf.new_id("batch", state.batches, now)
+        self.storage.save_state()
+        name = prefix + self.storage.new_id("batch", state.batches, now)
         batch = Batch(name, vendor, state.batches, now, self.seconds, source)
         self.plan.strike(batch)
         return batch
 
     def _number(self, batch: Batch) -> None:
-        state = self.shelf.state
+        state = self.storage.state
         batch.first = state.requests + 1
         state.requests += batch.total
-        self.shelf.save_state()
+        self.storage.save_state()
 
     def cancel(self, batch: Batch) -> None:
         """Tell a batch to stop."""
         batch.cancelled = self.now()
-        self.shelf.save(batch)
+        self.storage.save(batch)
 
     def raw(self, batch: Batch) -> bytes:
         """Return what a batch was made of."""
-        return self.shelf.store.get(batch.source)
+        return self.storage.store.get(batch.source)
 
     def of(self, vendor: str) -> list[Batch]:
         """Return a vendor's batches, in order of creation."""
-        return [batch for batch in self.shelf.batches.values() if batch.vendor == vendor]
+        return [batch for batch in self.storage.batches.values() if batch.vendor == vendor]
 
     def settle(self) -> None:
         """Do all that was due by now, in the order in which it was due."""
         now = self.now()
         while True:
-            due = [b for b in self.shelf.batches.values() if b.ended is None and b.due <= now]
+            due = [b for b in self.storage.batches.values() if b.ended is None and b.due <= now]
             if not due:
                 return
             batch = min(due, key=lambda each: (each.due, each.number))
@@ -134,7 +134,7 @@ class BatchEngine:
                 self._end(batch)
             else:
                 self._validate(batch)
-            self.shelf.save(batch)
+            self.storage.save(batch)
 
     def _validate(self, batch: Batch) -> None:
         most, known = self.limits.of("openai"), self._script.models
@@ -160,7 +160,7 @@ class BatchEngine:
         most = self.limits.tokens
         enqueued = sum(
             other.tokens
-            for other in self.shelf.batches.values()
+            for other in self.storage.batches.values()
             if other.validated and other.ended is None and other.model == batch.model
         )
         if most is None or enqueued + batch.tokens <= most:
@@ -179,7 +179,7 @@ class BatchEngine:
         items = list(requests_of(batch, self.raw(batch)))
         work = self._worker.work(batch, items, share)
         if batch.vendor == "anthropic":
-            self.shelf.store.put(batch.results, _joined(batch, work.lines))
+            self.storage.store.put(batch.results, _joined(batch, work.lines))
         else:
             self._write_files(batch, work.lines)
         batch.counts, batch.usage, batch.total = dict(work.counts), dict(work.usage), len(items)
@@ -197,7 +197,7 @@ class BatchEngine:
 
     def _output(self, batch: Batch, kind: str, data: bytes) -> str:
         name = f"{batch.id}_{kind}.jsonl"
-        return self.shelf.add_file(name, "batch_output", data, self.now()).id
+        return self.storage.add_file(name, "batch_output", data, self.now()).id
 
 
 def _joined(batch: Batch, lines: list[Line]) -> bytes:

@@ -129,7 +129,7 @@ def fault_of(batch: Batch, kind: str) -> BatchFault | None:
 
 
 def _faults(batch: Batch) -> list[BatchFault]:
-    return [BatchFault(**said) for said in batch.faults]
+    return [BatchFault(**fault) for fault in batch.faults]
 
 
 @dataclass(slots=True)

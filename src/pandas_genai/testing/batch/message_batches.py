@@ -79,7 +79,7 @@ class MessageBatches:
         if batch.ended is None:
             message = f"Batch {batch_id} cannot be deleted while it is processing: cancel it first."
             raise Problem(400, message)
-        self._engine.shelf.drop_batch(batch)
+        self._engine.storage.drop_batch(batch)
         return {"id": batch_id, "type": "message_batch_deleted"}
 
     def results(self, received: Received, batch_id: str) -> bytes:  # noqa: ARG002 - as the others
@@ -87,10 +87,10 @@ class MessageBatches:
         batch = self._batch(batch_id)
         if batch.ended is None:
             raise Problem(400, f"Batch {batch_id} has no results yet: it is still processing.")
-        return self._engine.shelf.store.get(batch.results)
+        return self._engine.storage.store.get(batch.results)
 
     def _batch(self, batch_id: str) -> Batch:
-        batch = self._engine.shelf.batches.get(batch_id)
+        batch = self._engine.storage.batches.get(batch_id)
         if batch is None or batch.vendor != "anthropic":
             raise Problem(404, f"Batch {batch_id} was not found.", "not_found_error")
         return batch

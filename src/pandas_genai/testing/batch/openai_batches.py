@@ -59,7 +59,7 @@ class OpenAIBatches:
             raise Problem(400, "'completion_window' must be '24h'.", param="completion_window")
         _check_metadata(body.get("metadata"))
         file_id = body["input_file_id"]
-        file = self._engine.shelf.files.get(file_id)
+        file = self._engine.storage.files.get(file_id)
         if file is None:
             raise Problem(404, f"No such File object: {file_id}", param="input_file_id")
         if file.purpose != "batch":
@@ -94,7 +94,7 @@ class OpenAIBatches:
         return self._shown(batch)
 
     def _batch(self, batch_id: str) -> Batch:
-        batch = self._engine.shelf.batches.get(batch_id)
+        batch = self._engine.storage.batches.get(batch_id)
         if batch is None or batch.vendor != "openai":
             raise Problem(404, f"No batch found with id '{batch_id}'.")
         return batch

@@ -27,7 +27,7 @@ class OpenAIFiles:
 
     def __init__(self, engine: BatchEngine) -> None:
         self._engine = engine
-        self._shelf = engine.shelf
+        self._storage = engine.storage
 
     def create(self, received: Received) -> Any:
         """Upload one."""
@@ -41,11 +41,11 @@ class OpenAIFiles:
                 400, f"'{purpose}' is not one of {_PURPOSES} - 'purpose'", param="purpose"
             )
         name = file.filename or "upload"
-        return _shown(self._shelf.add_file(name, purpose, file.data, self._engine.now()))
+        return _shown(self._storage.add_file(name, purpose, file.data, self._engine.now()))
 
     def list(self, received: Received) -> Any:
-        """List them, the newest first unless told."""
-        query, files = received.query, list(self._shelf.files.values())
+        """List them, by default the newest first."""
+        query, files = received.query, list(self._storage.files.values())
         if query.get("order", "desc") == "desc":
             files.reverse()
         if "purpose" in query:
@@ -65,15 +65,15 @@ class OpenAIFiles:
 
     def content(self, received: Received, file_id: str) -> bytes:  # noqa: ARG002 - as the others
         """Return what one holds."""
-        return self._shelf.content(self._file(file_id).id)
+        return self._storage.content(self._file(file_id).id)
 
     def delete(self, received: Received, file_id: str) -> Any:  # noqa: ARG002 - as the others
         """Delete one."""
-        self._shelf.drop_file(self._file(file_id).id)
+        self._storage.drop_file(self._file(file_id).id)
         return {"id": file_id, "object": "file", "deleted": True}
 
     def _file(self, file_id: str) -> FileRecord:
-        file = self._shelf.files.get(file_id)
+        file = self._storage.files.get(file_id)
         if file is None:
             raise Problem(404, f"No such File object: {file_id}", param="id")
         return file

@@ -56,11 +56,11 @@ class Received:
         Problem
             A 400.
         """
-        said = self.query.get("limit", str(default))
-        if not said.isdecimal() or not 1 <= int(said) <= most:
-            message = f"limit: '{said}' is not allowed: it lies between 1 and {most}."
+        limit = self.query.get("limit", str(default))
+        if not limit.isdecimal() or not 1 <= int(limit) <= most:
+            message = f"limit: '{limit}' is not allowed: it lies between 1 and {most}."
             raise Problem(400, message, param="limit")
-        return int(said)
+        return int(limit)
 
 
 def page(

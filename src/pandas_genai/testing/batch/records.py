@@ -103,7 +103,7 @@ class Batch:
     model: str = ""
     tokens: int = 0
     cancelled: float | None = None
-    """When it was told to stop."""
+    """When it was asked to stop."""
     ended: float | None = None
     outcome: str = ""
     """``failed``, ``completed``, ``expired`` or ``cancelled``, once it has ended."""

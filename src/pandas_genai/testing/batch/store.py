@@ -8,7 +8,7 @@ __all__ = ["Store"]
 
 
 class Store:
-    """Bytes by name. A name is ``room/name``, and a room is a folder.
+    """Bytes by name. A name is ``kind/name``, and each kind is a folder.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ class Store:
         else:
             (self.folder / name).unlink()
 
-    def names(self, room: str) -> list[str]:
-        """Return the names in a room."""
+    def names(self, kind: str) -> list[str]:
+        """Return the names of one kind."""
         if self.folder is None:
-            return [name for name in self._kept if name.startswith(f"{room}/")]
-        paths = (self.folder / room).glob("*")
-        return sorted(f"{room}/{path.name}" for path in paths if path.suffix != ".part")
+            return [name for name in self._kept if name.startswith(f"{kind}/")]
+        paths = (self.folder / kind).glob("*")
+        return sorted(f"{kind}/{path.name}" for path in paths if path.suffix != ".part")

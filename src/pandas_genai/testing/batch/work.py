@@ -104,16 +104,16 @@ class Worker:
             struck = self._struck(batch, wire, asked, number)
             reply = self._model.reply(wire, asked, struck, _NUMBERS + number)
             work.add_usage(reply.usage)
-            status, said, answered = 200, reply.body, reply.answered
+            status, content, answered = 200, reply.body, reply.answered
         except Problem as problem:
-            status, said = wire.error(problem, _NUMBERS + number)
+            status, content = wire.error(problem, _NUMBERS + number)
         except Exception as error:  # noqa: BLE001 - whatever the test's own rule raises
             self._script.failures.append(error)
-            status, said = wire.error(Problem(500, str(error), "api_error"), _NUMBERS + number)
+            status, content = wire.error(Problem(500, str(error), "api_error"), _NUMBERS + number)
         good = status == 200
         work.counts["succeeded" if good else "errored"] += 1
         shape = _openai_line if batch.vendor == "openai" else _anthropic_line
-        data = _dumped(shape(custom_id, number, status, said))
+        data = _dumped(shape(custom_id, number, status, content))
         if struck:
             data = struck.fault.rewritten(data)
         return Line(custom_id, data, good, asked.rows if asked else (), answered)

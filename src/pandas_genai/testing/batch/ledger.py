@@ -1,4 +1,4 @@
-"""The provider's books of batches: what a test reads."""
+"""The provider's ledger of batches: what a test reads."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pandas_genai.testing.batch.message_batches import anthropic_counts, anthrop
 from pandas_genai.testing.batch.openai_batches import openai_counts, openai_status
 from pandas_genai.testing.batch.records import Batch, BatchRecord
 
-__all__ = ["Books"]
+__all__ = ["BatchLedger"]
 
 
-class Books:
+class BatchLedger:
     """Describes batches as they are now.
 
     Parameters
@@ -27,7 +27,7 @@ class Books:
 
     def batches(self) -> list[BatchRecord]:
         """Describe all batches, in order of creation."""
-        return [self._record(batch) for batch in self._engine.shelf.batches.values()]
+        return [self._record(batch) for batch in self._engine.storage.batches.values()]
 
     def _record(self, batch: Batch) -> BatchRecord:
         now, ours = self._engine.now(), batch.vendor == "openai"

@@ -11,7 +11,7 @@ from typing import Any
 from pandas_genai.testing.batch.records import Batch, FileRecord
 from pandas_genai.testing.batch.store import Store
 
-__all__ = ["Shelf", "State"]
+__all__ = ["State", "Storage"]
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class State:
     port: int = 0
 
 
-class Shelf:
+class Storage:
     """Files, batches and the provider's state, each written when it changes.
 
     Parameters
@@ -84,7 +84,7 @@ class Shelf:
         return self.store.get(f"content/{file_id}")
 
     def drop_file(self, file_id: str) -> None:
-        """Delete a file. What a batch was made of is kept: the books tell of its rows."""
+        """Delete a file. What a batch was made of is kept: the ledger has its rows."""
         del self.files[file_id]
         self.store.drop(f"files/{file_id}.json")
         if not any(batch.input_file_id == file_id for batch in self.batches.values()):
