@@ -18,8 +18,8 @@ Price = Callable[[Usage, str], float | None]
 
 Prices = Mapping[str, float]
 """A user's own prices: US dollars per million tokens as ``input``, ``output`` and, for what is
-read from the vendor's prompt cache, ``cached`` (as ``input`` unless told); ``batch`` is the factor
-of all of them at the batch API (0.5 unless told)."""
+read from the vendor's prompt cache, ``cached`` (default: as ``input``); ``batch`` is the factor
+of all of them at the batch API (default: 0.5)."""
 
 _ENDLESS = 10**15
 _SHOWN = 60
