@@ -22,7 +22,7 @@ def plan():
     return Plan(
         rows=10_000,
         empty=10,
-        twins=490,
+        duplicates=490,
         cached=500,
         texts=9_000,
         calls=1_800,
@@ -34,9 +34,9 @@ def plan():
         cached_tokens=0,
         output_tokens=200_000,
         live_cost=0.2,
-        overnight_cost=0.1,
+        batch_cost=0.1,
         live_interval=None,
-        overnight_interval=None,
+        batch_interval=None,
         live_seconds=3_600.0,
         has_batch=True,
         is_local=False,
@@ -103,10 +103,10 @@ def test_a_sample_and_its_intervals_are_named(plan):
 
 
 def test_an_unknown_price_is_never_zero(plan):
-    unknown = dataclasses.replace(plan, live_cost=None, overnight_cost=None)
+    unknown = dataclasses.replace(plan, live_cost=None, batch_cost=None)
     assert str(unknown).count("price unknown (pass prices=)") == 2
     local = dataclasses.replace(
-        plan, is_local=True, has_batch=False, live_cost=0.0, overnight_cost=None
+        plan, is_local=True, has_batch=False, live_cost=0.0, batch_cost=None
     )
     assert "live: free, about" in str(local)
     assert "overnight: not with the embedded model" in str(local)

@@ -84,7 +84,7 @@ def report(**changes):
         "failed": 8,
         "cached": 400,
         "empty": 2,
-        "twins": 3,
+        "duplicates": 3,
         "calls": 120,
         "retries": 1,
         "input_tokens": 61_000,

@@ -29,7 +29,7 @@ from pandas_genai.runs.answers import unanswered
 from pandas_genai.runs.failures import NOT_FAILED
 from pandas_genai.runs.origins import origin_columns
 from pandas_genai.runs.parameters import params_columns
-from pandas_genai.runs.partial import Kept
+from pandas_genai.runs.partial import RunStore
 from pandas_genai.runs.progress import Observer, Progress
 from pandas_genai.runs.recorder import OnError, RunRecorder
 from pandas_genai.store import AnswerStore, Cache, open_store
@@ -119,8 +119,8 @@ class Gathering:
             raise UsageError(f"on_error= must be 'keep' or 'raise', not {on_error!r}.")
         with ExitStack() as stack:
             cache, ours = open_store(self._cache_choice)
-            kept = Kept(cache, ours=ours)
-            stack.callback(kept.let_go)
+            kept = RunStore(cache, ours=ours)
+            stack.callback(kept.release)
             book = RunRecorder(
                 cache,
                 self._site.task,

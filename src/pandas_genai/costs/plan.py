@@ -1,4 +1,4 @@
-"""What a run will take, live and overnight, and which of the two to choose."""
+"""What a run will take, live and as a batch, and which of the two to choose."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Plan:
 
     Attributes
     ----------
-    rows, empty, twins, cached : int
+    rows, empty, duplicates, cached : int
         Rows of the input; without text that can be sent; equal to another row; answered already,
         by the sample too.
     texts, calls : int
@@ -43,9 +43,9 @@ class Plan:
     input_tokens, cached_tokens, output_tokens : int
         Tokens sent (cached ones included), read from the vendor's prompt cache (as far as the
         sample had some), and answered.
-    live_cost, overnight_cost : float or None
+    live_cost, batch_cost : float or None
         US dollars; None where the price is unknown.
-    live_interval, overnight_interval : tuple of float, or None
+    live_interval, batch_interval : tuple of float, or None
         The 90 % interval of each cost; None without a sample of at least two calls.
     live_seconds : float
         From start to end of a live run, as far as no rate limit slows it.
@@ -72,7 +72,7 @@ class Plan:
 
     rows: int
     empty: int
-    twins: int
+    duplicates: int
     cached: int
     texts: int
     calls: int
@@ -84,9 +84,9 @@ class Plan:
     cached_tokens: int
     output_tokens: int
     live_cost: float | None
-    overnight_cost: float | None
+    batch_cost: float | None
     live_interval: Interval | None
-    overnight_interval: Interval | None
+    batch_interval: Interval | None
     live_seconds: float
     has_batch: bool
     is_local: bool
@@ -100,6 +100,21 @@ class Plan:
     long_texts: LongTexts | None = None
 
     @property
+    def twins(self) -> int:
+        """``duplicates``, as version 0.1 named them."""
+        return self.duplicates
+
+    @property
+    def overnight_cost(self) -> float | None:
+        """``batch_cost``, as version 0.1 named it."""
+        return self.batch_cost
+
+    @property
+    def overnight_interval(self) -> Interval | None:
+        """``batch_interval``, as version 0.1 named it."""
+        return self.batch_interval
+
+    @property
     def where(self) -> str:
         """The host, for people."""
         here = self.host.partition("/")[0] == "loopback"
@@ -110,7 +125,7 @@ class Plan:
         """Which way to choose.
 
         Live for fewer than 2,000 texts, if it takes less than 15 minutes, or if no batch API is
-        known at the address; otherwise overnight.
+        known at the address; otherwise overnight, as a batch job.
         """
         few = self.texts < LIVE_BELOW_TEXTS
         soon = self.live_seconds < LIVE_BELOW_S
@@ -134,7 +149,7 @@ class Plan:
     def __str__(self) -> str:
         cached = f" ({self.cached_tokens:,} of them cached)" if self.cached_tokens else ""
         counts = f"{self.cached:,} answered already, {self.empty:,} empty"
-        copies = counted(self.twins, "duplicate")
+        copies = counted(self.duplicates, "duplicate")
         tokens = f"{self.input_tokens:,} in{cached}, {self.output_tokens:,} out"
         asked = counted(self.texts, "text")
         lines = [
@@ -142,7 +157,7 @@ class Plan:
             f"calls: {self.calls_text} to {self.model} {self.where}",
             f"tokens: about {tokens} ({self.basis_text})",
             f"live: {self.live_text}",
-            f"overnight: {self.overnight_text}",
+            f"overnight: {self.batch_text}",
             f"suggested: {self.suggestion} ({self.reason})",
         ]
         if self.long_texts is not None:
@@ -185,11 +200,11 @@ class Plan:
         return f"{cost}, about {_time_text(self.live_seconds)} with {workers}"
 
     @property
-    def overnight_text(self) -> str:
-        """Cost and time of an overnight job, for people."""
+    def batch_text(self) -> str:
+        """Cost and time of a batch job, for people."""
         if self.is_local:
             return "not with the embedded model"
-        cost = _cost_text(self.overnight_cost, self.overnight_interval, free=False)
+        cost = _cost_text(self.batch_cost, self.batch_interval, free=False)
         when = "within 24 hours" if self.has_batch else f"if there is a batch API {self.where}"
         return f"{cost}, {when}"
 
@@ -199,10 +214,10 @@ def _cost_text(cost: float | None, interval: Interval | None, *, free: bool) -> 
         return "price unknown (pass prices=)"
     if free and not cost:
         return "free"
-    said = f"about {dollars(cost)}"
+    text = f"about {dollars(cost)}"
     if interval is None:
-        return said
-    return f"{said} (90 % interval {dollars(interval[0])} to {dollars(interval[1])})"
+        return text
+    return f"{text} (90 % interval {dollars(interval[0])} to {dollars(interval[1])})"
 
 
 def _time_text(seconds: float) -> str:

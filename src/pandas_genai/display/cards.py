@@ -179,14 +179,14 @@ class PlanCard(_Card, Plan):
         cached = f" ({self.cached_tokens:,} of them cached)" if self.cached_tokens else ""
         tokens = f"about {self.input_tokens:,} in{cached}, {self.output_tokens:,} out"
         counts = f"{self.cached:,} answered already, {self.empty:,} empty"
-        copies = counted(self.twins, "duplicate")
+        copies = counted(self.duplicates, "duplicate")
         asked = counted(self.texts, "text")
         facts = {
             "rows": f"{self.rows:,}: {counts}, {copies} of another row; {asked} to ask",
             "calls": text(self.calls_text if self.splits else f"{self.calls_text} each"),
             "tokens": f"{tokens} {quiet(text(self.basis_text))}",
             "live": text(self.live_text),
-            "overnight": text(self.overnight_text),
+            "overnight": text(self.batch_text),
             "suggested": f"{element('b', text(self.suggestion))} {quiet(text(self.reason))}",
         }
         if self.long_texts is not None:

@@ -150,11 +150,11 @@ class Estimation:
         totals = ahead.totals
         known = int(rows.copies.sum() - rows.copies[self._wanted].sum())
         endpoint, is_local = self._resolved.endpoint, self._resolved.is_local
-        live, overnight = map(self._price, (False, True))
+        live, batch = map(self._price, (False, True))
         return Plan(
             rows=len(rows),
             empty=len(rows.empty) + len(rows.unsendable),
-            twins=int(rows.copies.sum()) - len(rows.keys),
+            duplicates=int(rows.copies.sum()) - len(rows.keys),
             cached=known,
             texts=texts,
             calls=totals.calls,
@@ -166,9 +166,9 @@ class Estimation:
             cached_tokens=round(totals.cached),
             output_tokens=round(totals.answered),
             live_cost=totals.cost(live),
-            overnight_cost=None if is_local else totals.cost(overnight),
+            batch_cost=None if is_local else totals.cost(batch),
             live_interval=ahead.interval(live),
-            overnight_interval=None if is_local else ahead.interval(overnight),
+            batch_interval=None if is_local else ahead.interval(batch),
             live_seconds=ahead.seconds(self._workers, is_local=is_local),
             has_batch=endpoint.is_vendor and not is_local,
             is_local=is_local,

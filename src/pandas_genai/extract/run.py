@@ -29,7 +29,7 @@ from pandas_genai.options import RunOptions
 from pandas_genai.runs.failures import as_records, failed_rows
 from pandas_genai.runs.origins import origin_columns
 from pandas_genai.runs.parameters import params_columns
-from pandas_genai.runs.partial import Kept
+from pandas_genai.runs.partial import RunStore
 from pandas_genai.runs.progress import Progress
 from pandas_genai.runs.recorder import RunRecorder
 from pandas_genai.runs.report import label_text
@@ -126,10 +126,10 @@ class Extraction:
         """
         with ExitStack() as stack:
             self._cache, ours = open_store(self._options.cache)
-            kept = Kept(self._cache, ours=ours)
-            stack.callback(kept.let_go)
+            store = RunStore(self._cache, ours=ours)
+            stack.callback(store.release)
             # What is in memory alone is let go by the error that may still show it.
-            self._let_go = _nothing if self._cache.url is None else kept.let_go
+            self._release = _nothing if self._cache.url is None else store.release
             self._recorder = RunRecorder(
                 self._cache,
                 self.task,
@@ -145,7 +145,7 @@ class Extraction:
                 return self._conclude()
             except BaseException as error:
                 status = _outcome(error)
-                kept.carry(error, lambda found: self._partial(found, status))
+                store.carry(error, lambda found: self._partial(found, status))
                 if self._left:
                     stack.pop_all()  # the threads still save answers; the last one lets go
                 elif not self._recorder.closed:
@@ -350,7 +350,7 @@ class Extraction:
             self._left = True
             ended = self._threads_ended
         if ended:
-            self._let_go()
+            self._release()
 
     def _on_idle(self) -> None:
         """Tidy up, called by the last worker."""
@@ -364,7 +364,7 @@ class Extraction:
         if left:
             # The main thread is gone: count what still arrived after Stop, then let the file go.
             self._record_end()
-            self._let_go()
+            self._release()
 
     def _record_end(self) -> None:
         columns = self._columns()

@@ -12,13 +12,13 @@ import pandas as pd
 from pandas_genai.errors import CacheError, PartialResult
 from pandas_genai.store import AnswerStore, is_there, using
 
-__all__ = ["Kept"]
+__all__ = ["RunStore"]
 
 Build: TypeAlias = Callable[[AnswerStore], pd.DataFrame | None]
 """Reads the frame of what is answered out of a cache; None where nothing is."""
 
 
-class Kept:
+class RunStore:
     """A cache that a run uses, and that an error of it may still read when the run is gone.
 
     Parameters
@@ -35,8 +35,8 @@ class Kept:
         self._url = cache.url
         self._needed = False
 
-    def let_go(self) -> None:
-        """Close the cache, unless it is not ours, or an error needs it: memory is nowhere else."""
+    def release(self) -> None:
+        """Close the cache, where it is ours and no error needs it."""
         if self._ours and not self._needed:
             self._cache.close()
 

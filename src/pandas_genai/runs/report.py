@@ -22,7 +22,7 @@ _FIRST = ["started", "model", "rows", "ok", "failed", "cached", "cost", "status"
 _MOST_REMEMBERED = 200
 _READ = frozenset(
     {"answered_from", "answered_to", "errors", "message", "models", "params_dropped"}
-    | {"params_sent", "seconds"}
+    | {"duplicates", "params_sent", "seconds"}
 )
 """Attributes that are read out of a record, not taken as they stand there."""
 
@@ -40,7 +40,7 @@ class Report:
         Under which the run stands in the cache's tables ``runs`` and ``failures``.
     status : str
         ``completed``, ``stopped``, ``failed`` or ``running``.
-    rows, ok, failed, cached, empty, twins : int
+    rows, ok, failed, cached, empty, duplicates : int
         Rows of the input; answered (cached ones included); given up; answered before the run;
         without text; equal to another row.
     calls, retries : int
@@ -80,7 +80,7 @@ class Report:
     failed: int
     cached: int
     empty: int
-    twins: int
+    duplicates: int
     calls: int
     retries: int
     input_tokens: int
@@ -104,6 +104,7 @@ class Report:
         names = cls.__dataclass_fields__.keys() - _READ
         return cls(
             **{name: run[name] for name in names},
+            duplicates=run["twins"],
             models=json.loads(run["models"] or "[]"),
             seconds=_seconds(run["started"], run["ended"]),
             errors=errors,
@@ -113,6 +114,11 @@ class Report:
             answered_to=_moment(run["answered_to"]),
             message=run["message"] or "",
         )
+
+    @property
+    def twins(self) -> int:
+        """``duplicates``, as version 0.1 named them."""
+        return self.duplicates
 
     @property
     def cost_text(self) -> str:

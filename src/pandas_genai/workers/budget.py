@@ -23,7 +23,7 @@ _FIRST_SHARE = 4
 """The first call, which goes alone, may hold a quarter of the budget."""
 
 
-Told: TypeAlias = Callable[[str], str]
+State: TypeAlias = Callable[[str], str]
 """From what a user can do to what is done so far, and how to go on."""
 
 
@@ -54,7 +54,7 @@ class Spending(Protocol):
     def settle(self, chunk: Chunk) -> None:
         """Note that the call has come to its end."""
 
-    def refusal(self, told: Told) -> Exception:
+    def refusal(self, state: State) -> Exception:
         """Return the error for calls that were never admitted."""
 
 
@@ -89,9 +89,9 @@ class Unlimited:
     def settle(self, chunk: Chunk) -> None:
         """Take no note."""
 
-    def refusal(self, told: Told) -> Exception:
+    def refusal(self, state: State) -> Exception:
         """Never needed: everything is admitted."""
-        raise AssertionError(told(""))
+        raise AssertionError(state(""))
 
 
 @dataclass
@@ -248,7 +248,7 @@ class Budget:
         with self._lock:
             self._reserved.pop(id(chunk), None)
 
-    def refusal(self, told: Told) -> BudgetError:
+    def refusal(self, state: State) -> BudgetError:
         """Say what was spent, what is done, and how to go on."""
         unsure = ""
         if self._unsure:
@@ -256,7 +256,7 @@ class Budget:
         return BudgetError(
             f"Stopped at {dollars(self._spent)}{unsure} of max_cost={dollars(self._limit)}, which "
             f"the next call (up to {dollars(self._next)}) would pass: "
-            + told("Raise max_cost= and run the cell again"),
+            + state("Raise max_cost= and run the cell again"),
             spent=self._spent,
         )
 

@@ -286,7 +286,7 @@ class Pool:
             self._spending.lost(chunk)
 
     def _note_answer(self, chunk: Chunk, reply: Reply) -> None:
-        """Tell the breaker and the limiter of an answer; only one of use lets more calls out."""
+        """Note an answer; only one of use lets more calls out."""
         if reply.accepted:
             self._breaker.useful()
         else:
