@@ -211,7 +211,7 @@ class BatchJob:
             failed=len(failed),
             cached=journal.cached,
             empty=journal.empty,
-            twins=journal.twins,
+            duplicates=journal.twins,
             calls=sum(part.calls for part in journal.parts),
             retries=0,
             input_tokens=state.usage.input_tokens,
