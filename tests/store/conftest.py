@@ -5,20 +5,53 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from pandas_genai.errors import CacheError
-from pandas_genai.store import Answer, SqliteCache
+from pandas_genai.store import SCHEMES, Answer, SqliteCache, open_store
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the stores of these tests
+import broken_stores
+import memory_store
 
 TASK = "a" * 32
 
+STORES = {
+    "file": lambda folder: f"sqlite:///{folder}/cache.sqlite",
+    "memory": lambda folder: False,
+    "dictionaries": lambda folder: f"{memory_store.SCHEME}://{folder.name}",
+}
+"""What goes through the contract: one line for each implementation, what opens it in a folder."""
 
-@pytest.fixture(params=["file", "memory"])
+SURVIVING = ["file"]
+"""Those of them that outlive a process, which go through ``test_contract_processes.py`` too."""
+
+
+@pytest.fixture(autouse=True)
+def schemes():
+    """The stores of these tests, by the schemes of their URLs."""
+    names = broken_stores.register()
+    yield
+    for name in names:
+        del SCHEMES[name]
+    memory_store.STORES.clear()
+
+
+@pytest.fixture(params=STORES)
 def cache(request, tmp_path):
-    path = tmp_path / "cache.sqlite" if request.param == "file" else None
-    with SqliteCache(path) as opened:
-        yield opened
+    """An open store of each implementation."""
+    store, ours = open_store(STORES[request.param](tmp_path))
+    assert ours
+    with store:
+        yield store
+
+
+@pytest.fixture(params=SURVIVING)
+def url(request, tmp_path):
+    """The URL of a new store, of each implementation that outlives a process."""
+    return STORES[request.param](tmp_path)
 
 
 @pytest.fixture

@@ -1,10 +1,17 @@
-"""What holds of every cache, in a file or in memory."""
+"""What holds of every store."""
 
 import json
 
 import pytest
 
-from pandas_genai.store import FailureRecord, RunRecord, TaskRecord
+from pandas_genai.store import (
+    AnswerStore,
+    FailureRecord,
+    RequestRecord,
+    RunRecord,
+    TaskRecord,
+    open_store,
+)
 
 TASK, OTHER = "a" * 32, "b" * 32
 
@@ -226,3 +233,70 @@ def test_the_latest_reason_of_every_text_that_failed(cache):
     task = cache.runs()[0]["prompt_hash"]
     assert cache.failed(task) == {"a": "refusal"}
     assert cache.failed("another") == {}
+
+
+def test_it_is_a_store(cache):
+    assert isinstance(cache, AnswerStore)
+    assert cache.shown
+    assert cache.damaged() == 0
+
+
+def test_whoever_opens_its_url_has_the_same_answers(cache, save):
+    save(cache, {"k": "1"})
+    if cache.url is not None:
+        again, ours = open_store(cache.url)
+        assert ours
+        with again:
+            assert again.url == cache.url
+            assert again.lookup(TASK, ["k"]) == {"k": "1"}
+            save(again, {"k2": "2"})
+    assert open_store(cache) == (cache, False)
+    assert cache.present(TASK, ["k", "k2"]) == ({"k"} if cache.url is None else {"k", "k2"})
+
+
+def test_the_row_keys_of_a_run_come_back_in_the_order_of_its_input(cache):
+    rows = [bytes.fromhex(key) for key in (*reversed(keys(20)), *keys(3))]
+    cache.save_run_rows("r1", [b"".join(rows[:8]), b"".join(rows[8:])])
+    cache.save_run_rows("r2", iter([b"".join(rows[:8])]))
+    expected = [None if not any(row) else row.hex() for row in rows]
+    assert cache.run_rows("r1") == expected
+    assert cache.run_rows("r2") == expected[:8]
+    assert cache.run_rows("r3") == []
+
+
+def test_one_run_is_found_by_its_id(cache):
+    for run_id in ("r1", "r2"):
+        cache.start_run(run_record(run_id))
+    assert [run["run_id"] for run in cache.runs("r2")] == ["r2"]
+    assert cache.runs("r3") == []
+
+
+def test_calls_are_recorded_with_their_answers(cache, answer):
+    call = RequestRecord("r1", TASK, keys(2), "req", "m", "m-1", "{}", 2, 1, "refusal", 7, 3, 0, 5)
+    alone = RequestRecord("r2", TASK, keys(1), None, "m", "m", "{}", 1, 1, "timeout", None, None)
+    writer = cache.writer()
+    writer.put([answer(key, request=call) for key in keys(2)])
+    writer.put([], requests=[alone])
+    writer.close()
+    (one,) = cache.requests("r1")
+    expected = {"request_id": "req", "rows": keys(2), "attempts": 2, "input_tokens": 7}
+    assert expected.items() <= one.items()
+    assert len(cache.requests()) == 2
+    assert cache.requests("r2")[0]["input_tokens"] is None
+    assert [call["id"] for call in cache.requests()] == sorted(c["id"] for c in cache.requests())
+
+
+def test_where_answers_come_from(cache, answer):
+    writer = cache.writer()
+    some = keys(5)
+    writer.put([answer(key, model="m", output_tokens=4) for key in some[:2]])
+    writer.put([answer(key, model="m", model_answered="m-1", output_tokens=8) for key in some[2:]])
+    writer.put([answer("other", task=OTHER, model="x", output_tokens=100)])
+    writer.close()
+    first, second = cache.origins(TASK, [*some, "missing"])
+    assert (first.model, first.answers, first.output_tokens) == ("m-1", 3, 24)
+    assert (second.model, second.answers) == ("m", 2)
+    assert first.first <= first.last
+    assert [one.answers for one in cache.origins(TASK, some[:1])] == [1]
+    assert cache.answer_tokens(TASK) == pytest.approx(6.4)
+    assert cache.answer_tokens("c" * 32) is None

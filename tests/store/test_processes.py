@@ -4,41 +4,11 @@ import time
 
 from pandas_genai.store import SqliteCache
 
-TASK = "a" * 32
-
-WRITE = """
-import sys
-from pandas_genai.store import Answer, SqliteCache
-
-path, name, rows = sys.argv[1], sys.argv[2], int(sys.argv[3])
-failed = []
-with SqliteCache(path) as cache:
-    writer = cache.writer()
-    for start in range(0, rows, 5):
-        answers = [Answer("a" * 32, f"{name}-{n}", str(n)) for n in range(start, start + 5)]
-        writer.put(answers, lambda error: failed.append(error) if error else None)
-        if start % 500 == 0:
-            cache.put(f"{name}-{start}", start)
-            cache.present("a" * 32, [f"{name}-{start}"])
-    writer.close()
-print(len(failed))
-"""
-
 
 def finished(process, seconds=120):
     out, err = process.communicate(timeout=seconds)
     assert (process.returncode, err) == (0, "")
     return out.strip()
-
-
-def test_two_processes_write_at_once(tmp_path, child):
-    path, rows = tmp_path / "c.sqlite", 25_000
-    processes = [child(WRITE, path, name, rows) for name in ("x", "y")]
-    assert [finished(process) for process in processes] == ["0", "0"]
-    wanted = {f"{name}-{number}" for name in ("x", "y") for number in range(rows)}
-    with SqliteCache(path) as cache:
-        assert cache.present(TASK, list(wanted)) == wanted
-        assert len(cache.all_ids()) == 2 * rows / 500
 
 
 CREATE = """
@@ -108,34 +78,6 @@ def test_opening_a_file_twice_keeps_its_locks(tmp_path, child):
         assert finished(child(VISIT, path)) == "['1', '2']"
 
 
-ACKNOWLEDGE = """
-import os, sys
-from pandas_genai.store import Answer, SqliteCache
-
-cache = SqliteCache(sys.argv[1])
-writer = cache.writer()
-number = 0
-while True:
-    keys = [str(number + part) for part in range(5)]
-    line = (" ".join(keys) + "\\n").encode()
-    # One write of one line: a kill cannot leave half of it.
-    writer.put([Answer("a" * 32, key, "1") for key in keys], lambda _, line=line: os.write(1, line))
-    number += 5
-"""
-
-
-def test_what_was_acknowledged_survives_a_kill(tmp_path, child):
-    path = tmp_path / "c.sqlite"
-    process = child(ACKNOWLEDGE, path)
-    lines = [process.stdout.readline() for _ in range(400)]
-    process.kill()
-    lines += process.stdout.readlines()
-    keys = " ".join(lines).split()
-    assert len(keys) >= 2_000
-    with SqliteCache(path) as cache:
-        assert cache.present(TASK, keys) == set(keys)
-
-
 LEAVE = """
 import sys
 from pandas_genai.store import Answer, SqliteCache
@@ -145,13 +87,6 @@ writer = cache.writer()
 for number in range(600):
     writer.put([Answer("a" * 32, f"{number}-{part}", "1") for part in range(5)])
 """
-
-
-def test_what_waits_is_saved_when_the_script_ends(tmp_path, child):
-    finished(child(LEAVE, tmp_path / "c.sqlite"))
-    wanted = {f"{number}-{part}" for number in range(600) for part in range(5)}
-    with SqliteCache(tmp_path / "c.sqlite") as cache:
-        assert cache.present(TASK, list(wanted)) == wanted
 
 
 def test_a_locked_file_does_not_keep_the_script_from_ending(tmp_path, child):

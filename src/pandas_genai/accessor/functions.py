@@ -132,7 +132,7 @@ def runs(cache: SqliteCache | str | Path | None = None) -> pd.DataFrame:
     Parameters
     ----------
     cache : str, Path or SqliteCache, optional
-        The cache file; by default ``genai_cache.sqlite`` beside the notebook.
+        The cache, a path or a URL; by default ``genai_cache.sqlite`` beside the notebook.
 
     Returns
     -------
