@@ -119,7 +119,7 @@ class Task:
             schema=_kept(self.schema, compiled),
             params=MappingProxyType(params),
             text=text,
-            examples=tuple((said, json.loads(answer)) for said, answer in solved),
+            examples=tuple((case, json.loads(answer)) for case, answer in solved),
             compiled=compiled,
             solved=solved,
             _endpoint=None,
@@ -269,8 +269,8 @@ def _described(schema: Schema) -> str:
         return "as the prompt says"
     fields = []
     for column in schema.fields:
-        said = ", ".join(map(str, column.labels)) if column.labels else column.kind
-        fields.append(f"{column.name}: {said}{', or nothing' if column.nullable else ''}")
+        kind = ", ".join(map(str, column.labels)) if column.labels else column.kind
+        fields.append(f"{column.name}: {kind}{', or nothing' if column.nullable else ''}")
     return _short("; ".join(fields)) + (" (several records a row)" if schema.many else "")
 
 
