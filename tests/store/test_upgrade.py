@@ -159,3 +159,40 @@ def test_a_half_done_job_of_version_1_goes_on(old, tmp_path):
         assert [len(batch.texts) for batch in provider.batches] == [8]
     assert out["answer"].fillna("").tolist() == [text or "" for text in TEXTS]
     assert (folder / "state" / "keys_2.jsonl").exists()
+
+
+@pytest.mark.parametrize("scheme", ["", "sqlite:///"])
+@pytest.mark.parametrize("is_relative", [True, False])
+def test_a_job_finds_its_cache_by_path_or_url(tmp_path, scheme, is_relative):
+    """Before manifests named a store by its URL, they named the path of a file."""
+    project = tmp_path / "project"
+    shutil.copytree(DATA / "path_jobs", project / "jobs")
+    handle = project / "jobs" / "night" / "job.json"
+    journal = json.loads(handle.read_text(encoding="utf-8"))
+    assert journal["cache"] == "../../genai_cache.sqlite"
+    named = journal["cache"] if is_relative else f"{project}/genai_cache.sqlite"
+    handle.write_text(json.dumps(journal | {"cache": scheme + named}), encoding="utf-8")
+    job = pandas_genai.open_job("night", project / "jobs", api_key="sk-test")
+    assert job.collect()["answer"].tolist() == [f"text {number}" for number in range(4)]
+    assert [path.name for path in tmp_path.rglob("*.sqlite")] == ["genai_cache.sqlite"]
+    if is_relative:
+        project = project.rename(tmp_path / "moved")
+        shutil.rmtree(project / "jobs" / "night" / "batch_output")
+        job = pandas_genai.open_job("night", project / "jobs", api_key="sk-test")
+        assert job.collect()["answer"].tolist() == [f"text {number}" for number in range(4)]
+    assert pandas_genai.runs(project / "genai_cache.sqlite")["ok"].tolist()[0] == 4
+
+
+def test_a_manifest_names_its_store_by_a_url(frame, tmp_path):
+    with LoopbackProvider(lambda text: {"answer": text}) as provider:
+        job = frame.genai.batch_submit(
+            "Echo.",
+            {"answer": str},
+            name="n",
+            folder=tmp_path / "jobs",
+            cache=tmp_path / "c.sqlite",
+            base_url=provider.openai_url,
+            api_key="k",
+        )
+    journal = json.loads((job.path / "job.json").read_text(encoding="utf-8"))
+    assert journal["cache"] == "sqlite:///../../c.sqlite"
