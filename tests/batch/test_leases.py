@@ -28,7 +28,7 @@ def submitted(kernel):
 
 def leases(kernel):
     with SqliteCache(kernel.cache) as cache:
-        return cache._link.query("SELECT count(*) FROM leases")[0][0]
+        return cache._database.query("SELECT count(*) FROM leases")[0][0]
 
 
 @openai_only
@@ -83,7 +83,7 @@ def test_each_request_of_a_batch_is_recorded_once(night, frame_of):
             requests = cache.requests()
             (run,) = cache.runs()
             # Results that are read again are the same requests.
-            cache._link.write("DELETE FROM results WHERE run_id = ?", [(run["run_id"],)])
+            cache._database.write("DELETE FROM results WHERE run_id = ?", [(run["run_id"],)])
         job.collect(keep_replies=True)
         with SqliteCache(kernel.cache) as cache:
             again = cache.requests()

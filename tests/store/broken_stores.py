@@ -14,8 +14,9 @@ FOLDER = str(Path(__file__).parent)
 class DropsAWrite(memory_store.MemoryStore):
     """Says of every seventh answer that it is kept, and does not keep it."""
 
-    def writer(self):
-        return Dropping(self.tables, self.shown)
+    @property
+    def writing(self):
+        return Dropping
 
 
 class Dropping(memory_store.MemoryWriter):
@@ -32,8 +33,9 @@ class Dropping(memory_store.MemoryWriter):
 class CallsBackEarly(memory_store.MemoryStore):
     """Calls back before the answers are there."""
 
-    def writer(self):
-        return Early(self.tables, self.shown)
+    @property
+    def writing(self):
+        return Early
 
 
 class Early(memory_store.MemoryWriter):

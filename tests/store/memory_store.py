@@ -45,6 +45,11 @@ def opened(kind):
 class MemoryStore:
     """Keeps everything in dictionaries; whoever opens the same URL has the same."""
 
+    @property
+    def writing(self):
+        """The kind of its writers."""
+        return MemoryWriter
+
     def __init__(self, url):
         self.url = self.shown = url
         self._kept = STORES.setdefault(url, Tables())
@@ -107,7 +112,7 @@ class MemoryStore:
         return sorted(found.values(), key=lambda origin: -origin.answers)
 
     def writer(self):
-        writer = MemoryWriter(self.tables, self.shown)
+        writer = self.writing(self.tables, self.shown)
         self._writers.append(writer)
         return writer
 

@@ -152,7 +152,7 @@ def test_a_damaged_answer_is_asked_again_and_reported(tmp_path, value):
 def test_an_answer_nested_too_deep_for_reading_is_asked_again(tmp_path):
     with SqliteCache(tmp_path / "c.sqlite") as cache:
         deep = '{"a":' * 400 + "1" + "}" * 400
-        cache._link.write(
+        cache._database.write(
             "INSERT INTO results (prompt_hash, text_hash, json_result) VALUES (?, ?, ?)",
             [(TASK, KEYS[0], deep), (TASK, KEYS[1], '{"a": 1}')],
         )

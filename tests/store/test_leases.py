@@ -3,8 +3,7 @@
 import pytest
 
 from pandas_genai.store import SqliteCache
-from pandas_genai.store.sqlite.leases import EXPIRY_S
-from pandas_genai.store.sqlite.owner import Liveness, machine
+from pandas_genai.store.sqlite.leases import EXPIRY_S, Liveness, machine
 
 TASK = "a" * 32
 KEYS = [f"{number:032x}" for number in range(10)]
@@ -27,7 +26,7 @@ def test_the_wall_clock_plays_no_part(tmp_path, name):
     first, second = cache.leases(TASK), cache.leases(TASK)
     first.acquire(KEYS)
     for time_of in ("1970-01-01", "9999-12-31"):
-        cache._link.write("UPDATE owners SET beaten = ?", [(time_of,)])
+        cache._database.write("UPDATE owners SET beaten = ?", [(time_of,)])
         assert second.acquire(KEYS).ours == set()
     first.close()
     second.close()
@@ -42,7 +41,7 @@ def test_a_machine_has_one_name():
 def test_a_locked_file_is_asked_again(tmp_path):
     with SqliteCache(tmp_path / "c.sqlite") as cache, SqliteCache(tmp_path / "c.sqlite") as other:
         leases = cache.leases(TASK)
-        with other._link.transaction():
+        with other._database.transaction():
             assert leases.acquire(KEYS) is None
         assert leases.acquire(KEYS).ours == set(KEYS)
         leases.close()

@@ -11,7 +11,7 @@ import pytest
 
 from pandas_genai.errors import CacheError
 from pandas_genai.store import SqliteCache
-from pandas_genai.store.sqlite.link import Link
+from pandas_genai.store.sqlite.database import Database
 from pandas_genai.store.sqlite.opening import _patiently, connect
 from pandas_genai.store.sqlite.tables import create_tables
 
@@ -105,7 +105,7 @@ def test_the_file_is_marked_safe_and_plain(place, save):
     path = place / "c.sqlite"
     with SqliteCache(path) as cache:
         save(cache, {"k": "1"})
-        for connection in (cache._link._open(), cache.writer()._link._open()):
+        for connection in (cache._database._open(), cache.writer()._database._open()):
             assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -141,7 +141,7 @@ def test_another_journal_mode_is_set_right(place, filled):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     with SqliteCache(path) as cache:
-        assert cache._link.query("PRAGMA journal_mode") == [("wal",)]
+        assert cache._database.query("PRAGMA journal_mode") == [("wal",)]
 
 
 def test_a_cache_that_is_open_may_be_opened_again(place, answer):
@@ -186,7 +186,7 @@ def test_an_answer_that_is_no_json_is_named(place, filled):
 def test_a_file_held_by_another_program_says_so(place, filled):
     path = filled(place / "c.sqlite")
     holder = sqlite3.connect(path, isolation_level=None)
-    with closing(holder), closing(Link(connect(path, 0.0), str(path))) as link:
+    with closing(holder), closing(Database(connect(path, 0.0), str(path))) as link:
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(CacheError, match="locked by another program"):
             link.write("DELETE FROM ids WHERE row_id = ?", [("1",)])
@@ -197,7 +197,7 @@ def test_a_file_held_by_another_program_says_so(place, filled):
 def test_a_file_that_cannot_be_written_says_so(place, filled):
     path = filled(place / "c.sqlite")
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
-    with closing(Link(connection, str(path))) as link:
+    with closing(Database(connection, str(path))) as link:
         with pytest.raises(CacheError, match="cannot be written"):
             link.write("DELETE FROM ids WHERE row_id = ?", [("1",)])
         with pytest.raises(CacheError, match="could not be used"):
@@ -217,7 +217,7 @@ def test_a_file_that_vanished_is_not_made_by_sqlite(place):
 
 def test_tables_are_made_once_for_all(place):
     with SqliteCache(place / "c.sqlite") as cache:
-        create_tables(cache._link._open(), "new")
+        create_tables(cache._database._open(), "new")
         assert cache.runs() == []
 
 

@@ -91,7 +91,7 @@ for number in range(600):
 
 def test_a_locked_file_does_not_keep_the_script_from_ending(tmp_path, child):
     path = tmp_path / "c.sqlite"
-    with SqliteCache(path) as cache, cache._link.transaction():
+    with SqliteCache(path) as cache, cache._database.transaction():
         started = time.monotonic()
         process = child(LEAVE.replace("cache = ", "print('go', flush=True)\ncache = "), path)
         out, _ = process.communicate(timeout=60)

@@ -9,7 +9,7 @@ import pytest
 
 from pandas_genai.errors import CacheError
 from pandas_genai.store import SqliteCache, Writer
-from pandas_genai.store.sqlite.link import Link
+from pandas_genai.store.sqlite.database import Database
 from pandas_genai.store.sqlite.opening import connect
 
 TASK = "a" * 32
@@ -32,7 +32,7 @@ def holder(path):
 
 @pytest.fixture
 def writer(path):
-    writer = Writer(Link(connect(path, 0.05), str(path)), owned=True, warn_after=0.1)
+    writer = Writer(Database(connect(path, 0.05), str(path)), owned=True, warn_after=0.1)
     yield writer
     writer.close(5)
     assert not writer._thread.is_alive()
@@ -86,7 +86,7 @@ def test_closing_is_bounded_while_the_file_is_locked(path, holder, answer):
 def test_a_full_disk_is_told_to_every_put(path, answer):
     connection = connect(path, 0.05)
     connection.execute("PRAGMA max_page_count = 20")
-    writer = Writer(Link(connection, str(path)), owned=True)
+    writer = Writer(Database(connection, str(path)), owned=True)
     settled = []
     writer.put([answer("small")], settled.append)
     assert writer.flush(60)

@@ -83,7 +83,7 @@ def test_an_answer_names_its_call(ask, tmp_path):
     with LoopbackProvider(echo) as provider, pytest.warns(RowsFailedWarning):
         ask(provider, frame_of(7))
     with SqliteCache(tmp_path / "c.sqlite") as cache:
-        found = cache._link.query(
+        found = cache._database.query(
             "SELECT results.text_hash, requests.rows FROM results "
             "JOIN requests ON requests.id = results.request"
         )

@@ -12,9 +12,9 @@ from typing import Self
 
 from pandas_genai.errors import CacheError
 from pandas_genai.store.records import Origin, whole
+from pandas_genai.store.sqlite.database import FILE_ERRORS, Database, explained
 from pandas_genai.store.sqlite.ids import UserIds
 from pandas_genai.store.sqlite.leases import JobLeases, Leases
-from pandas_genai.store.sqlite.link import FILE_ERRORS, Link, explained
 from pandas_genai.store.sqlite.opening import connect, open_file, open_memory
 from pandas_genai.store.sqlite.writer import Writer
 
@@ -90,13 +90,13 @@ class SqliteCache(UserIds, JobLeases):
         self.path: Path | None = None
         self.shown = "in memory"
         if db_path is None:
-            link = Link(open_memory(), self.shown)
+            database = Database(open_memory(), self.shown)
         else:
             # Absolute, because the notebook may change its directory before the file is reopened.
             self.path = Path(db_path).expanduser().absolute()
             self.shown = str(self.path)
-            link = Link(open_file(self.path), self.shown)
-        super().__init__(link)
+            database = Database(open_file(self.path), self.shown)
+        super().__init__(database)
         self._writers: weakref.WeakSet[Writer] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed = False
@@ -141,12 +141,12 @@ class SqliteCache(UserIds, JobLeases):
 
     def _whole(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[tuple[str, str]]:
         if len(text_hashes) > _MANY:  # most often a new task, of which there is nothing at all
-            ((known,),) = self._link.query(_ANY, (prompt_hash,))
+            ((known,),) = self._database.query(_ANY, (prompt_hash,))
             if not known:
                 return
         damaged: list[str] = []
         for block in _blocks(text_hashes):
-            for key, result, mark in self._link.query(_LOOKUP, (prompt_hash, block)):
+            for key, result, mark in self._database.query(_LOOKUP, (prompt_hash, block)):
                 text = whole(result, mark, prompt_hash, key)
                 if text is None:
                     damaged.append(key)
@@ -172,18 +172,18 @@ class SqliteCache(UserIds, JobLeases):
 
         Of many answers ten thousand are looked at, chosen by the hashes of their texts.
         """
-        ((average,),) = self._link.query(_ANSWER_TOKENS, (prompt_hash,))
+        ((average,),) = self._database.query(_ANSWER_TOKENS, (prompt_hash,))
         return None if average is None else float(average)
 
     def origins(self, prompt_hash: str, text_hashes: Sequence[str]) -> list[Origin]:
         """Return where the answers to texts come from: an entry a model, most frequent first."""
         if len(text_hashes) > _LOOKED_UP:  # most often they are all that the task has
-            every = [Origin(*row) for row in self._link.query(_ORIGINS_OF_ALL, (prompt_hash,))]
+            every = [Origin(*row) for row in self._database.query(_ORIGINS_OF_ALL, (prompt_hash,))]
             if sum(origin.answers for origin in every) == len(text_hashes):
                 return sorted(every, key=lambda origin: -origin.answers)
         found: dict[str, Origin] = {}
         for block in _blocks(text_hashes):
-            for row in self._link.query(_ORIGINS_OF_SOME, (prompt_hash, block)):
+            for row in self._database.query(_ORIGINS_OF_SOME, (prompt_hash, block)):
                 new = Origin(*row)
                 old = found.get(new.model)
                 found[new.model] = new if old is None else old + new
@@ -199,11 +199,11 @@ class SqliteCache(UserIds, JobLeases):
         """
         with self._lock:
             if self._closed:
-                raise CacheError(f"The cache {self._link.name} is closed: open it again first.")
+                raise CacheError(f"The cache {self._database.name} is closed: open it again first.")
             if self.path is None:
-                writer = Writer(self._link, owned=False)
+                writer = Writer(self._database, owned=False)
             else:
-                writer = Writer(_second_link(self.path, _WRITER_PATIENCE_S), owned=True)
+                writer = Writer(_connected(self.path, _WRITER_PATIENCE_S), owned=True)
             self._writers.add(writer)
         return writer
 
@@ -221,10 +221,10 @@ class SqliteCache(UserIds, JobLeases):
             If the cache's file cannot be opened.
         """
         if self.path is None:
-            return Leases(self._link, owned=False, path=None, prompt_hash=prompt_hash)
-        link = _second_link(self.path, _LEASES_PATIENCE_S)
-        link.query("PRAGMA synchronous = NORMAL")
-        return Leases(link, owned=True, path=self.path, prompt_hash=prompt_hash)
+            return Leases(self._database, owned=False, path=None, prompt_hash=prompt_hash)
+        database = _connected(self.path, _LEASES_PATIENCE_S)
+        database.query("PRAGMA synchronous = NORMAL")
+        return Leases(database, owned=True, path=self.path, prompt_hash=prompt_hash)
 
     def close(self) -> None:
         """Write what its writers hold and release the file; closing again does nothing."""
@@ -233,12 +233,12 @@ class SqliteCache(UserIds, JobLeases):
             writers = list(self._writers)
         for writer in writers:
             writer.close()
-        self._link.close()
+        self._database.close()
 
 
-def _second_link(path: Path, patience_s: float) -> Link:
+def _connected(path: Path, patience_s: float) -> Database:
     try:
-        return Link(connect(path, patience_s), str(path), path)
+        return Database(connect(path, patience_s), str(path), path)
     except FILE_ERRORS as error:
         raise explained(error, str(path)) from error
 

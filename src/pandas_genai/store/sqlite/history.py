@@ -16,7 +16,7 @@ from pandas_genai.store.records import (
     now,
     unpacked_keys,
 )
-from pandas_genai.store.sqlite.link import Link
+from pandas_genai.store.sqlite.database import Database
 
 __all__ = ["History"]
 
@@ -90,24 +90,24 @@ class History:
 
     Parameters
     ----------
-    link : Link
-        Where it is kept.
+    database : Database
+        The database.
     """
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def save_task(self, task: TaskRecord) -> None:
         """Keep a task in clear; one that is known already stays as it was first asked."""
-        self._link.write(_SAVE_TASK, [named(task) | {"created": now()}])
+        self._database.write(_SAVE_TASK, [named(task) | {"created": now()}])
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return all tasks by column, the newest first."""
-        return self._link.records("SELECT * FROM tasks ORDER BY created DESC, rowid DESC")
+        return self._database.records("SELECT * FROM tasks ORDER BY created DESC, rowid DESC")
 
     def start_run(self, run: RunRecord) -> None:
         """Record that a run has started."""
-        with self._link.transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(_START_RUN, named(run))
             connection.execute(_SAVE_DETAILS, named(run))
 
@@ -132,7 +132,7 @@ class History:
                 raise TypeError(
                     f"The table runs has no column {name!r}: it has {', '.join(known)}."
                 )
-        with self._link.transaction() as connection:
+        with self._database.transaction() as connection:
             cursor = connection.execute(_RUNS, (run_id,))
             names = [column[0] for column in cursor.description]
             for row in cursor.fetchall():
@@ -142,7 +142,7 @@ class History:
 
     def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return one run or all of them by column, the newest first."""
-        return self._link.records(_RUNS, (run_id,))
+        return self._database.records(_RUNS, (run_id,))
 
     def save_run_rows(self, run_id: str, blocks: Iterable[bytes]) -> None:
         """Keep the row keys of a run in the order of its input.
@@ -157,7 +157,7 @@ class History:
         blocks : iterable of bytes
             The keys of some rows after another, sixteen bytes each; zeros where nothing was sent.
         """
-        with self._link.transaction() as connection:
+        with self._database.transaction() as connection:
             for number, keys in enumerate(blocks):
                 digest = blake2b(keys, digest_size=16).digest()
                 connection.execute(_SAVE_BLOCK, (digest, keys))
@@ -166,18 +166,18 @@ class History:
     def run_rows(self, run_id: str) -> list[str | None]:
         """Return the row keys of a run in the order of its input; None where nothing was sent."""
         found: list[str | None] = []
-        for digest, keys in self._link.query(_RUN_ROWS, (run_id,)):
+        for digest, keys in self._database.query(_RUN_ROWS, (run_id,)):
             if not isinstance(keys, bytes) or blake2b(keys, digest_size=16).digest() != digest:
                 raise CacheError(
-                    f"The row keys of the run {run_id!r} in the cache file {self._link.name} are "
-                    "damaged: restore a copy, or run the cell again."
+                    f"The row keys of the run {run_id!r} in the cache file {self._database.name} "
+                    "are damaged: restore a copy, or run the cell again."
                 )
             found += [key if key.strip("0") else None for key in unpacked_keys(keys)]
         return found
 
     def requests(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return the billed calls by column, of one run or of all, in the order of their ids."""
-        found = self._link.records(
+        found = self._database.records(
             "SELECT * FROM requests WHERE ?1 IS NULL OR run_id = ?1 ORDER BY id", (run_id,)
         )
         return [{**request, "rows": unpacked_keys(request["rows"])} for request in found]
@@ -186,17 +186,17 @@ class History:
         """Keep the rows of a run that have no answer."""
         rows = [named(failure) | {"run_id": run_id} for failure in failures]
         if rows:
-            self._link.write(_SAVE_FAILURE, rows)
+            self._database.write(_SAVE_FAILURE, rows)
 
     def failed(self, prompt_hash: str) -> dict[str, str]:
         """Return the texts that ever failed under a task: the latest reason by row key.
 
         A text may have been answered since; rows without a text are left out.
         """
-        return dict(self._link.query(_FAILED, (prompt_hash,)))
+        return dict(self._database.query(_FAILED, (prompt_hash,)))
 
     def failures(self, run_id: str) -> list[dict[str, Any]]:
         """Return the failures of a run by column, in the input's order."""
-        return self._link.records(
+        return self._database.records(
             "SELECT * FROM failures WHERE run_id = ? ORDER BY position", (run_id,)
         )

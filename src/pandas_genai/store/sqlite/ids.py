@@ -86,15 +86,15 @@ class UserIds(History):
             with ``input_id``.
         """
         name: str = storable(str(row_id))
-        found = self._link.query(_GET, (self._tasks_of(prompt_hash), name))
+        found = self._database.query(_GET, (self._tasks_of(prompt_hash), name))
         if not found:
             return None
         *stored, is_shared = found[0]
         text = whole(*stored)
         if text is None:
             raise CacheError(
-                f"The answer of row {name!r} in {self._link.name} is damaged or no JSON: put it "
-                "again, or delete its row of the table ids."
+                f"The answer of row {name!r} in {self._database.name} is damaged or no JSON: put "
+                "it again, or delete its row of the table ids."
             )
         result = json.loads(text)
         return _with_id(name, result) if is_shared else result
@@ -114,7 +114,7 @@ class UserIds(History):
         text = storable(json.dumps(result, ensure_ascii=False))
         name, task = storable(str(row_id)), prompt_hash or ""
         mark = checksum(task, name, text.encode())
-        self._link.write(_PUT, [(name, task, text, now(), mark)])
+        self._database.write(_PUT, [(name, task, text, now(), mark)])
 
     def all_ids(self, prompt_hash: str | None = None) -> set[str]:
         """Return the ids that have an answer.
@@ -124,7 +124,9 @@ class UserIds(History):
         prompt_hash : str, optional
             Of one task, or of all tasks with a prompt: see ``get``.
         """
-        return {row_id for (row_id,) in self._link.query(_ALL_IDS, (self._tasks_of(prompt_hash),))}
+        return {
+            row_id for (row_id,) in self._database.query(_ALL_IDS, (self._tasks_of(prompt_hash),))
+        }
 
     def remember_ids(self, prompt_hash: str, pairs: Iterable[tuple[str, str]]) -> None:
         """Let ``get`` and ``all_ids`` find the answers of a task under the user's ids.
@@ -139,7 +141,7 @@ class UserIds(History):
         created = now()
         rows = ((storable(row_id), prompt_hash, key, created) for row_id, key in pairs)
         while block := list(islice(rows, _BLOCK)):
-            self._link.write(_REMEMBER, block)
+            self._database.write(_REMEMBER, block)
 
     def fill_ids(self, prompt_hash: str, *, again: bool = False) -> None:
         """Write the answers of a task into the table ``ids``, for who reads it with SQL.
@@ -152,7 +154,7 @@ class UserIds(History):
             Whether also those that stand there, because they were asked anew.
         """
         last = 0
-        while block := self._link.query(_SHARED, (prompt_hash, last, again, _BLOCK)):
+        while block := self._database.query(_SHARED, (prompt_hash, last, again, _BLOCK)):
             last, rows = block[-1][0], []
             for place, row_id, key, result, mark in block:
                 text = whole(result, mark, prompt_hash, key)
@@ -160,7 +162,7 @@ class UserIds(History):
                     own = json.dumps(_with_id(row_id, json.loads(text)), ensure_ascii=False)
                     own = storable(own)
                     rows.append((own, checksum(prompt_hash, row_id, own.encode()), place))
-            self._link.write(_FILL, rows)
+            self._database.write(_FILL, rows)
 
     def _tasks_of(self, prompt_hash: str | None) -> str | None:
         """Return the tasks that a hash means, as JSON: of a prompt alone there may be several."""

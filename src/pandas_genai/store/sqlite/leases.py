@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import platform
 import secrets
 import threading
 import time
+import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
 from pathlib import Path
+
+import filelock
 
 from pandas_genai.errors import CacheError
 from pandas_genai.store.base import Granted
 from pandas_genai.store.records import now, packed_keys, unpacked_keys
-from pandas_genai.store.sqlite.link import Link, is_lock
-from pandas_genai.store.sqlite.owner import Liveness, OwnerLock, machine
+from pandas_genai.store.sqlite.database import Database, is_lock
 
-__all__ = ["BEAT_S", "EXPIRY_S", "JobLeases", "Leases"]
+__all__ = ["BEAT_S", "EXPIRY_S", "JobLeases", "Leases", "Liveness", "machine"]
 
 BEAT_S = 5.0
 """How often an owner renews its leases."""
@@ -54,6 +59,115 @@ SELECT DISTINCT owner, machine FROM leases JOIN owners USING (owner)
 WHERE prompt_hash = ? AND kind = 'batch'
 """
 _JOB_BLOCK = 50_000
+_PROBE_S = 1.0
+
+
+@functools.cache
+def machine() -> str:
+    """Return what names this machine, in whichever process."""
+    name = f"{platform.node()}\0{uuid.getnode():x}"
+    return blake2b(name.encode(), digest_size=8).hexdigest()
+
+
+def _lock_path(path: Path, owner: str) -> Path:
+    return Path(f"{os.path.realpath(path)}-owner-{owner}.lock")
+
+
+def _lock_at(path: Path) -> filelock.BaseFileLock:
+    # Not of one thread: the run's last worker releases what its first one acquired.
+    return filelock.FileLock(path, timeout=0, mode=0o600, thread_local=False)
+
+
+class OwnerLock:
+    """A lock that the operating system lets go when its owner dies, however it dies.
+
+    Parameters
+    ----------
+    path : Path or None
+        The cache file, beside which the lock lies; None in memory, where nobody else can look.
+    owner : str
+        Whose lock it is.
+    """
+
+    def __init__(self, path: Path | None, owner: str) -> None:
+        self._place = None if path is None else _lock_path(path, owner)
+        self._lock = None if self._place is None else _lock_at(self._place)
+
+    def acquire(self) -> None:
+        """Take the lock; on a file system without locks, only the heartbeat counts."""
+        if self._lock is not None:
+            with contextlib.suppress(filelock.Timeout, OSError, NotImplementedError):
+                self._lock.acquire()
+
+    def release(self) -> None:
+        """Let the lock go, and remove its file."""
+        if self._lock is not None and self._place is not None:
+            with contextlib.suppress(OSError):
+                self._lock.release()
+            with contextlib.suppress(OSError):
+                self._place.unlink(missing_ok=True)
+
+
+class Liveness:
+    """Watches other owners, with this process's own clock.
+
+    Parameters
+    ----------
+    path : Path or None
+        The cache file.
+    clock : callable
+        Seconds on a clock that never goes back.
+    expiry_s : float
+        Without a heartbeat for so long, an owner counts as dead.
+    """
+
+    def __init__(self, path: Path | None, clock: Callable[[], float], expiry_s: float) -> None:
+        self._path = path
+        self._clock = clock
+        self._expiry_s = expiry_s
+        self._seen: dict[str, tuple[int, float]] = {}
+        self._probed: dict[str, float] = {}
+        self._died: set[str] = set()
+
+    def dead(self, owners: Iterable[tuple[str, int, str]]) -> Iterator[str]:
+        """Return those of some owners that are dead.
+
+        Parameters
+        ----------
+        owners : iterable of (str, int, str)
+            Owner, heartbeats so far, and machine.
+        """
+        time = self._clock()
+        for owner, beats, where in owners:
+            seen, since = self._seen.get(owner, (-1, time))
+            if beats != seen:
+                since = time
+            self._seen[owner] = (beats, since)
+            if time - since >= self._expiry_s or (
+                where == machine() and self._is_let_go(owner, time)
+            ):
+                yield owner
+
+    def _is_let_go(self, owner: str, time: float) -> bool:
+        """Whether the operating system has let an owner's lock go."""
+        if owner in self._died:
+            return True
+        if self._path is None or time - self._probed.get(owner, -_PROBE_S) < _PROBE_S:
+            return False
+        self._probed[owner] = time
+        place = _lock_path(self._path, owner)
+        if not place.exists():
+            return False  # without a lock only the heartbeat counts
+        lock = _lock_at(place)
+        try:
+            lock.acquire()
+        except (filelock.Timeout, RuntimeError, OSError, NotImplementedError):
+            return False
+        lock.release()
+        with contextlib.suppress(OSError):
+            place.unlink(missing_ok=True)
+        self._died.add(owner)
+        return True
 
 
 class _Block:
@@ -78,8 +192,8 @@ class Leases:
 
     Parameters
     ----------
-    link : Link
-        To the cache; closed with the leases, if owned.
+    database : Database
+        The database; closed with the leases, if owned.
     owned : bool
         Whether it is.
     path : Path or None
@@ -92,7 +206,7 @@ class Leases:
 
     def __init__(
         self,
-        link: Link,
+        database: Database,
         *,
         owned: bool,
         path: Path | None,
@@ -100,7 +214,7 @@ class Leases:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.owner = secrets.token_hex(8)
-        self._link = link
+        self._database = database
         self._owned = owned
         self._path = path
         self._prompt_hash = prompt_hash
@@ -139,7 +253,7 @@ class Leases:
         self._start()
         try:
             self._bury(self._dead())
-            with self._link.transaction() as connection:
+            with self._database.transaction() as connection:
                 found = connection.execute(_OTHERS, (self._prompt_hash, self.owner))
                 busy = {key for _, rows in found for key in unpacked_keys(rows)}
                 others = busy.intersection(keys)
@@ -162,7 +276,7 @@ class Leases:
         """Whether one of some rows may be leased now; reads only."""
         with self._asking:
             dead = self._dead()
-        found = self._link.query(_OTHERS, (self._prompt_hash, self.owner))
+        found = self._database.query(_OTHERS, (self._prompt_hash, self.owner))
         busy = {key for owner, rows in found if owner not in dead for key in unpacked_keys(rows)}
         return not busy.issuperset(keys)
 
@@ -184,12 +298,16 @@ class Leases:
         """End all leases; closing again does nothing."""
         self._closing.set()
         # Where that fails they are taken over, because their owner's lock is let go.
-        with self._asking, contextlib.suppress(CacheError), self._link.transaction() as connection:
+        with (
+            self._asking,
+            contextlib.suppress(CacheError),
+            self._database.transaction() as connection,
+        ):
             connection.execute(_END_LEASES, (self.owner,))
             connection.execute(_END_OWNER, (self.owner,))
         self._os_lock.release()
         if self._owned:
-            self._link.close()
+            self._database.close()
 
     def _start(self) -> None:
         with self._lock:
@@ -208,7 +326,7 @@ class Leases:
     def _write_ended(self, *, beat: bool = False) -> None:
         ended = self._take_ended()
         try:
-            with self._link.transaction() as connection:
+            with self._database.transaction() as connection:
                 if beat:
                     connection.execute(_BEAT, (now(), self.owner))
                 connection.executemany(_END_LEASE, ((one, self.owner) for one in ended))
@@ -224,12 +342,12 @@ class Leases:
 
     def _dead(self) -> set[str]:
         """Return the owners whose leases may be taken over."""
-        return set(self._liveness.dead(self._link.query(_OWNERS, (self.owner,))))
+        return set(self._liveness.dead(self._database.query(_OWNERS, (self.owner,))))
 
     def _bury(self, dead: set[str]) -> None:
         if not dead:
             return
-        with self._link.transaction() as connection:
+        with self._database.transaction() as connection:
             connection.executemany(_END_LEASES, ((owner,) for owner in dead))
             connection.executemany(_END_OWNER, ((owner,) for owner in dead))
 
@@ -241,12 +359,12 @@ class JobLeases:
 
     Parameters
     ----------
-    link : Link
-        To the cache.
+    database : Database
+        The database.
     """
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def lease_job(self, prompt_hash: str, job: str, place: str, keys: Sequence[str]) -> set[str]:
         """Lease rows for a job, but for those that another job has.
@@ -265,7 +383,7 @@ class JobLeases:
         set of str
             The rows among them that other jobs have leased.
         """
-        with self._link.transaction() as connection:
+        with self._database.transaction() as connection:
             found = connection.execute(_JOBS_ROWS, (prompt_hash, job))
             busy = {key for (rows,) in found for key in unpacked_keys(rows)}
             others = busy.intersection(keys)
@@ -278,10 +396,10 @@ class JobLeases:
 
     def leasing_jobs(self, prompt_hash: str) -> dict[str, str]:
         """Return the directories of the jobs that have leased rows of a task, by job."""
-        return dict(self._link.query(_JOBS, (prompt_hash,)))
+        return dict(self._database.query(_JOBS, (prompt_hash,)))
 
     def end_job(self, job: str) -> None:
         """End all leases of a job."""
-        with self._link.transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(_END_LEASES, (job,))
             connection.execute(_END_OWNER, (job,))

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from pandas_genai.errors import CacheError
 from pandas_genai.files import atomic_write
-from pandas_genai.store.sqlite.link import FILE_ERRORS, explained, is_lock
+from pandas_genai.store.sqlite.database import FILE_ERRORS, explained, is_lock
 from pandas_genai.store.sqlite.tables import (
     APPLICATION_ID,
     VERSION,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from pandas_genai.errors import CacheError
 from pandas_genai.store.records import Answer, RequestRecord, answer_rows, request_rows
-from pandas_genai.store.sqlite.link import Link, is_lock
+from pandas_genai.store.sqlite.database import Database, is_lock
 
 __all__ = ["Writer"]
 
@@ -61,16 +61,16 @@ class Writer:
 
     Parameters
     ----------
-    link : Link
-        Where to write.
+    database : Database
+        The database.
     owned : bool
-        Whether the link is closed with the writer.
+        Whether the database is closed with the writer.
     warn_after : float
         Seconds of waiting for another process before the log says so.
     """
 
-    def __init__(self, link: Link, *, owned: bool, warn_after: float = 10.0) -> None:
-        self._link = link
+    def __init__(self, database: Database, *, owned: bool, warn_after: float = 10.0) -> None:
+        self._database = database
         self._numbers = itertools.count(secrets.randbits(_START_BITS) << _NUMBER_BITS)
         self._owned = owned
         self._warn_after = warn_after
@@ -129,7 +129,8 @@ class Writer:
                 raise CacheError(str(self._error)) from self._error
             if self._closing:
                 raise CacheError(
-                    f"The writer of the cache {self._link.name} is closed: open the cache again."
+                    f"The writer of the cache {self._database.name} is closed: open the cache "
+                    "again."
                 )
             self._waiting.append(_Put(rows, calls_rows, done))
             self._waiting_rows += len(rows)
@@ -187,7 +188,7 @@ class Writer:
                 self._settle(batch, self._commit(batch))
         finally:
             if self._owned:
-                self._link.close()
+                self._database.close()
 
     def _take(self) -> list[_Put]:
         """Wait for puts and take what waits; nothing once the writer is closed and empty."""
@@ -209,21 +210,23 @@ class Writer:
         warned = False
         while self._error is None:
             try:
-                with self._link.transaction() as connection:
+                with self._database.transaction() as connection:
                     connection.executemany(_INSERT, rows)
                     connection.executemany(_INSERT_REQUEST, requests)
-                self._link.check()
+                self._database.check()
                 return None
             except CacheError as error:
                 if self._abandoned or not is_lock(error.__cause__):
                     self._fail(error)
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a row holds
-                self._fail(CacheError(f"An answer cannot be kept in {self._link.name}: {error}."))
+                self._fail(
+                    CacheError(f"An answer cannot be kept in {self._database.name}: {error}.")
+                )
             if not warned and time.monotonic() - since >= self._warn_after:
                 warned = True
                 _log.warning(
                     "Answers wait because another program has locked %s: close it.",
-                    self._link.name,
+                    self._database.name,
                 )
         return self._error
 

@@ -13,7 +13,7 @@ from typing import Any
 from pandas_genai.errors import CacheError
 from pandas_genai.files import atomic_write
 
-__all__ = ["FILE_ERRORS", "Link", "explained", "is_lock"]
+__all__ = ["FILE_ERRORS", "Database", "explained", "is_lock"]
 
 FILE_ERRORS = (sqlite3.Error, UnicodeError)
 """What a database's file may raise; text in it, and SQLite's words about it, may be no text."""
@@ -83,7 +83,7 @@ def _identity(path: Path | None) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-class Link:
+class Database:
     """A connection behind a lock.
 
     Parameters
