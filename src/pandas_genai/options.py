@@ -24,8 +24,9 @@ class RunOptions:
 
     Parameters
     ----------
-    cache : SqliteCache, str, Path or False
-        Where answers are kept; False keeps them in memory only.
+    cache : AnswerStore, str, Path or False
+        Where answers are kept: an open store, a URL or the path of a file; False keeps them in
+        memory only.
     chunk_size, max_workers : int
         Rows a call, and calls at once.
     fresh : bool

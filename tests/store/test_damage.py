@@ -1,6 +1,7 @@
 """Whatever happens to the bytes of a cache file: right answers, fewer answers, or one sentence."""
 
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -108,6 +109,20 @@ def test_no_change_of_bytes_brings_a_wrong_answer_or_a_raw_error(whole, changes)
         except CacheError as raised:
             error = raised
         assert error is None or str(path) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("requests", "rows"), ("tasks", "prompt"), ("failures", "label")]
+)
+def test_a_column_whose_name_is_damaged_is_an_error_of_the_file(whole, tmp_path, table, column):
+    path = tmp_path / "c.sqlite"
+    shutil.copy(whole, path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME COLUMN {column} TO damaged")
+    with SqliteCache(path) as cache:
+        look = {"requests": cache.requests, "tasks": cache.tasks}.get(table, cache.failures)
+        with pytest.raises(CacheError, match=re.escape(str(path))):
+            look("r1") if table != "tasks" else look()
 
 
 def test_an_undamaged_file_brings_every_answer(whole, tmp_path):

@@ -54,6 +54,14 @@ def test_extract_pays_each_row_once(frame):
     assert out.genai.join(doubled)["answer"].tolist() == doubled["text"].tolist()
 
 
+def test_an_open_store_is_taken_as_it_is(frame):
+    with LoopbackProvider(echo) as provider, open_store(URL)[0] as store:
+        frame.genai.extract("Echo.", SCHEMA, **options(provider, cache=store))
+        out = frame.genai.extract("Echo.", SCHEMA, **options(provider, cache=URL))
+        assert provider.ledger.rows == 12
+        assert pandas_genai.runs(store).index[0] == out.genai.report.run_id
+
+
 def test_runs_and_reports_are_in_it(frame):
     faults = [Fault("refusal", text="row 3")]
     with LoopbackProvider(echo, faults=faults) as provider, pytest.raises(RowsFailedError):

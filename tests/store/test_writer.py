@@ -8,9 +8,10 @@ from contextlib import closing
 import pytest
 
 from pandas_genai.errors import CacheError
-from pandas_genai.store import SqliteCache, Writer
+from pandas_genai.store import SqliteCache
 from pandas_genai.store.sqlite.database import Database
 from pandas_genai.store.sqlite.opening import connect
+from pandas_genai.store.sqlite.writer import Writer
 
 TASK = "a" * 32
 

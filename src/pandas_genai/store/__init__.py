@@ -22,7 +22,6 @@ from pandas_genai.store.registry import (
     using,
 )
 from pandas_genai.store.sqlite.cache import SqliteCache
-from pandas_genai.store.sqlite.writer import Writer
 
 __all__ = [
     "SCHEMES",
@@ -39,7 +38,6 @@ __all__ = [
     "Scheme",
     "SqliteCache",
     "TaskRecord",
-    "Writer",
     "file_of",
     "in_folder",
     "is_there",

@@ -57,9 +57,9 @@ def url_of(cache: Cache) -> str | None:
         return None
     if isinstance(cache, str) and _URL.match(cache):
         path = file_of(cache)
-        return cache if path is None else f"{_FILE}{path}"
+        return cache if path is None else f"{_FILE}{path.as_posix()}"
     if isinstance(cache, (str, os.PathLike)):
-        return f"{_FILE}{_absolute(os.fspath(cache))}"
+        return f"{_FILE}{_absolute(os.fspath(cache)).as_posix()}"
     if isinstance(cache, AnswerStore):
         return cache.url
     raise UsageError(
@@ -112,7 +112,7 @@ def relative_url(url: str, folder: Path) -> str:
     if path is None:
         return url
     try:
-        return f"{_FILE}{os.path.relpath(path, folder)}"
+        return f"{_FILE}{Path(os.path.relpath(path, folder)).as_posix()}"
     except ValueError:  # on another drive
         return url
 
@@ -121,7 +121,8 @@ def in_folder(named: str, folder: Path) -> str:
     """Return the URL that a manifest in a folder names; older ones name the path of a file."""
     if _URL.match(named) and not named.startswith(_FILE):
         return named
-    return f"{_FILE}{os.path.normpath(folder / named.removeprefix(_FILE))}"
+    path = os.path.normpath(folder / named.removeprefix(_FILE))
+    return f"{_FILE}{Path(path).as_posix()}"
 
 
 def _scheme(url: str) -> Scheme:

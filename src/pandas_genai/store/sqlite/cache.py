@@ -21,7 +21,7 @@ from pandas_genai.store.sqlite.writer import Writer
 __all__ = ["SqliteCache"]
 
 _BLOCK = 900
-# The writer asks again and again instead of waiting long, so that it can be told to give up.
+# The writer asks again and again instead of waiting long, so that it can be stopped.
 _WRITER_PATIENCE_S = 0.5
 # No worker waits for a lease while another program holds the file: it looks again later.
 _LEASES_PATIENCE_S = 0.2
@@ -106,7 +106,7 @@ class SqliteCache(UserIds, JobLeases):
     @property
     def url(self) -> str | None:
         """What opens the file in another kernel; None in memory."""
-        return None if self.path is None else f"sqlite:///{self.path}"
+        return None if self.path is None else f"sqlite:///{self.path.as_posix()}"
 
     def __repr__(self) -> str:
         return f"SqliteCache({None if self.path is None else str(self.path)!r})"

@@ -56,8 +56,8 @@ def explained(error: Exception, name: str) -> CacheError:
         )
     elif code == sqlite3.SQLITE_FULL:
         text = (
-            f"The disk is full and the cache file {name} cannot grow: make room and run again; "
-            "what was saved before is kept."
+            f"The disk is full and the cache file {name} cannot grow: free some space and run "
+            "again; what was saved before is kept."
         )
     elif code == sqlite3.SQLITE_READONLY:
         text = (
@@ -73,7 +73,7 @@ def explained(error: Exception, name: str) -> CacheError:
 
 
 def _identity(path: Path | None) -> tuple[int, int] | None:
-    """Return what stays the same while a name means the same file."""
+    """Return what stays the same while a name is that of the same file."""
     if path is None:
         return None
     try:

@@ -26,6 +26,22 @@ VALUES (:prompt_hash, :prompt, :schema, :model, :backend, :host, :params, :syste
 ON CONFLICT (prompt_hash) DO NOTHING
 """
 
+# Each column by its name: of a damaged file that is an error of the database, whatever is damaged.
+_TASKS = """
+SELECT prompt_hash, prompt, schema, model, backend, host, params, system, created
+FROM tasks ORDER BY created DESC, rowid DESC
+"""
+_REQUESTS = """
+SELECT id, run_id, job, prompt_hash, request_id, model, model_answered, params_sent, created,
+attempts, refused, reason, input_tokens, cached_tokens, cache_write_tokens, output_tokens, cost,
+rows, reply
+FROM requests WHERE ?1 IS NULL OR run_id = ?1 ORDER BY id
+"""
+_FAILURES = """
+SELECT run_id, position, label, text_hash, reason, message, attempts, request_id
+FROM failures WHERE run_id = ? ORDER BY position
+"""
+
 _START_RUN = """
 INSERT OR REPLACE INTO runs (
     run_id, prompt_hash, kind, status, started, ended, version, rows, ok, failed, cached, empty,
@@ -103,7 +119,7 @@ class History:
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return all tasks by column, the newest first."""
-        return self._database.records("SELECT * FROM tasks ORDER BY created DESC, rowid DESC")
+        return self._database.records(_TASKS)
 
     def start_run(self, run: RunRecord) -> None:
         """Record that a run has started."""
@@ -177,9 +193,7 @@ class History:
 
     def requests(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return the billed calls by column, of one run or of all, in the order of their ids."""
-        found = self._database.records(
-            "SELECT * FROM requests WHERE ?1 IS NULL OR run_id = ?1 ORDER BY id", (run_id,)
-        )
+        found = self._database.records(_REQUESTS, (run_id,))
         return [{**request, "rows": unpacked_keys(request["rows"])} for request in found]
 
     def save_failures(self, run_id: str, failures: Iterable[FailureRecord]) -> None:
@@ -197,6 +211,4 @@ class History:
 
     def failures(self, run_id: str) -> list[dict[str, Any]]:
         """Return the failures of a run by column, in the input's order."""
-        return self._database.records(
-            "SELECT * FROM failures WHERE run_id = ? ORDER BY position", (run_id,)
-        )
+        return self._database.records(_FAILURES, (run_id,))

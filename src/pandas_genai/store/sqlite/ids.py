@@ -165,7 +165,7 @@ class UserIds(History):
             self._database.write(_FILL, rows)
 
     def _tasks_of(self, prompt_hash: str | None) -> str | None:
-        """Return the tasks that a hash means, as JSON: of a prompt alone there may be several."""
+        """Return the tasks with a hash, as JSON: that of a prompt alone may have several."""
         if prompt_hash is None:
             return None
         meant = [prompt_hash]

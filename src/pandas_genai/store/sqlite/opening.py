@@ -201,8 +201,8 @@ def _header(path: Path) -> bytes:
     return head
 
 
-def _look_inside(path: Path, manner: str) -> None:
-    connection = sqlite3.connect(f"{path.as_uri()}?{manner}", uri=True, timeout=PATIENCE_S)
+def _look_inside(path: Path, options: str) -> None:
+    connection = sqlite3.connect(f"{path.as_uri()}?{options}", uri=True, timeout=PATIENCE_S)
     with contextlib.closing(connection):
         kind_of(connection, str(path))
         if path.stat().st_size <= _CHECKED_BYTES:

@@ -76,7 +76,7 @@ class Writer:
         self._warn_after = warn_after
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
-        self._room = threading.Condition(self._lock)
+        self._space = threading.Condition(self._lock)
         self._waiting: deque[_Put] = deque()
         self._waiting_rows = 0
         self._made = self._settled = 0
@@ -124,7 +124,7 @@ class Writer:
         calls_rows = request_rows(numbered)
         with self._lock:
             if not self._is_me():  # its own callbacks would wait for themselves
-                self._room.wait_for(self._takes)
+                self._space.wait_for(self._takes)
             if self._error is not None:
                 raise CacheError(str(self._error)) from self._error
             if self._closing:
@@ -153,7 +153,7 @@ class Writer:
         with self._lock:
             made = self._made
             if not self._is_me():
-                self._room.wait_for(lambda: self._settled >= made, timeout)
+                self._space.wait_for(lambda: self._settled >= made, timeout)
             return self._settled >= made and self._error is None
 
     def close(self, timeout: float | None = None) -> None:
@@ -163,12 +163,12 @@ class Writer:
         ----------
         timeout : float, optional
             Seconds until what another process still keeps from being written is given up, and
-            its ``done`` told so; for ever, if left out.
+            its ``done`` gets the error; for ever, if left out.
         """
         with self._lock:
             self._closing = True
             self._news.notify()
-            self._room.notify_all()
+            self._space.notify_all()
         if self._is_me():
             return
         self._thread.join(timeout)
@@ -200,7 +200,7 @@ class Writer:
                 batch.append(self._waiting.popleft())
                 rows += len(batch[-1].rows)
             self._waiting_rows -= rows
-            self._room.notify_all()
+            self._space.notify_all()
             return batch
 
     def _commit(self, batch: list[_Put]) -> CacheError | None:
@@ -233,7 +233,7 @@ class Writer:
     def _fail(self, error: CacheError) -> None:
         with self._lock:
             self._error = error
-            self._room.notify_all()
+            self._space.notify_all()
 
     def _settle(self, batch: list[_Put], error: CacheError | None) -> None:
         for put in batch:
@@ -244,7 +244,7 @@ class Writer:
                     _log.exception("A callback of the cache's writer failed.")
         with self._lock:
             self._settled += len(batch)
-            self._room.notify_all()
+            self._space.notify_all()
 
 
 _open_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
