@@ -96,7 +96,9 @@ def reasons_in(path):
 
 
 def test_every_reason_of_a_row_is_explained():
-    from pandas_genai.backends import anthropic_batches, classify, openai_batches
+    from pandas_genai.backends import classify
+    from pandas_genai.backends.anthropic import batches as anthropic_batches
+    from pandas_genai.backends.openai import batches as openai_batches
     from pandas_genai.runs import failures
 
     package = ROOT / "src" / "pandas_genai"

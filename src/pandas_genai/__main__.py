@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.accessor import genai
+from pandas_genai.backends.registry import names
 from pandas_genai.errors import GenaiError, Stopped
 
 ROWS = 20
@@ -107,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     demo_parser = commands.add_parser("demo", help="label twenty real rows, twice")
     demo_parser.add_argument("--model", default="local", help="default: local, without a key")
-    demo_parser.add_argument("--backend", choices=["openai", "anthropic"])
+    demo_parser.add_argument("--backend", choices=names())
     demo_parser.add_argument("--base-url")
     demo_parser.add_argument("--cache", type=Path, help="a cache file to keep")
     demo_parser.add_argument(

@@ -25,7 +25,6 @@ from pandas_genai.redaction import public_url
 
 __all__ = [
     "CHUNK_SIZE",
-    "DEFAULT_MODELS",
     "LOCAL_MODEL",
     "Default",
     "Settings",
@@ -35,10 +34,6 @@ __all__ = [
     "read_dotenv",
     "whole_number",
 ]
-
-DEFAULT_MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
-"""The model where neither the call nor the settings name one."""
-
 
 LOCAL_MODEL = "qwen2.5-coder-0.5b-instruct-q4_k_m"
 """The embedded model, as a task names it: other weights are another task."""
@@ -250,12 +245,28 @@ class Settings(BaseSettings):
 
     def api_key(self, backend: str) -> str | None:
         """Return the key of a backend in clear, or None."""
-        secret = self.openai_api_key if backend == "openai" else self.anthropic_api_key
+        field = f"{backend}_api_key"
+        if field not in type(self).model_fields:
+            return _variable(field)
+        secret: SecretStr | None = getattr(self, field)
         return secret.get_secret_value() if secret else None
 
     def base_url(self, backend: str) -> str | None:
         """Return the base URL that is set for a backend, or None."""
-        return self.openai_base_url if backend == "openai" else self.anthropic_base_url
+        field = f"{backend}_base_url"
+        if field not in type(self).model_fields:
+            return _variable(field)
+        found: str | None = getattr(self, field)
+        return found
+
+
+def _variable(name: str) -> str | None:
+    """Return a variable of a backend that has no field here: of the environment, or of ``.env``."""
+    for place in (os.environ, read_dotenv()):
+        values = {key.lower(): value.strip() for key, value in place.items()}
+        if values.get(name):
+            return values[name]
+    return None
 
 
 def load_settings() -> Settings:

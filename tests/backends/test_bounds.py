@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import pandas_genai  # noqa: F401 - registers df.genai
-from pandas_genai.backends import anthropic_wire, openai_wire
 from pandas_genai.backends.endpoints import Support
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
@@ -73,7 +73,7 @@ def body_of(schema, support, *, backend="openai", vendor=False):
     task = BoundTask.of(
         Task("Read.", schema, params=params), model=model, backend=backend, host="api"
     )
-    wire = openai_wire if backend == "openai" else anthropic_wire
+    wire = backend_named(backend)
     return wire.build(task, chunk, support, vendor=vendor)
 
 

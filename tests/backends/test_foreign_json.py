@@ -13,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pandas_genai import CallError, RowError, SplitError
-from pandas_genai.backends import anthropic_batches, anthropic_wire, openai_batches, openai_wire
+from pandas_genai.backends.anthropic import batches as anthropic_batches
+from pandas_genai.backends.anthropic import replies as anthropic_replies
 from pandas_genai.backends.batches import Batch, Page
 from pandas_genai.backends.classify import Problem, problem_of
 from pandas_genai.backends.completion import Completion, written
 from pandas_genai.backends.fields import as_count, as_id, as_moment, as_text, one_line
 from pandas_genai.backends.json_text import MAX_DEPTH, read_json, read_object, read_written
+from pandas_genai.backends.openai import batches as openai_batches
+from pandas_genai.backends.openai import replies as openai_replies
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import check_reply
 from pandas_genai.task.schema import compile_schema
@@ -145,9 +148,9 @@ def page(found):
 
 
 READERS = [
-    (CHAT, openai_wire.read_completion, usable),
-    (MESSAGE, anthropic_wire.read_completion, usable),
-    (TOOL, anthropic_wire.read_completion, usable),
+    (CHAT, openai_replies.read_completion, usable),
+    (MESSAGE, anthropic_replies.read_completion, usable),
+    (TOOL, anthropic_replies.read_completion, usable),
     (OPENAI_LINE, openai_batches.outcome_of, outcome),
     (OPENAI_ERROR_LINE, openai_batches.outcome_of, outcome),
     (EXPIRED, openai_batches.outcome_of, outcome),
@@ -176,7 +179,7 @@ def test_any_json_in_any_place_is_read_or_refused(reader, number, text):
 def test_any_json_in_what_a_model_wrote_is_read_or_refused(number, around, text):
     data = foreign.put(json.dumps(PAYLOAD), number, text).decode()
     body = {"choices": [{"message": {"content": around + data + around}}]}
-    usable(openai_wire.read_completion(body))
+    usable(openai_replies.read_completion(body))
 
 
 @settings(max_examples=200, deadline=None)
@@ -299,11 +302,11 @@ def test_one_bound_on_depth_for_accepting_and_for_reading():
     ],
 )
 def test_usage_that_is_no_count_is_unknown(usage, known):
-    assert openai_wire.read_completion(CHAT | {"usage": usage}).usage.known is known
+    assert openai_replies.read_completion(CHAT | {"usage": usage}).usage.known is known
     renamed = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
     if isinstance(usage, dict):
         usage = {renamed.get(name, name): value for name, value in usage.items()}
-    assert anthropic_wire.read_completion(MESSAGE | {"usage": usage}).usage.known is known
+    assert anthropic_replies.read_completion(MESSAGE | {"usage": usage}).usage.known is known
 
 
 def test_bodies_that_are_json_in_a_string_are_read():
@@ -330,7 +333,7 @@ def test_a_200_is_an_answer_whatever_it_holds(body):
 
 def test_a_refusal_is_one_line_without_controls():
     choice = {"message": {"refusal": "No\x1b[2J\n" + "x" * 10_000}}
-    fault = openai_wire.read_completion({"choices": [choice]}).fault
+    fault = openai_replies.read_completion({"choices": [choice]}).fault
     assert isinstance(fault, RowError)
     assert str(fault).isprintable()
     assert len(str(fault)) < 600

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pandas_genai.backends import anthropic_wire, openai_wire
 from pandas_genai.backends.classify import classify, problem_of
 from pandas_genai.backends.endpoints import Endpoint, Support, host_of
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.errors import RowError, SplitError, UsageError
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.task import Task
+
+OPENAI, ANTHROPIC = backend_named("openai"), backend_named("anthropic")
 
 
 def task_of(model="gpt-6-luna", schema=("good", "bad"), backend="openai", **params):
@@ -28,7 +30,7 @@ def chunk():
 
 
 def body_of(task, chunk, *, vendor=True, support=None):
-    wire = openai_wire if task.backend == "openai" else anthropic_wire
+    wire = backend_named(task.backend)
     return wire.build(task, chunk, support or wire.first_support(task), vendor=vendor)
 
 
@@ -80,26 +82,26 @@ def test_the_token_limit_has_the_name_that_the_server_reads(chunk):
 
 def test_the_ladder_of_compatible_servers(chunk):
     task = task_of()
-    support = openai_wire.first_support(task)
+    support = OPENAI.first_support(task)
     seen = []
     while support is not None:
         body = body_of(task, chunk, vendor=False, support=support)
         seen.append(support.rung)
         has_schema = "JSON schema" in str(body["messages"][0]["content"])
         assert has_schema is (support.rung in ("json_object", "text"))
-        support = openai_wire.next_support(support, body, "response_format is not supported", None)
+        support = OPENAI.next_support(support, body, "response_format is not supported", None)
     assert seen == ["strict", "json_schema", "json_object", "text"]
 
 
 def test_an_optional_parameter_is_dropped_once(chunk):
     task = task_of(temperature=0.3)
-    support = openai_wire.first_support(task)
+    support = OPENAI.first_support(task)
     body = body_of(task, chunk)
-    lower = openai_wire.next_support(support, body, "Unsupported value", "temperature")
+    lower = OPENAI.next_support(support, body, "Unsupported value", "temperature")
     assert "temperature" not in body_of(task, chunk, support=lower)
-    lower = openai_wire.next_support(support, body, "Unknown name 'reasoning_effort'", None)
+    lower = OPENAI.next_support(support, body, "Unknown name 'reasoning_effort'", None)
     assert "reasoning_effort" not in body_of(task, chunk, support=lower)
-    assert openai_wire.next_support(support, body, "The text is too long", None) is None
+    assert OPENAI.next_support(support, body, "The text is too long", None) is None
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_an_optional_parameter_is_dropped_once(chunk):
 )
 def test_anthropic_enforces_the_schema_as_the_model_can(chunk, model, rung):
     task = task_of(model, backend="anthropic")
-    assert anthropic_wire.first_support(task).rung == rung
+    assert ANTHROPIC.first_support(task).rung == rung
     body = body_of(task, chunk)
     assert ("output_config" in body) is (rung == "native")
     assert ("tool_choice" in body) is (rung == "tool")
@@ -122,16 +124,16 @@ def test_anthropic_enforces_the_schema_as_the_model_can(chunk, model, rung):
 
 def test_anthropic_steps_down(chunk):
     task = task_of("claude-x", backend="anthropic")
-    support = anthropic_wire.first_support(task)
+    support = ANTHROPIC.first_support(task)
     body = body_of(task, chunk, support=support)
-    lower = anthropic_wire.next_support(support, body, "output_config: not supported", None)
+    lower = ANTHROPIC.next_support(support, body, "output_config: not supported", None)
     assert lower.rung == "tool"
     body = body_of(task, chunk, support=lower)
-    lowest = anthropic_wire.next_support(lower, body, "tool_choice is not supported", None)
+    lowest = ANTHROPIC.next_support(lower, body, "tool_choice is not supported", None)
     assert lowest.rung == "text"
     body = body_of(task, chunk, support=lowest)
-    assert anthropic_wire.next_support(lowest, body, "anything", None) is None
-    bare = anthropic_wire.next_support(lowest, body, "cache_control: unknown", None)
+    assert ANTHROPIC.next_support(lowest, body, "anything", None) is None
+    bare = ANTHROPIC.next_support(lowest, body, "cache_control: unknown", None)
     assert "cache_control" not in body_of(task, chunk, support=bare)["system"][0]
 
 
@@ -141,8 +143,8 @@ def test_anthropic_keeps_the_users_output_config(chunk):
 
 
 def test_older_sampling_parameters_need_the_older_version():
-    assert anthropic_wire.headers_for({"temperature": 0}) == {"anthropic-version": "2023-06-01"}
-    assert anthropic_wire.headers_for({"model": "m"}) == {}
+    assert ANTHROPIC.headers_for({"temperature": 0}) == {"anthropic-version": "2023-06-01"}
+    assert ANTHROPIC.headers_for({"model": "m"}) == {}
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_a_blank_prompt_is_refused():
     ],
 )
 def test_openai_answers_of_no_use(answer, error):
-    assert type(openai_wire.read_completion(answer).fault) is error
+    assert type(OPENAI.read_completion(answer).fault) is error
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,7 @@ def test_openai_answers_of_no_use(answer, error):
     ],
 )
 def test_anthropic_answers_of_no_use(answer, error):
-    assert type(anthropic_wire.read_completion(answer).fault) is error
+    assert type(ANTHROPIC.read_completion(answer).fault) is error
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pandas_genai import UsageError
-from pandas_genai.backends import anthropic_batches, openai_batches
 from pandas_genai.backends.batches import Limits
-from pandas_genai.backends.caller import wire_of
 from pandas_genai.backends.endpoints import Endpoint, Support
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.names import checked_name, custom_prefix, default_name
@@ -63,8 +62,8 @@ def test_a_template_writes_what_the_live_builder_builds(backend, vendor, texts):
         template = Template(task, Endpoint(backend, url), support)
         for chunk in chunks_of(texts, 3):
             is_vendor = Endpoint(backend, url).is_vendor
-            body = wire_of(task).build(task, chunk, support, vendor=is_vendor)
-            envelope = (openai_batches if backend == "openai" else anthropic_batches).envelope
+            body = backend_named(backend).build(task, chunk, support, vendor=is_vendor)
+            envelope = backend_named(backend).batches.envelope
             assert template.line("job-1-1", chunk) == compact(envelope("job-1-1", body))
 
 

@@ -39,7 +39,7 @@ class Verbs:
         *,
         text: Column | list[Column] | Template | None = None,
         model: str | None = None,
-        backend: Literal["openai", "anthropic"] | None = None,
+        backend: str | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
         client: OpenAIClient | AnthropicClient | None = None,
@@ -76,9 +76,9 @@ class Verbs:
         model : str, optional
             The model; ``"local"`` is the embedded one, which needs no key. Left out: the
             setting ``DEFAULT_MODEL``, ``gpt-6-luna``, or ``claude-haiku-5-5`` for Anthropic.
-        backend : {"openai", "anthropic"}, optional
-            The wire format. Left out: ``"anthropic"`` for models named ``claude...``,
-            otherwise the setting ``DEFAULT_BACKEND``, ``"openai"``.
+        backend : str, optional
+            The wire format: ``"openai"`` or ``"anthropic"``. Left out: ``"anthropic"`` for models
+            named ``claude...``, otherwise the setting ``DEFAULT_BACKEND``, ``"openai"``.
         base_url, api_key : str, optional
             The address as the vendor's SDK understands it, and the key. Left out: from the
             environment or a ``.env`` file.
@@ -176,7 +176,7 @@ class Verbs:
         *,
         text: Column | list[Column] | Template | None = None,
         model: str | None = None,
-        backend: Literal["openai", "anthropic"] | None = None,
+        backend: str | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
         client: OpenAIClient | AnthropicClient | None = None,
@@ -248,7 +248,7 @@ max_workers, fresh, on_error, params, examples, progress, max_cost, prices, keep
         folder: str | Path | None = None,
         text: Column | list[Column] | Template | None = None,
         model: str | None = None,
-        backend: Literal["openai", "anthropic"] | None = None,
+        backend: str | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
         client: OpenAIClient | AnthropicClient | None = None,
@@ -333,7 +333,7 @@ max_workers, fresh, on_error, params, examples, progress, keep_replies
         *,
         text: Column | list[Column] | Template | None = None,
         model: str | None = None,
-        backend: Literal["openai", "anthropic"] | None = None,
+        backend: str | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
         client: OpenAIClient | AnthropicClient | None = None,

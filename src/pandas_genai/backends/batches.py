@@ -1,11 +1,13 @@
-"""What both vendors' batch APIs have in common."""
+"""A batch API, and what those of all vendors have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
 from pandas_genai.backends.classify import Problem, classify, problem_of
@@ -17,8 +19,8 @@ from pandas_genai.backends.json_text import read_object
 from pandas_genai.backends.retry import retry_api_call
 from pandas_genai.errors import WaitError
 
-__all__ = ["Batch", "BatchApi", "HttpApi", "Limits", "Outcome", "Page", "Wanted", "id_of"]
-__all__ += ["segment"]
+__all__ = ["Batch", "BatchApi", "Container", "FileNames", "Limits", "Outcome", "Page", "Wanted"]
+__all__ += ["id_of", "segment"]
 
 T = TypeVar("T")
 
@@ -179,23 +181,121 @@ def id_of(entry: Mapping[str, Any]) -> str:
     return found
 
 
-class BatchApi(Protocol):
-    """One vendor's batch API.
+@dataclass(frozen=True)
+class Container:
+    """What stands before, between and after the requests of a file, each on a line of its own."""
+
+    head: bytes = b""
+    between: bytes = b"\n"
+    tail: bytes = b"\n"
+
+    @property
+    def size(self) -> int:
+        """The bytes of all three."""
+        return len(self.head) + len(self.between) + len(self.tail)
+
+    def requests_in(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the requests among a file's lines."""
+        around = {self.head.strip(), self.tail.strip(), b""}
+        between = self.between.strip()
+        stripped = (line.strip().removesuffix(between) for line in lines)
+        return (line for line in stripped if line not in around)
+
+
+@dataclass(frozen=True)
+class FileNames:
+    """Where a job's folder keeps what is sent and what comes back.
+
+    Paths below the folder: ``{part}`` is the part's number, ``{_part}`` an underscore and the
+    number, of the first part nothing, and ``{batch}`` the batch's id.
+    """
+
+    requests: str = "batch_input/batch_{part}.jsonl"
+    submission: str = "batch_output/submission_{batch}.json"
+    results: str = "batch_output/batch_result_{batch}.jsonl"
+    errors: str = "batch_output/batch_error_{batch}.txt"
+
+
+class BatchApi(ABC):
+    """One vendor's batch API: what its files hold, and an SDK client as the batch path uses it.
 
     Everything but ``upload`` and ``create`` is tried up to five times. Those two are sent once:
     whether a request without an answer took effect is asked with ``find_file`` and ``find``.
+
+    Parameters
+    ----------
+    client : object
+        As ``Backend.open_client`` opens it, its own retries off.
+    endpoint : Endpoint
+        For messages, and to keep the key out of them.
+    sleep : callable
+        Waits seconds between attempts.
+
+    Attributes
+    ----------
+    id_pattern : re.Pattern
+        Finds the id of the request that a line of results is about, even where the rest of the
+        line is damaged.
+    limits : Limits
+        Of one file, or of the body that carries the requests.
+    has_files : bool
+        Whether requests are uploaded before a batch is created.
+    has_tags : bool
+        Whether a batch keeps what was attached to it. Where it does not, the ids of requests name
+        the job.
+    has_error_files : bool
+        Whether failed requests stand in a file of their own.
+    quota_codes : frozenset of str
+        Codes of a batch that ended because too much was enqueued: nothing was worked on.
+    container : Container
+        What stands around the requests of a file.
+    files : FileNames
+        How a job's files are called.
     """
 
-    limits: Limits
-    has_files: bool
-    has_tags: bool
+    id_pattern: ClassVar[re.Pattern[bytes]] = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
+    limits: ClassVar[Limits]
+    has_files: ClassVar[bool]
+    has_tags: ClassVar[bool]
+    has_error_files: ClassVar[bool] = True
+    quota_codes: ClassVar[frozenset[str]] = frozenset()
+    container: ClassVar[Container] = Container()
+    files: ClassVar[FileNames] = FileNames()
 
+    def __init__(self, client: Any, endpoint: Endpoint, sleep: Callable[[float], Any]) -> None:
+        self.transport = Transport(client, endpoint)
+        self._endpoint = endpoint
+        self._sleep = sleep
+
+    @staticmethod
+    @abstractmethod
+    def envelope(custom_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return one request of a file: the body of a live call, under an id of ours."""
+
+    @staticmethod
+    @abstractmethod
+    def opened(request: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """Return the id and the body of one request of a file."""
+
+    @staticmethod
+    @abstractmethod
+    def outcome_of(line: Mapping[str, Any]) -> Outcome:
+        """Read one line of the results; nothing in it raises."""
+
+    @staticmethod
+    def has_failed(line: bytes) -> bool:  # noqa: ARG004 - only where results hold both
+        """Whether a line of results that hold both is that of a failed request."""
+        return False
+
+    @abstractmethod
     def upload(self, path: Path, name: str) -> str:
         """Upload a file of requests and return its id."""
 
+    @abstractmethod
     def find_file(self, name: str, size: int) -> str | None:
         """Return the id of an uploaded file of that name and size."""
 
+    @abstractmethod
     def create(
         self,
         path: Path,
@@ -205,36 +305,26 @@ class BatchApi(Protocol):
     ) -> Batch:
         """Create a batch of the requests in a file; headers are what a live call would send."""
 
+    @abstractmethod
     def find(self, wanted: Wanted) -> list[Batch]:
         """Return the batches that may be the wanted one."""
 
+    @abstractmethod
     def get(self, batch_id: str) -> Batch:
         """Return a batch as it is now."""
 
+    @abstractmethod
     def cancel(self, batch_id: str) -> Batch:
         """Ask for a batch to be ended early; what is finished is kept."""
 
+    @abstractmethod
     def fetch(self, batch: Batch, kind: str, path: Path) -> bool:
         """Store the results of a batch, whole or not at all; False where there are none."""
 
-
-class HttpApi:
-    """An SDK client as the batch rooms use it: dicts in and out, errors classed.
-
-    Parameters
-    ----------
-    client : openai.OpenAI or anthropic.Anthropic
-        Its own retries off.
-    endpoint : Endpoint
-        For messages, and to keep the key out of them.
-    sleep : callable
-        Waits seconds between attempts.
-    """
-
-    def __init__(self, client: Any, endpoint: Endpoint, sleep: Callable[[float], Any]) -> None:
-        self.transport = Transport(client, endpoint)
-        self._endpoint = endpoint
-        self._sleep = sleep
+    @staticmethod
+    def problem_of(status: int | None, body: object, headers: Mapping[str, str]) -> Problem:
+        """Read the error out of an answer whose status is one."""
+        return problem_of(status, body, headers)
 
     def granted(self, answer: Answer) -> Answer:
         """Return an answer that is no error.
@@ -246,7 +336,7 @@ class HttpApi:
         """
         if answer.ok:
             return answer
-        problem = problem_of(answer.status, answer.parsed, answer.headers)
+        problem = self.problem_of(answer.status, answer.parsed, answer.headers)
         raise classify(problem, where=self._endpoint.host)
 
     def again(self, call: Callable[[], T]) -> T:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any, Protocol
 
-from pandas_genai.backends import anthropic_wire, openai_wire
+from pandas_genai.backends.base import Backend
 from pandas_genai.backends.classify import (
     Problem,
     classify,
-    problem_in_answer,
-    problem_of,
     window_in,
 )
 from pandas_genai.backends.completion import Completion, invalid
 from pandas_genai.backends.endpoints import Endpoint, Endpoints, Support
-from pandas_genai.backends.fields import as_text
 from pandas_genai.backends.http import Answer, Transport
 from pandas_genai.backends.json_text import read_object
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.errors import CallError, SplitError, StopRunError, WaitError, printable
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
@@ -34,9 +31,7 @@ __all__ = [
     "request_body",
     "support_kind",
     "support_of",
-    "system_of",
     "system_sent",
-    "wire_of",
 ]
 
 _log = logging.getLogger("pandas_genai")
@@ -46,7 +41,6 @@ _ADAPTABLE = frozenset({400, 422})
 _GAVE_UP = frozenset({502, 504})
 """Statuses of a gateway behind which the call may have been answered, and billed."""
 
-_LIMIT_NAMES = frozenset({"max_tokens", "max_completion_tokens"})
 _ABOUT_LIMIT = re.compile(
     r"max_tokens|max_completion_tokens|maximum context|context length|completion tokens",
     re.IGNORECASE,
@@ -54,8 +48,6 @@ _ABOUT_LIMIT = re.compile(
 _TOO_HIGH = re.compile(
     r"too (large|high|many)|at most|less than|maximum|exceed|reduce", re.IGNORECASE
 )
-_NOT_PARAMS = frozenset({"messages", "model", "response_format", "system", "tool_choice", "tools"})
-
 _LOWEST_LIMIT = 256
 """A lower token limit than this is never the reason of a refusal."""
 
@@ -70,47 +62,31 @@ class TokenLimits(Protocol):
         """Note that the endpoint refused a limit: the next one for the chunk is lower."""
 
 
-def wire_of(task: BoundTask) -> ModuleType:
-    """Return the module that builds and parses for a task's backend."""
-    return openai_wire if task.backend == "openai" else anthropic_wire
-
-
 def request_body(task: BoundTask, chunk: Chunk, endpoint: Endpoint, endpoints: Endpoints) -> Any:
     """Build the body that a call for this chunk would send now."""
     support = support_of(task, endpoint, endpoints)
-    return wire_of(task).build(task, chunk, support, vendor=endpoint.is_vendor)
+    return backend_named(task.backend).build(task, chunk, support, vendor=endpoint.is_vendor)
 
 
 def support_of(task: BoundTask, endpoint: Endpoint, endpoints: Endpoints) -> Support:
     """Return what the endpoint is known, or at first believed, to take."""
-    start = wire_of(task).first_support(task)
+    start = backend_named(task.backend).first_support(task)
     return endpoints.support(endpoint.base_url, task.model, support_kind(task), start)
-
-
-def system_of(body: Mapping[str, Any]) -> str:
-    """Return the instructions of a request, whether or not they are split into blocks."""
-    content = body["system"] if "system" in body else body["messages"][0]["content"]
-    if isinstance(content, str):
-        return content
-    return "\n".join(block["text"] for block in content)
 
 
 def system_sent(task: BoundTask, support: Support, *, vendor: bool) -> str:
     """Return the instructions as an endpoint that takes so much is sent them."""
     blank = Chunk((Row("", "", "", 0),))
-    return system_of(wire_of(task).build(task, blank, support, vendor=vendor))
+    backend = backend_named(task.backend)
+    return backend.prompt_of(backend.build(task, blank, support, vendor=vendor)).system
 
 
-def params_sent(body: Mapping[str, Any], support: Support) -> str:
+def params_sent(backend: Backend, body: Mapping[str, Any], support: Support) -> str:
     """Return a request without its texts and its schema, as canonical JSON.
 
     ``structured`` says how the schema was enforced.
     """
-    params = {name: value for name, value in body.items() if name not in _NOT_PARAMS}
-    output = params.pop("output_config", None)
-    if isinstance(output, Mapping) and output.keys() - {"format"}:
-        params["output_config"] = {name: output[name] for name in output if name != "format"}
-    return canonical_json(params | {"structured": support.rung})
+    return canonical_json(backend.params_of(body) | {"structured": support.rung})
 
 
 def support_kind(task: BoundTask) -> str:
@@ -123,8 +99,8 @@ class Caller:
 
     Parameters
     ----------
-    client : openai.OpenAI or anthropic.Anthropic
-        Shared by all threads, its own retries off.
+    client : object
+        As the backend opens it; shared by all threads, its own retries off.
     task : BoundTask
         What is asked.
     endpoint : Endpoint
@@ -159,7 +135,7 @@ class Caller:
         self._endpoints = endpoints
         self._limits = limits
         self._params: dict[tuple[Support, tuple[object, ...]], str] = {}
-        self._wire = wire_of(task)
+        self._backend = backend_named(task.backend)
         self._where = printable(f"{endpoint.host} ({task.model})")
 
     def __call__(self, chunk: Chunk) -> Reply:
@@ -173,7 +149,7 @@ class Caller:
         body, support, response = self._send(chunk)
         answer = self._answer(response)
         usage, model = answer.usage, answer.model or str(body["model"])
-        request_id = _request_id(response.headers) or answer.id
+        request_id = self._backend.request_id(response.headers) or answer.id
         content = response.content if self._keep_replies else None
         if answer.fault is not None:
             answer.fault.content = content
@@ -201,7 +177,7 @@ class Caller:
             try:
                 response = self._post(body)
             except _RefusedError as refused:
-                if limit and _about_limit(refused.problem, limit):
+                if limit and self._about_limit(refused.problem, limit):
                     self._too_high(chunk, limit)
                     continue
                 lower = self._adapted(support, body, refused.problem)
@@ -216,20 +192,30 @@ class Caller:
         )
 
     def _params_sent(self, body: Mapping[str, Any], support: Support) -> str:
-        limits = tuple(body.get(name) for name in sorted(_LIMIT_NAMES))
+        limits = tuple(body.get(name) for name in self._backend.limit_names)
         key = (support, limits)
         if key not in self._params:  # the same for nearly all calls of a run
-            self._params[key] = params_sent(body, support)
+            self._params[key] = params_sent(self._backend, body, support)
         return self._params[key]
 
     def _bounded(self, chunk: Chunk, support: Support) -> tuple[dict[str, Any], int | None]:
         """Build a request, with the token limit that the run's budget wants, if it does."""
         vendor = self._endpoint.is_vendor
-        body = self._wire.build(self._task, chunk, support, vendor=vendor)
+        body = self._backend.build(self._task, chunk, support, vendor=vendor)
         limit = None if self._limits is None else self._limits.limit(chunk, body)
         if limit:
-            body = self._wire.bounded(body, limit, support, vendor=vendor)
+            body = self._backend.bounded(body, limit, support, vendor=vendor)
         return body, limit
+
+    def _about_limit(self, problem: Problem, limit: int) -> bool:
+        """Whether a request was refused because its token limit is too high for the model."""
+        if problem.status not in _ADAPTABLE or limit <= _LOWEST_LIMIT:
+            return False
+        if problem.code == "unsupported_parameter":
+            return False
+        named = (problem.param or "") in self._backend.limit_names
+        about = named or _ABOUT_LIMIT.search(problem.message)
+        return bool(about) and _TOO_HIGH.search(problem.message) is not None
 
     def _too_high(self, chunk: Chunk, limit: int) -> None:
         _log.info(
@@ -257,9 +243,7 @@ class Caller:
     ) -> Support | None:
         if problem.status not in _ADAPTABLE:
             return None
-        lower: Support | None = self._wire.next_support(
-            support, body, problem.message, problem.param
-        )
+        lower = self._backend.next_support(support, body, problem.message, problem.param)
         if lower is None or lower == support:
             return None
         dropped = lower.dropped - support.dropped
@@ -271,10 +255,12 @@ class Caller:
         return lower
 
     def _post(self, body: dict[str, Any]) -> Answer:
-        headers = anthropic_wire.headers_for(body) if self._task.backend == "anthropic" else None
-        answer = self._transport.post(self._wire.PATH, body, headers=headers)
+        headers = self._backend.headers_for(body)
+        answer = self._transport.post(self._backend.path, body, headers=headers)
         if not answer.ok:
-            raise _RefusedError(problem_of(answer.status, answer.parsed, answer.headers))
+            raise _RefusedError(
+                self._backend.problem_of(answer.status, answer.parsed, answer.headers)
+            )
         return answer
 
     def _answer(self, response: Answer) -> Completion:
@@ -285,8 +271,8 @@ class Caller:
             unread = self._unreadable(response.content, error)
             unread.maybe_billed = True
             raise unread from None
-        answer: Completion = self._wire.read_completion(body)
-        problem = problem_in_answer(body, response.headers)
+        answer = self._backend.read_completion(body)
+        problem = self._backend.problem_in_answer(body, response.headers)
         if problem is not None:
             fault = classify(problem, where=self._where)
             if answer.usage.known:
@@ -309,23 +295,9 @@ class Caller:
         return invalid(f"{self._where} sent an answer that cannot be read: {error}")
 
 
-def _about_limit(problem: Problem, limit: int) -> bool:
-    """Whether a request was refused because its token limit is too high for the model."""
-    if problem.status not in _ADAPTABLE or limit <= _LOWEST_LIMIT:
-        return False
-    if problem.code == "unsupported_parameter":
-        return False
-    about = (problem.param or "") in _LIMIT_NAMES or _ABOUT_LIMIT.search(problem.message)
-    return bool(about) and _TOO_HIGH.search(problem.message) is not None
-
-
 class _RefusedError(Exception):
     """An answer with a status of 400 or more."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
         self.problem = problem
-
-
-def _request_id(headers: Mapping[str, str]) -> str | None:
-    return as_text(headers.get("x-request-id") or headers.get("request-id"), 200)

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import os
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pandas_genai.backends.endpoints import Endpoint
-from pandas_genai.errors import CredentialsError, UsageError
+from pandas_genai.errors import CredentialsError
 from pandas_genai.settings import checked_key, load_settings
-from pandas_genai.task.annotations import Backend
 
-__all__ = ["AnthropicClient", "OpenAIClient", "backend_of", "endpoint_of", "make_client"]
-__all__ += ["without_retries"]
+__all__ = ["AnthropicClient", "OpenAIClient", "endpoint_of", "sdk_client", "without_retries"]
 
 OpenAIClient: TypeAlias = Any
 AnthropicClient: TypeAlias = Any
 """A user's own client, named for signatures: importing an SDK for its types takes seconds."""
 
 
-def make_client(endpoint: Endpoint, workers: int) -> Any:
-    """Make an SDK client whose pool keeps one connection a worker alive.
-
-    The SDK is imported here, when it is first needed: importing both takes seconds.
-    """
+def sdk_client(sdk: Any, client_class: str, endpoint: Endpoint, workers: int) -> Any:
+    """Make an SDK's client whose pool keeps one connection a worker alive."""
     from pandas_genai.backends.guarded import GuardedClient, direct_client
 
-    sdk = importlib.import_module(endpoint.backend)
     seconds = load_settings().request_timeout
     inner = direct_client(endpoint.base_url, workers, seconds)
-    factory = sdk.OpenAI if endpoint.backend == "openai" else sdk.Anthropic
     address = urlsplit(endpoint.full_url)
-    return factory(
+    return getattr(sdk, client_class)(
         api_key=endpoint.api_key,
         base_url=endpoint.base_url,
         max_retries=0,
@@ -64,27 +56,8 @@ def _own_headers(endpoint: Endpoint, nothing: Any) -> dict[str, Any] | None:
     return found or None
 
 
-def backend_of(client: Any) -> Backend:
-    """Say which wire format a client of the user speaks.
-
-    Raises
-    ------
-    UsageError
-        If it is no synchronous client of either SDK.
-    """
-    bases = {base.__module__.partition(".")[0] for base in type(client).__mro__}
-    backends: tuple[Backend, ...] = ("openai", "anthropic")
-    for backend in backends:
-        if backend in bases and not type(client).__name__.startswith("Async"):
-            return backend
-    raise UsageError(
-        f"client= must be an openai.OpenAI or anthropic.Anthropic client (not an Async one), "
-        f"not {type(client).__name__}."
-    )
-
-
-def endpoint_of(client: Any) -> Endpoint:
-    """Return the address and key of a client of the user.
+def endpoint_of(client: Any, backend: str) -> Endpoint:
+    """Return the address and key of a client of the user that speaks a backend's format.
 
     Raises
     ------
@@ -98,7 +71,7 @@ def endpoint_of(client: Any) -> Endpoint:
             "The key of client= has white space around it, such as the line's end of the file "
             "that it was read from: make the client with key.strip()."
         )
-    return Endpoint(backend_of(client), str(client.base_url), key)
+    return Endpoint(backend, str(client.base_url), key)
 
 
 def without_retries(client: Any) -> Any:

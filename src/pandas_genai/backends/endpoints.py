@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from pandas_genai.redaction import public_url
-from pandas_genai.task.annotations import Backend
 
 __all__ = [
     "ENDPOINTS",
@@ -27,12 +26,8 @@ __all__ = [
 NO_KEY = "no-key"
 """What is sent as key to a server that was named without one."""
 
-VENDOR_URLS = {
-    "openai": "https://api.openai.com/v1",
-    "anthropic": "https://api.anthropic.com",
-}
-"""What the SDKs call when no base URL is given (read in openai 3.54, anthropic 2.12)."""
-
+VENDOR_URLS: dict[str, str] = {}
+"""What is called when no base URL is given, by backend; ``registry.register`` fills it."""
 
 _USUAL_SEGMENTS = frozenset({"api", "openai", "v1", "v1beta"})
 """Of paths that say nothing about who answers, only how to speak."""
@@ -107,8 +102,8 @@ class Endpoint:
 
     Parameters
     ----------
-    backend : {"openai", "anthropic"}
-        The wire format.
+    backend : str
+        The wire format's name.
     base_url : str
         As the vendor's SDK understands it. A user name, a password and a query that it holds
         go into ``full_url``: what is left may be stored and shown.
@@ -120,7 +115,7 @@ class Endpoint:
         Whether neither key nor address are the environment's, whose headers then stay away.
     """
 
-    backend: Backend
+    backend: str
     base_url: str
     api_key: str = field(repr=False, default="")
     full_url: str = field(repr=False, default="")
@@ -160,8 +155,7 @@ class Support:
     Parameters
     ----------
     rung : str
-        How the schema is enforced: ``strict``, ``json_schema``, ``json_object`` or ``text`` on
-        OpenAI's format; ``native``, ``tool`` or ``text`` on Anthropic's.
+        The output mode: how the schema is enforced. One of the backend's ``output_modes``.
     dropped : frozenset of str
         Optional parameters that were refused.
     """

@@ -21,6 +21,7 @@ __all__ = [
     "as_moment",
     "as_object",
     "as_text",
+    "names_in",
     "one_line",
     "opened",
 ]
@@ -32,6 +33,11 @@ _LAST_MOMENT = 253_402_300_799.0
 """The end of the year 9999, the last that a datetime can show."""
 _ID = re.compile(r"(?!\.+(?:/|$))[\w.:=+@~,-]+(?:/(?!\.+(?:/|$))[\w.:=+@~,-]+)*", re.ASCII)
 _NOTHING: Mapping[str, Any] = {}
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Return the names that a text lists."""
+    return frozenset(text.split())
 
 
 def as_object(value: object) -> Mapping[str, Any]:

@@ -11,50 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from pandas_genai.backends.endpoints import Endpoint
+from pandas_genai.backends.fields import names_in
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.errors import UsageError
-from pandas_genai.task.annotations import Backend
 from pandas_genai.task.params import OUR_PARAMS
 
 __all__ = ["check_params", "known_params"]
 
-_TYPES = {
-    "openai": "types/chat/completion_create_params.py",
-    "anthropic": "types/message_create_params.py",
-}
-"""Where each SDK says what a request may hold. Read as text: importing an SDK takes seconds."""
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_VENDORS: dict[str, frozenset[str]] = {
-    "openai": _names(
-        """frequency_penalty logit_bias logprobs max_completion_tokens max_tokens metadata
-    presence_penalty prompt_cache_key prompt_cache_options prompt_cache_retention
-    reasoning_effort safety_identifier seed service_tier stop store temperature
-    top_logprobs top_p user verbosity"""
-    ),
-    "anthropic": _names(
-        """cache_control max_tokens metadata output_config service_tier stop_sequences
-    temperature thinking top_k top_p"""
-    ),
-}
-"""What is taken without a look into the SDK; on Anthropic's format also what older models take."""
-
-_COMPATIBLE = _names(
+_COMPATIBLE = names_in(
     """add_generation_prompt allowed_openai_params best_of cache_prompt chat_template
-    chat_template_kwargs documents do_sample dry_multiplier dynatemp_range
-    early_stopping enable_thinking format grammar guided_choice guided_decoding_backend
-    guided_grammar guided_json guided_regex id_slot ignore_eos include_reasoning
+    chat_template_kwargs documents do_sample dry_multiplier dynatemp_range early_stopping
+    enable_thinking format grammar guided_choice guided_decoding_backend guided_grammar
+    guided_json guided_regex id_slot ignore_eos include_reasoning
     include_stop_str_in_output json_schema keep_alive length_penalty min_p min_tokens
-    mirostat mirostat_eta mirostat_tau models n_predict n_probs num_beams num_ctx
-    options plugins priority prompt_mode provider random_seed raw reasoning
-    reasoning_format repeat_last_n repeat_penalty repetition_penalty return_tokens route
-    safe_prompt samplers search_parameters skip_special_tokens
-    spaces_between_special_tokens stop_token_ids structured_outputs template tfs_z think
-    thinking thinking_budget top_a top_k transforms truncate_prompt_tokens typical_p
-    usage use_beam_search xtc_probability xtc_threshold"""
+    mirostat mirostat_eta mirostat_tau models n_predict n_probs num_beams num_ctx options
+    plugins priority prompt_mode provider random_seed raw reasoning reasoning_format
+    repeat_last_n repeat_penalty repetition_penalty return_tokens route safe_prompt
+    samplers search_parameters skip_special_tokens spaces_between_special_tokens
+    stop_token_ids structured_outputs template tfs_z think thinking thinking_budget top_a
+    top_k transforms truncate_prompt_tokens typical_p usage use_beam_search
+    xtc_probability xtc_threshold"""
 )
 """What vLLM, llama.cpp, Ollama, OpenRouter, LiteLLM, Mistral, Qwen and others take besides."""
 
@@ -74,7 +50,7 @@ def check_params(params: Mapping[str, Any] | None, endpoint: Endpoint) -> None:
         With the name that was meant, where one is close.
     """
     for name in params or {}:
-        if name in OUR_PARAMS or name in _VENDORS[endpoint.backend]:
+        if name in OUR_PARAMS or name in backend_named(endpoint.backend).parameters:
             continue
         known = known_params(endpoint.backend)
         if not endpoint.is_vendor:
@@ -92,17 +68,23 @@ def check_params(params: Mapping[str, Any] | None, endpoint: Endpoint) -> None:
 
 
 @functools.cache
-def known_params(backend: Backend) -> frozenset[str]:
-    """Return the names that a vendor's SDK has for the parameters of a request."""
-    return _VENDORS[backend] | _declared(backend)
+def known_params(backend: str) -> frozenset[str]:
+    """Return the names that a vendor, and its SDK, have for the parameters of a request."""
+    known = backend_named(backend)
+    return known.parameters | _declared(known.sdk, known.declared_in)
 
 
-def _declared(backend: Backend) -> frozenset[str]:
-    """Read the fields of the SDK's own types; nothing where the SDK is laid out otherwise."""
-    found = importlib.util.find_spec(backend)
+def _declared(sdk: str, file: str) -> frozenset[str]:
+    """Read the fields of an SDK's own types; nothing where the SDK is laid out otherwise.
+
+    They are read as text: importing an SDK takes seconds.
+    """
+    if not file:
+        return frozenset()
+    found = importlib.util.find_spec(sdk)
     places = found.submodule_search_locations if found else None
     try:
-        source = (Path(next(iter(places or []))) / _TYPES[backend]).read_text("utf-8")
+        source = (Path(next(iter(places or []))) / file).read_text("utf-8")
         classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     except (OSError, StopIteration, SyntaxError, ValueError):
         return frozenset()

@@ -6,21 +6,21 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pandas_genai.backends.client import backend_of, endpoint_of, make_client, without_retries
-from pandas_genai.backends.endpoints import NO_KEY, VENDOR_URLS, Endpoint, origin_of
+from pandas_genai.backends.base import Backend
+from pandas_genai.backends.client import endpoint_of, without_retries
+from pandas_genai.backends.endpoints import NO_KEY, Endpoint, origin_of
+from pandas_genai.backends.registry import backend_named, backend_of, names
 from pandas_genai.errors import CredentialsError, UsageError
 from pandas_genai.redaction import public_url
 from pandas_genai.settings import (
-    DEFAULT_MODELS,
     LOCAL_MODEL,
     Settings,
     checked_key,
     confirmed_base_url,
     load_settings,
 )
-from pandas_genai.task.annotations import Backend
 from pandas_genai.task.bound import BoundTask
-from pandas_genai.task.task import Task, checked_backend, note_endpoint
+from pandas_genai.task.task import Task, note_endpoint
 
 __all__ = ["Question", "Resolved"]
 
@@ -81,13 +81,13 @@ class Question:
     def _endpoint(self) -> tuple[Endpoint, str]:
         settings = load_settings()
         backend = _backend(self, settings.default_backend)
-        model = self.task.model or settings.default_model or DEFAULT_MODELS[backend]
+        model = self.task.model or settings.default_model or backend.default_model
         if self.client is not None:
             if self.base_url is not None or self.api_key is not None:
                 raise UsageError(
                     "client= brings its own address and key: leave base_url= and api_key= out."
                 )
-            return endpoint_of(self.client), model
+            return endpoint_of(self.client, backend.name), model
         given = None if self.api_key is None else checked_key(self.api_key, "api_key=")
         url = self.base_url.strip() if self.base_url is not None else None
         if url is not None and "://" not in url:
@@ -96,27 +96,26 @@ class Question:
                 f"base_url={shown!r} is no address: it starts with https:// or http://."
             )
         if url is None:
-            url = confirmed_base_url(settings, backend, given, dict(os.environ))
-        url = url or VENDOR_URLS[backend]
+            url = confirmed_base_url(settings, backend.name, given, dict(os.environ))
+        url = url or backend.base_url
         key = self._key(settings, backend, given)
-        if not key and origin_of(url) != origin_of(VENDOR_URLS[backend]):
+        if not key and origin_of(url) != origin_of(backend.base_url):
             key = NO_KEY
         apart = _is_apart(backend, self.base_url, url, key)
-        return Endpoint(backend, url, key, is_apart=apart), model
+        return Endpoint(backend.name, url, key, is_apart=apart), model
 
     def _key(self, settings: Settings, backend: Backend, given: str | None) -> str:
         if given or (given is not None and self.base_url is not None):
             # An empty key with an address is an unset variable: no other key is meant for there.
             return given
-        return checked_key(settings.api_key(backend) or "", f"{backend.upper()}_API_KEY")
+        return checked_key(settings.api_key(backend.name) or "", backend.variable("API_KEY"))
 
 
 def _is_apart(backend: Backend, given: str | None, url: str, key: str) -> bool:
     """Whether neither the address nor the key is the environment's."""
-    prefix = backend.upper()
-    if key and key == os.environ.get(f"{prefix}_API_KEY", "").strip():
+    if key and key == os.environ.get(backend.variable("API_KEY"), "").strip():
         return False
-    known = {VENDOR_URLS[backend], os.environ.get(f"{prefix}_BASE_URL", "").strip()}
+    known = {backend.base_url, os.environ.get(backend.variable("BASE_URL"), "").strip()}
     return given is not None or url not in known
 
 
@@ -156,28 +155,35 @@ class Resolved:
         if self.client is not None:
             return without_retries(self.client), False
         if not self.endpoint.api_key:
-            raise _no_key(self.endpoint.backend)
-        return make_client(self.endpoint, workers), True
+            raise _no_key(backend_named(self.endpoint.backend))
+        return backend_named(self.endpoint.backend).open_client(self.endpoint, workers), True
 
 
 def _backend(question: Question, default: str) -> Backend:
     task = question.task
     if question.client is not None:
         spoken = backend_of(question.client)
-        if task.backend is not None and task.backend != spoken:
-            raise UsageError(f"backend={task.backend!r}, but client= speaks {spoken!r}: drop one.")
+        if task.backend is not None and task.backend != spoken.name:
+            raise UsageError(
+                f"backend={task.backend!r}, but client= speaks {spoken.name!r}: drop one."
+            )
         return spoken
     if task.backend is not None:
-        return task.backend
-    is_claude = (task.model or "").startswith("claude") and question.base_url is None
-    return "anthropic" if is_claude else checked_backend(default)
+        return backend_named(task.backend)
+    if task.model and question.base_url is None:
+        for backend in map(backend_named, names()):
+            if backend.names_model(task.model):
+                return backend
+    return backend_named(default)
 
 
 def _no_key(backend: Backend) -> CredentialsError:
-    variable = f"{backend.upper()}_API_KEY"
-    has_other = backend == "openai" and load_settings().api_key("anthropic") is not None
-    hint = " A key for Anthropic is there: backend='anthropic' uses it." if has_other else ""
+    variable, settings = backend.variable("API_KEY"), load_settings()
+    others = [one for one in map(backend_named, names()) if settings.api_key(one.name)]
+    hint = "".join(
+        f" A key for {other.label} is there: backend={other.name!r} uses it." for other in others
+    )
     return CredentialsError(
-        f"No key for {backend}: set the variable {variable}, write {variable}=... into a file "
+        f"No key for {backend.name}: set the variable {variable}, write {variable}=... into a file "
         f"named .env in this directory, or pass api_key=; model='local' needs none.{hint}"
     )

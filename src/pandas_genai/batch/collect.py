@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pandas_genai.backends.batches import Batch
+from pandas_genai.backends.batches import Batch, BatchApi
 from pandas_genai.batch.digest import Digestion, give_up, keys_of
 from pandas_genai.batch.journal import Part, count_of, cut, moment_of
-from pandas_genai.batch.lines import first_id
+from pandas_genai.batch.lines import ResultLines
 from pandas_genai.batch.site import Site
 from pandas_genai.batch.submit import Submission
 from pandas_genai.errors import (
@@ -27,9 +26,6 @@ from pandas_genai.store import AnswerStore
 
 __all__ = ["Collection", "is_gone"]
 
-_QUOTA = frozenset({"token_limit_exceeded"})
-"""Codes of a batch that ended because too many tokens were enqueued: nothing was worked on."""
-
 _NOT_SENT = frozenset({"written", "uploading", "uploaded", "waiting"})
 
 _GONE = frozenset({"not found", "bad request"})
@@ -37,8 +33,6 @@ _GONE = frozenset({"not found", "bad request"})
 
 _OUTAGES = 3
 """Parts in a row without an answer after which the others are not asked this time."""
-
-_SUCCEEDED = re.compile(rb'"type"\s*:\s*"succeeded"')
 
 
 class Collection:
@@ -184,7 +178,7 @@ class Collection:
         batch = self._site.api.get(part.batch_id or "")
         _described(part, batch)
         if batch.ended:
-            if batch.code in _QUOTA and not batch.done:
+            if batch.code in self._site.api.quota_codes and not batch.done:
                 part.rejected.append(part.batch_id or "")
                 part.stage = "waiting"
             else:
@@ -201,7 +195,7 @@ class Collection:
         results, errors = site.folder.results(backend, part), site.folder.errors(backend, part)
         try:
             stored = api.fetch(batch, "output", results)
-            if part.candidates and stored and not self._is_ours(part, first_id(results)):
+            if part.candidates and stored and not self._is_ours(part, results):
                 results.unlink()
                 self._next_candidate(part)
                 return
@@ -214,14 +208,15 @@ class Collection:
             give_up(site.folder, part, str(error))
             site.save()
             return
-        if backend == "anthropic" and stored:
-            write_errors(results, errors)
+        if stored and not api.has_error_files:
+            write_errors(results, errors, api)
         part.candidates = []
         part.stage = "stored"
         site.save()
 
-    def _is_ours(self, part: Part, custom_id: str) -> bool:
-        return custom_id in keys_of(self._site.folder, part)
+    def _is_ours(self, part: Part, results: Path) -> bool:
+        known = keys_of(self._site.folder, part)
+        return ResultLines(self._site.journal.backend, [results], known).first_id() in known
 
     def _next_candidate(self, part: Part) -> None:
         """Go on without a batch that turned out to be somebody else's."""
@@ -259,10 +254,10 @@ class Collection:
             self._site.save()
 
 
-def write_errors(results: Path, errors: Path) -> None:
-    """Copy what has failed out of results that hold both, as Anthropic's do."""
+def write_errors(results: Path, errors: Path, api: BatchApi) -> None:
+    """Copy what has failed out of results that hold both."""
     with results.open("rb") as lines, new_file(errors) as file:
-        file.writelines(line for line in lines if not _SUCCEEDED.search(line))
+        file.writelines(line for line in lines if api.has_failed(line))
 
 
 def is_gone(error: GenaiError) -> bool:

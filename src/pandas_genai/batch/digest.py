@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pandas_genai.backends.batches import Outcome
-from pandas_genai.backends.caller import params_sent, support_kind, wire_of
+from pandas_genai.backends.caller import params_sent, support_kind
 from pandas_genai.backends.classify import Problem, classify
 from pandas_genai.backends.endpoints import Support
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.batch.folder import JobFolder, lines_of
 from pandas_genai.batch.journal import Journal, Part, count_of, cut
 from pandas_genai.batch.lines import Matched, ResultLines
@@ -173,7 +174,7 @@ class Digestion:
         self._part = part
         self._cache = cache
         self._task = site.task
-        self._wire = wire_of(self._task)
+        self._backend = backend_named(self._task.backend)
         self._support = part.support
         endpoint = site.endpoint
         self._where = f"{endpoint.host} ({self._task.model})"
@@ -196,7 +197,9 @@ class Digestion:
         folder, part, backend = self._site.folder, self._part, self._task.backend
         known = keys_of(folder, part)
         paths = [folder.results(backend, part), folder.errors(backend, part)]
-        lines = ResultLines(backend, paths if backend == "openai" else paths[:1], known)
+        if not self._backend.batches.has_error_files:
+            del paths[1:]  # a copy of what is among the results
+        lines = ResultLines(backend, paths, known)
         answered = refused = 0
         missing = dict.fromkeys(known)
         first = _first_number(self._site.journal.uid, part.number)
@@ -308,7 +311,7 @@ class Digestion:
         """Return what the part's requests were sent with: the same for all of them."""
         if not self._params_sent:
             template = Template(self._task, self._site.endpoint, self._support)
-            self._params_sent = params_sent(template.body(chunk), self._support)
+            self._params_sent = params_sent(self._backend, template.body(chunk), self._support)
         return self._params_sent
 
     def _bill(self, usage: Usage, model: str) -> None:
@@ -342,7 +345,7 @@ class Digestion:
             return
         template = Template(self._task, self._site.endpoint, self._support)
         body = template.body(Chunk.of_keys(keys))
-        lower = self._wire.next_support(self._support, body, problem.message, problem.param)
+        lower = self._backend.next_support(self._support, body, problem.message, problem.param)
         if lower is not None and lower != self._support:
             self._lower = lower
 

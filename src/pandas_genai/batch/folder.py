@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import filelock
 from pydantic_core import from_json
 
+from pandas_genai.backends.batches import FileNames
+from pandas_genai.backends.registry import backend_named, names
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.manifest import opened, read_manifest, unreadable
 from pandas_genai.batch.names import checked_name, file_name
 from pandas_genai.errors import JobError, UsageError
 from pandas_genai.files import atomic_write
-from pandas_genai.task.annotations import Backend
 
 __all__ = ["JobFolder", "JobsFolder"]
 
@@ -179,7 +180,7 @@ class JobFolder:
         job = cls(path)
         if job.exists:
             yield job
-            others = (cls(path, backend) for backend in get_args(Backend))
+            others = (cls(path, backend) for backend in names())
             yield from (other for other in others if other.handle.exists())
 
     @property
@@ -254,39 +255,29 @@ class JobFolder:
         """Keep other kernels from working on the job meanwhile."""
         return _locked(self.path / ".lock", f"the job {self.name!r}", tell)
 
-    def requests(self, backend: Backend, number: int) -> Path:
+    def requests(self, backend: str, number: int) -> Path:
         """Return where the requests of a part are."""
-        if backend == "openai":
-            return self.path / "batch_input" / f"batch_{number}.jsonl"
-        return self.path / "batch_input" / f"requests{_and(number)}.json"
+        return self._of(_names(backend).requests, number)
 
     def keys(self, number: int) -> Path:
         """Return where the row keys of a part's requests are."""
         return self._own(f"keys_{number}.jsonl", "batch_input")
 
-    def submission(self, backend: Backend, part: Part) -> Path:
+    def submission(self, backend: str, part: Part) -> Path:
         """Return where it is noted that a batch was created."""
-        if backend == "openai":
-            return self.path / "batch_output" / f"submission_{file_name(part.batch_id)}.json"
-        return self.path / "batch_input" / f"submission{_and(part.number)}.json"
+        return self._of(_names(backend).submission, part.number, part.batch_id)
 
-    def results(self, backend: Backend, part: Part) -> Path:
+    def results(self, backend: str, part: Part) -> Path:
         """Return where the results of a batch are, as the provider wrote them."""
-        name = (
-            f"batch_result_{file_name(part.batch_id)}"
-            if backend == "openai"
-            else f"results{_and(part.number)}"
-        )
-        return self.path / "batch_output" / f"{name}.jsonl"
+        return self._of(_names(backend).results, part.number, part.batch_id)
 
-    def errors(self, backend: Backend, part: Part) -> Path:
+    def errors(self, backend: str, part: Part) -> Path:
         """Return where the errors of a batch are, as the provider wrote them."""
-        name = (
-            f"batch_error_{file_name(part.batch_id)}"
-            if backend == "openai"
-            else f"errors{_and(part.number)}"
-        )
-        return self.path / "batch_output" / f"{name}.txt"
+        return self._of(_names(backend).errors, part.number, part.batch_id)
+
+    def _of(self, name: str, number: int, batch_id: str | None = None) -> Path:
+        suffix = "" if number == 1 else f"_{number}"
+        return self.path / name.format(part=number, _part=suffix, batch=file_name(batch_id))
 
     def failures(self, number: int) -> Path:
         """Return where the rows of a part are that have no answer."""
@@ -353,8 +344,8 @@ def explained(place: JobFolder | JobsFolder) -> Iterator[None]:
         ) from error
 
 
-def _and(number: int) -> str:
-    return "" if number == 1 else f"_{number}"
+def _names(backend: str) -> FileNames:
+    return backend_named(backend).batches.files
 
 
 @contextmanager

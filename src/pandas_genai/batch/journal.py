@@ -12,7 +12,6 @@ from pydantic import Field
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.errors import printable
 from pandas_genai.files import atomic_write
-from pandas_genai.task.annotations import Backend
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Task
@@ -246,7 +245,7 @@ class Journal:
 
     name: Annotated[str, Field(min_length=1, max_length=400)]
     uid: Hex
-    backend: Backend
+    backend: str
     base_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=LONGEST)]
     model: Id
     key_check: Annotated[str, Field(max_length=LONGEST)]

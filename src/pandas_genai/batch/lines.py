@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pandas_genai.backends.batch_apis import outcome_of
 from pandas_genai.backends.batches import Outcome
 from pandas_genai.backends.json_text import read_object
-from pandas_genai.task.annotations import Backend
+from pandas_genai.backends.registry import backend_named
 
-__all__ = ["Matched", "ResultLines", "first_id"]
-
-_CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
+__all__ = ["Matched", "ResultLines"]
 
 
 @dataclass
@@ -43,7 +39,7 @@ class ResultLines:
 
     Parameters
     ----------
-    backend : {"openai", "anthropic"}
+    backend : str
         Whose format they are in.
     paths : sequence of Path
         Those that exist are read.
@@ -58,21 +54,24 @@ class ResultLines:
         (``missing``).
     """
 
-    backend: Backend
+    backend: str
     paths: Sequence[Path]
     known: Collection[str]
     strange: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._batches = backend_named(self.backend).batches
+
     def __iter__(self) -> Iterator[Matched]:
         """Read line by line; requests with several lines come last, those without any never."""
-        counts = Counter(_id_of(line) for line in self._lines())
+        counts = Counter(self._id_of(line) for line in self._lines())
         several: dict[str, Matched] = {}
         alone: set[str] = set()
         odd: Counter[str] = Counter()
         for line in self._lines():
             outcome = self._outcome(line)
             # What a search finds first in a line may stand in a part of it that is the model's.
-            custom_id = _id_of(line) if outcome is None else outcome.custom_id
+            custom_id = self._id_of(line) if outcome is None else outcome.custom_id
             odd["unreadable"] += outcome is None
             if custom_id not in self.known:
                 odd["unknown"] += outcome is not None or bool(custom_id)
@@ -102,16 +101,13 @@ class ResultLines:
             parsed = read_object(line)
         except ValueError:
             return None
-        return outcome_of(self.backend, parsed)
+        return self._batches.outcome_of(parsed)
 
+    def first_id(self) -> str:
+        """Return the custom id of the first line that has one."""
+        return next(filter(None, map(self._id_of, self._lines())), "")
 
-def first_id(path: Path) -> str:
-    """Return the custom id of the first line that has one."""
-    with path.open("rb") as file:
-        return next(filter(None, map(_id_of, file)), "")
-
-
-def _id_of(line: bytes) -> str:
-    """Find a line's custom id even where the rest of it is damaged."""
-    found = _CUSTOM_ID.search(line)
-    return found.group(1).decode("utf-8", "replace") if found else ""
+    def _id_of(self, line: bytes) -> str:
+        """Find a line's custom id even where the rest of it is damaged."""
+        found = self._batches.id_pattern.search(line)
+        return found.group(1).decode("utf-8", "replace") if found else ""

@@ -16,6 +16,7 @@ from typing import get_args
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from pandas_genai.backends.registry import backend_named, names
 from pandas_genai.batch.journal import FORMAT, Journal, Part, Stage
 from pandas_genai.costs.prices import checked_prices
 from pandas_genai.errors import JobError, UsageError
@@ -27,10 +28,6 @@ _LARGEST = 256 * 2**20
 
 _NEVER_BLOCKS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
-_RUNGS = {
-    "openai": frozenset({"", "strict", "json_schema", "json_object", "text"}),
-    "anthropic": frozenset({"", "native", "tool", "text"}),
-}
 _TEXT_FORMS = frozenset({"column", "columns", "template", "series"})
 _UNSENT = frozenset({"written", "uploading"})
 _BETWEEN = frozenset({"uploaded", "creating"})
@@ -153,17 +150,26 @@ def _contradictions(journal: Journal) -> Iterator[tuple[str, str]]:
     numbers = [part.number for part in journal.parts]
     if numbers != list(range(1, len(numbers) + 1)):
         yield "parts", "they are not numbered from 1 in their order"
-    rungs = _RUNGS[journal.backend]
-    if journal.lower is not None and journal.lower[0] not in rungs:
-        yield "lower", f"{journal.lower[0]!r} is no output mode of this backend"
+    yield from _mode_contradictions(journal)
     for place, part in enumerate(journal.parts):
-        for field, why in _part_contradictions(part, rungs):
+        for field, why in _part_contradictions(part):
             yield f"parts[{place}].{field}", why
 
 
-def _part_contradictions(part: Part, rungs: frozenset[str]) -> Iterator[tuple[str, str]]:
-    if part.rung not in rungs:
-        yield "rung", f"{part.rung!r} is no output mode of this backend"
+def _mode_contradictions(journal: Journal) -> Iterator[tuple[str, str]]:
+    if journal.backend not in names():
+        yield "backend", f"{journal.backend!r} is no backend that is known"
+        return
+    modes = {"", *backend_named(journal.backend).output_modes}
+    used = {f"parts[{place}].rung": part.rung for place, part in enumerate(journal.parts)}
+    if journal.lower is not None:
+        used = {"lower": journal.lower[0], **used}
+    for field, mode in used.items():
+        if mode not in modes:
+            yield field, f"{mode!r} is no output mode of this backend"
+
+
+def _part_contradictions(part: Part) -> Iterator[tuple[str, str]]:
     if not _is_object(part.params_sent or "{}"):
         yield "params_sent", "it is no JSON object"
     if part.requests > part.rows or (part.rows and not part.requests):

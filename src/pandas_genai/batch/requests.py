@@ -12,10 +12,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from pandas_genai.backends import anthropic_batches, openai_batches
-from pandas_genai.backends.batches import Limits
-from pandas_genai.backends.caller import wire_of
+from pandas_genai.backends.batches import Container, Limits
 from pandas_genai.backends.endpoints import Endpoint, Support
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.manifest import opened
@@ -29,9 +28,6 @@ __all__ = ["Template", "write_requests"]
 
 _ID = "custom-id-goes-here-0c7e1f"
 _TEXT = "text-goes-here-4b1d9a"
-_CONTAINERS = {"openai": (b"", b"\n", b"\n"), "anthropic": (b"[\n", b",\n", b"\n]\n")}
-"""What stands before, between and after the requests of a file."""
-
 _AT_ONCE = 1 << 20
 """Bytes that are hashed and written together: one by one, requests take a quarter longer."""
 
@@ -57,8 +53,7 @@ class Template:
         self._vendor = endpoint.is_vendor
         self._support = support
         self._pieces: dict[int, tuple[bytes, bytes, bytes]] = {}
-        batches = openai_batches if task.backend == "openai" else anthropic_batches
-        self._envelope = batches.envelope
+        self._backend = backend_named(task.backend)
 
     def line(self, custom_id: str, chunk: Chunk) -> bytes:
         """Return one request: the envelope of the batch, the body of a live call in it."""
@@ -67,12 +62,12 @@ class Template:
 
     def body(self, chunk: Chunk) -> Any:
         """Return the body of one request as a live call would send it."""
-        return wire_of(self._task).build(self._task, chunk, self._support, vendor=self._vendor)
+        return self._backend.build(self._task, chunk, self._support, vendor=self._vendor)
 
     def _around(self, rows: int) -> tuple[bytes, bytes, bytes]:
         if rows not in self._pieces:
             chunk = Chunk((Row("", "", _TEXT, 0),) * rows)
-            line = compact(self._envelope(_ID, self.body(chunk)))
+            line = compact(self._backend.batches.envelope(_ID, self.body(chunk)))
             head, rest = line.split(_ID.encode())
             middle, tail = rest.split(to_json(user_text(chunk)))
             self._pieces[rows] = (head, middle, tail)
@@ -140,7 +135,7 @@ def write_requests(
                 part,
                 stack.enter_context(new_file(path)),
                 stack.enter_context(new_file(keys)),
-                _CONTAINERS[task.backend],
+                backend_named(task.backend).batches.container,
                 limits,
                 labels,
             )
@@ -161,7 +156,7 @@ class _PartWriter:
     part: Part
     requests: Any
     keys: Any
-    container: tuple[bytes, bytes, bytes]
+    container: Container
     limits: Limits
     labels: Callable[[Sequence[Row]], Sequence[str | None]]
 
@@ -170,12 +165,12 @@ class _PartWriter:
         self._keys_digest = hashlib.sha256()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._room = self.limits.bytes - sum(map(len, self.container))
-        self._put(self.container[0])
+        self._room = self.limits.bytes - self.container.size
+        self._put(self.container.head)
 
     def add(self, custom_id: str, line: bytes, chunk: Chunk) -> bool:
         """Write one request; False where it belongs into the next file."""
-        part, between = self.part, self.container[1]
+        part, between = self.part, self.container.between
         if part.requests and (
             part.requests >= self.limits.requests
             or part.bytes + len(between) + len(line) > self._room
@@ -198,7 +193,7 @@ class _PartWriter:
 
     def end(self) -> None:
         """Write what stands after the last request."""
-        self._put(self.container[2])
+        self._put(self.container.tail)
         self._flush()
         self.part.digest = self._digest.hexdigest()
         self.part.keys_digest = self._keys_digest.hexdigest()
@@ -217,14 +212,11 @@ class _PartWriter:
         self._pending, self._pending_bytes = [], 0
 
 
-def texts_of(path: Path) -> Iterable[tuple[str, dict[str, str]]]:
+def texts_of(path: Path, backend: str) -> Iterable[tuple[str, dict[str, str]]]:
     """Read back what was sent: for each request its custom id, and the text of each token."""
+    known = backend_named(backend)
     with opened(path) as file:
-        for line in file:
-            stripped = line.strip().rstrip(b",")
-            if stripped in (b"[", b"]", b""):
-                continue
-            request = json.loads(stripped)
-            body = request.get("body") or request["params"]
-            items = json.loads(body["messages"][-1]["content"])
-            yield request["custom_id"], {item["input_id"]: item["input_text"] for item in items}
+        for line in known.batches.container.requests_in(file):
+            custom_id, body = known.batches.opened(json.loads(line))
+            items = json.loads(known.prompt_of(body).user)
+            yield custom_id, {item["input_id"]: item["input_text"] for item in items}

@@ -187,7 +187,7 @@ class _Rows:
                     "df.genai.extract(), or submit them with df.genai.batch_submit()."
                 )
             known = keys_of(site.folder, part)
-            for custom_id, texts in texts_of(path):
+            for custom_id, texts in texts_of(path, site.journal.backend):
                 sent = known[custom_id]
                 if left.isdisjoint(sent.keys):
                     continue

@@ -13,9 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from pandas_genai.backends.batch_apis import api_of
-from pandas_genai.backends.batches import BatchApi
-from pandas_genai.backends.caller import system_sent, wire_of
+from pandas_genai.backends.batches import BatchApi, Limits
+from pandas_genai.backends.caller import system_sent
 from pandas_genai.backends.endpoints import (
     ENDPOINTS,
     NO_KEY,
@@ -26,6 +25,7 @@ from pandas_genai.backends.endpoints import (
     identity_of,
     origin_of,
 )
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
@@ -37,7 +37,6 @@ from pandas_genai.errors import CredentialsError, JobError
 from pandas_genai.redaction import public_url
 from pandas_genai.settings import confirmed_base_url, load_settings
 from pandas_genai.store import file_of, in_folder
-from pandas_genai.task.annotations import Backend
 from pandas_genai.task.bound import BoundTask
 
 __all__ = ["Means", "Site", "custom_ids", "key_check", "limits_of"]
@@ -47,9 +46,9 @@ _SQLITE = b"SQLite format 3\x00"
 _log = logging.getLogger("pandas_genai")
 
 
-def limits_of(backend: Backend) -> Any:
+def limits_of(backend: str) -> Limits:
     """Return the limits of a vendor's batches."""
-    return api_of(backend).limits
+    return backend_named(backend).batches.limits
 
 
 def key_check(key: str, uid: str, base_url: str) -> str:
@@ -162,7 +161,8 @@ class Site:
         """Return the instructions as they were sent."""
         journal, task = self.journal, self.task
         endpoint = Endpoint(task.backend, journal.base_url)
-        support = journal.parts[0].support if journal.parts else wire_of(task).first_support(task)
+        first = backend_named(task.backend).first_support
+        support = journal.parts[0].support if journal.parts else first(task)
         return system_sent(task, support, vendor=endpoint.is_vendor)
 
     @property
@@ -195,7 +195,7 @@ class Site:
             self._check_key(resolved.endpoint)
             client, ours = resolved.open(1)
             self._close = client.close if ours else None
-            kind = api_of(self.journal.backend)
+            kind = backend_named(self.journal.backend).batches
             self._api = kind(client, resolved.endpoint, self.clock.sleep)
         return self._api
 
@@ -282,7 +282,7 @@ class Site:
 def custom_ids(journal: Journal) -> Callable[[int, int], str]:
     """Return the function from the numbers of part and request to the request's id."""
     prefix = custom_prefix(journal.name)
-    if journal.backend == "anthropic":
+    if not backend_named(journal.backend).batches.has_tags:
         prefix = f"{prefix}-{journal.uid}"
     return lambda part, request: f"{prefix}-{part}-{request}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pandas_genai.backends.batches import Batch, Wanted
-from pandas_genai.backends.caller import wire_of
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.backends.retry import ATTEMPTS
 from pandas_genai.batch.journal import Part, cut, moment_of
 from pandas_genai.batch.manifest import check_digest
@@ -189,11 +189,8 @@ class Submission:
 
     def _headers(self, part: Part) -> Mapping[str, str]:
         task = self._site.task
-        if task.backend == "openai":
-            return {}
         sent = {name: 1 for name in task.sent_params if name not in part.dropped}
-        headers: Mapping[str, str] = wire_of(task).headers_for(sent)
-        return headers
+        return backend_named(task.backend).headers_for(sent)
 
     def _note(self, part: Part) -> None:
         """Write the file in which the original toolkit's users look for the batch's id."""

@@ -8,17 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from pandas_genai.backends.base import Backend
 from pandas_genai.backends.caller import request_body
 from pandas_genai.backends.endpoints import Endpoint, Endpoints
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.sizes import CALL_CHARACTERS, answer_characters
 
-__all__ = ["LIMIT_NAMES", "Ceiling", "Room", "shared_bytes"]
-
-LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
-"""The parameters that bound an answer."""
+__all__ = ["Ceiling", "Room"]
 
 _HIDDEN = 256
 """Tokens that a vendor may add around a prompt: its template, and its words on tools or formats.
@@ -99,10 +98,14 @@ class Ceiling:
 
     task: BoundTask
     body: Callable[[Chunk], Mapping[str, Any]]
+    _backend: Backend = field(init=False, repr=False)
     _shared: dict[int, int] = field(default_factory=dict, init=False, repr=False)
     _seen: Spread = field(default_factory=Spread, init=False, repr=False)
     _needs: dict[str, int] = field(default_factory=dict, init=False, repr=False)
     _taken: int = field(default=_HIGHEST, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._backend = backend_named(self.task.backend)
 
     @classmethod
     def of(cls, task: BoundTask, endpoint: Endpoint, endpoints: Endpoints) -> Self:
@@ -111,22 +114,27 @@ class Ceiling:
 
     def sent(self, body: Mapping[str, Any]) -> int:
         """Return the most tokens that a request can have."""
-        own = len(body["messages"][-1]["content"].encode())
-        shared = shared_bytes(body)
+        own = len(self._backend.prompt_of(body).user.encode())
+        shared = self.shared_bytes(body)
         known = self._shared.get(shared)
         return own + (shared + _HIDDEN if known is None else known + _JOINT)
 
+    def shared_bytes(self, body: Mapping[str, Any]) -> int:
+        """Count the bytes of a request without its rows."""
+        rest = self._backend.without_rows(body)
+        return len(json.dumps(rest, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
     def room(self, chunk: Chunk, body: Mapping[str, Any]) -> Room:
         """Return how long the answer to a chunk may be."""
-        if any(name in self.task.sent_params for name in LIMIT_NAMES):
-            # Under which of its two names it is sent depends on the endpoint.
-            chosen = next((body[name] for name in LIMIT_NAMES if name in body), None)
-            if isinstance(chosen, int):
-                return Room(chosen, chosen, fixed=True)
-        least = max(self._expected(len(chunk.rows)) + _thinking(body), self._needed(chunk))
+        limit = self._backend.limit_of(body)  # some backends send one with every request
+        if limit is not None and not self.task.sent_params.keys().isdisjoint(
+            self._backend.limit_names
+        ):
+            return Room(limit, limit, fixed=True)
+        thinking = self._backend.thinking_tokens(body)
+        least = max(self._expected(len(chunk.rows)) + thinking, self._needed(chunk))
         least = -(-least // _STEP) * _STEP
-        always = body.get("max_tokens")  # one wire sends a limit with every request
-        most = always if isinstance(always, int) else max(_DEFAULT_MOST, _GROWTH * least)
+        most = max(_DEFAULT_MOST, _GROWTH * least) if limit is None else limit
         most = min(most, _HIGHEST, self._taken)
         return Room(min(least, most), most)
 
@@ -165,16 +173,3 @@ class Ceiling:
     def takes(self, limit: int) -> None:
         """Note a limit that the endpoint took after it had refused a higher one."""
         self._taken = min(self._taken, limit)
-
-
-def shared_bytes(body: Mapping[str, Any]) -> int:
-    """Count the bytes of a request without its rows."""
-    rest = {**body, "messages": body["messages"][:-1]}
-    return len(json.dumps(rest, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-
-
-def _thinking(body: Mapping[str, Any]) -> int:
-    """Return the tokens that a model may think before it answers, where the user said how many."""
-    thinking = body.get("thinking")
-    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
-    return budget if isinstance(budget, int) else 0

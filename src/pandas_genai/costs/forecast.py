@@ -10,18 +10,18 @@ from typing import Any, Self
 
 from pandas_genai.backends.caller import request_body
 from pandas_genai.backends.endpoints import Endpoint, Endpoints
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.sizes import CALL_CHARACTERS, answer_characters
 
-__all__ = ["PER_TOKEN", "Forecast", "prompt_characters"]
+__all__ = ["PER_TOKEN", "Forecast"]
 
 PER_TOKEN = 4
 """Characters a token: no tokenizer works offline for every model."""
 
 _READ_CHUNKS = 20
-_SCHEMAS = ("response_format", "tools", "output_config")
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Forecast:
         """Learn from the first chunks how much longer texts become in a request."""
         sent = plain = 0
         for chunk in islice(chunks, _READ_CHUNKS):
-            sent += prompt_characters(self.body(chunk)) - self.around(len(chunk.rows))
+            sent += self._characters(self.body(chunk)) - self.around(len(chunk.rows))
             plain += _characters(chunk)
         if plain:
             self._escaped = sent / plain
@@ -64,7 +64,7 @@ class Forecast:
     def around(self, rows: int) -> int:
         """Return the characters of a call's request without the texts of its rows."""
         if rows not in self._around:
-            self._around[rows] = prompt_characters(self.blank(rows))
+            self._around[rows] = self._characters(self.blank(rows))
         return self._around[rows]
 
     def blank(self, rows: int) -> Mapping[str, Any]:
@@ -86,25 +86,17 @@ class Forecast:
         guessed = rows * answer_characters(self.task.schema) + calls * CALL_CHARACTERS
         return guessed / PER_TOKEN
 
+    def _characters(self, body: Mapping[str, Any]) -> int:
+        """Count the characters of a request that a model reads: messages, and schemas as JSON."""
+        prompt = backend_named(self.task.backend).prompt_of(body)
+        schemas = (json.dumps(schema, ensure_ascii=False) for schema in prompt.schemas.values())
+        return len(prompt.system) + len(prompt.user) + sum(map(len, schemas))
+
     def usage(self, chunk: Chunk) -> Usage:
         """Return what the call for one chunk will take."""
         rows = len(chunk.rows)
         sent = self.input_tokens(rows, _characters(chunk), rows)
         return Usage(round(sent), 0, 0, round(self.output_tokens(rows, rows)))
-
-
-def prompt_characters(body: Mapping[str, Any]) -> int:
-    """Count the characters of a request that a model reads: messages, and schemas as JSON."""
-    texts = [message["content"] for message in body["messages"]]
-    schemas = [body[name] for name in _SCHEMAS if name in body]
-    spoken = sum(map(_spoken, [*texts, body.get("system", "")]))
-    return spoken + sum(len(json.dumps(schema, ensure_ascii=False)) for schema in schemas)
-
-
-def _spoken(content: Any) -> int:
-    if isinstance(content, str):
-        return len(content)
-    return sum(len(block["text"]) for block in content)
 
 
 def _characters(chunk: Chunk) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pandas_genai.backends.endpoints import Endpoint, Endpoints
-from pandas_genai.costs.ceiling import LIMIT_NAMES
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.costs.forecast import PER_TOKEN, Forecast
 from pandas_genai.costs.prices import known_window
 from pandas_genai.errors import counted, printable, warn_user
@@ -237,9 +237,8 @@ class ContextWindow:
 
     @cached_property
     def _limit(self) -> int:
-        body: Any = self._forecast.blank(1)
-        limits = [body[name] for name in LIMIT_NAMES if isinstance(body.get(name), int)]
-        return max(limits, default=0)
+        backend = backend_named(self._forecast.task.backend)
+        return backend.limit_of(self._forecast.blank(1)) or 0
 
 
 def _window_of(model: str, endpoint: Endpoint, endpoints: Endpoints) -> int | None:

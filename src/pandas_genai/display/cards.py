@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
-from pandas_genai.backends.caller import system_of
+from pandas_genai.backends.base import Backend
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.batch import BatchJob, JobState
 from pandas_genai.costs.plan import Plan
 from pandas_genai.display.html import (
@@ -202,36 +203,33 @@ class PreviewCard(Preview):
         """Show a preview."""
         shown = cls(preview)
         shown.long_texts = preview.long_texts
+        shown.backend, shown.model = preview.backend, preview.model
         return shown
 
     def _repr_html_(self) -> str:
-        cards = [*map(_request, self)]
+        backend = backend_named(self.backend)
+        cards = [_request(request, backend, self.model) for request in self]
         if self.long_texts is not None:
             cards.insert(0, card("Long texts", wrapped(text(self.long_texts))))
         return "".join(cards) or card(text(self.nothing))
 
 
-def _request(request: dict[str, Any]) -> str:
-    body = dict(request["body"])
-    system = system_of(body)
-    messages = body.pop("messages")
-    body.pop("system", None)
-    rows = json.loads(messages[-1]["content"])
-    format_ = {
-        name: body.pop(name)
-        for name in ("response_format", "output_config", "tools", "tool_choice")
-        if name in body
-    }
+def _request(request: dict[str, Any], backend: Backend, model: str) -> str:
+    body = request["body"]
+    prompt = backend.prompt_of(body)
+    rows = json.loads(prompt.user)
+    schemas = dict(prompt.schemas)
+    shown = {"model": model, **backend.params_of(body)}
     sent = [
         [element("code", text(row["input_id"])), wrapped(text(row["input_text"], 2_000))]
         for row in rows
     ]
     return card(
         f"{text(request['method'])} {text(request['url'])}",
-        pairs({name: element("code", text(_json(value))) for name, value in body.items()}),
-        section("instructions", wrapped(text(system))),
+        pairs({name: element("code", text(_json(value))) for name, value in shown.items()}),
+        section("instructions", wrapped(text(prompt.system))),
         section(counted(len(rows), "row"), table(["input_id", "input_text"], sent)),
-        *([fold(quiet("schema"), element("pre", text(_json(format_, 2))))] if format_ else []),
+        *([fold(quiet("schema"), element("pre", text(_json(schemas, 2))))] if schemas else []),
     )
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pandas_genai.backends.caller import request_body, wire_of
+from pandas_genai.backends.caller import request_body
 from pandas_genai.backends.params import check_params
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.backends.resolve import Question
 from pandas_genai.costs.window import ContextWindow, LongTexts
 from pandas_genai.errors import printable
@@ -30,9 +31,13 @@ class Preview(list[dict[str, Any]]):
     ----------
     long_texts : LongTexts or None
         The texts of all rows that do not fit into the model's context window, or may not.
+    backend, model : str
+        The wire format of the bodies, and the model that they are for.
     """
 
     long_texts: LongTexts | None = None
+    backend: str = ""
+    model: str = ""
 
     @property
     def nothing(self) -> str:
@@ -67,7 +72,7 @@ def preview_requests(
     rows = distinct_rows(texts)
     wanted = np.arange(len(rows.keys))
     chunks = plan_chunks(rows, wanted, texts, chunk_size, most_bytes=window.most_bytes)
-    url = endpoint.shown.rstrip("/") + wire_of(task).PATH
+    url = endpoint.shown.rstrip("/") + backend_named(task.backend).path
     preview = Preview(
         {
             "method": "POST",
@@ -76,5 +81,6 @@ def preview_requests(
         }
         for chunk in islice(chunks, n)
     )
+    preview.backend, preview.model = task.backend, task.model
     preview.long_texts = window.long_texts(rows, wanted, lambda row: label_text(index[row]))
     return preview

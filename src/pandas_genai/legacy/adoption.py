@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pandas_genai.backends.anthropic_batches import AnthropicBatches
-from pandas_genai.backends.batch_apis import api_of
-from pandas_genai.backends.batches import Batch, HttpApi, Wanted, segment
+from pandas_genai.backends.batches import Batch, BatchApi, Wanted, segment
 from pandas_genai.backends.fields import as_count, as_text
-from pandas_genai.backends.openai_batches import OpenAIBatches, batch_of
+from pandas_genai.backends.openai.batches import batch_of
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.collect import is_gone, write_errors
 from pandas_genai.batch.names import file_name
@@ -22,16 +21,13 @@ from pandas_genai.batch.site import Means
 from pandas_genai.errors import CallError, counted
 from pandas_genai.files import atomic_write
 from pandas_genai.legacy.original import OriginalJob, Request, Submission
-from pandas_genai.task.annotations import Backend
 from pandas_genai.task.task import Task
 
 __all__ = ["Adoption", "provider_of"]
 
-Api = OpenAIBatches | AnthropicBatches
-
 
 @contextmanager
-def provider_of(backend: Backend, means: Means) -> Iterator[Api]:
+def provider_of(backend: str, means: Means) -> Iterator[BatchApi]:
     """Open the batch API at the address that the settings or the extractor name.
 
     The original's files name no address: it was that of the environment.
@@ -40,7 +36,7 @@ def provider_of(backend: Backend, means: Means) -> Iterator[Api]:
     question = Question(task, means.base_url, means.api_key, means.client)
     resolved = question.resolve()
     client, ours = resolved.open(1)
-    kind = api_of(backend)
+    kind = backend_named(backend).batches
     try:
         yield kind(client, resolved.endpoint, means.clock.sleep)
     finally:
@@ -56,14 +52,14 @@ class Adoption:
     ----------
     job : OriginalJob
         The directory.
-    api : OpenAIBatches or AnthropicBatches
+    api : BatchApi
         The provider.
     means : Means
         How it is worked on.
     """
 
     job: OriginalJob
-    api: Api
+    api: BatchApi
     means: Means
     _files: dict[str, tuple[str, int] | None] = field(default_factory=dict)
 
@@ -99,7 +95,7 @@ class Adoption:
         if self.job.backend == "openai":
             self.api.fetch(batch, "error", one.errors)
         elif stored:
-            write_errors(one.results, one.errors)
+            write_errors(one.results, one.errors, self.api)
 
     def _gone(self, one: Submission, why: str) -> None:
         """Note what the provider does not have any more; what lies here already counts."""
@@ -120,7 +116,7 @@ class Adoption:
         since = min(path.stat().st_mtime for path in unsent)
         described = {"description": f"Batch job {self.job.folder.name}"}
         wanted = Wanted({}, None, 0, since, known)
-        for batch in self._api.recent("/batches", "after", batch_of, wanted):
+        for batch in self.api.recent("/batches", "after", batch_of, wanted):
             if batch.tags == described:
                 noted: dict[str, Any] = {"id": batch.id, "input_file_id": batch.file_id}
                 noted |= {"status": batch.status, "created_at": batch.created}
@@ -131,17 +127,13 @@ class Adoption:
                     atomic_write(one.path, json.dumps(noted | {"metadata": described}))
                     self.job.submissions.append(one)
 
-    @property
-    def _api(self) -> HttpApi:
-        return self.api
-
     def _file_at_provider(self, file_id: str | None) -> tuple[str, int] | None:
         """Return the name and the size of an uploaded file; None where it is gone."""
         if file_id is None:
             return None
         if file_id not in self._files:
             try:
-                found = self._api.get_json(f"/files/{segment(file_id)}", _name_and_size)
+                found = self.api.get_json(f"/files/{segment(file_id)}", _name_and_size)
             except CallError as error:
                 if not is_gone(error):
                     raise
@@ -175,7 +167,7 @@ class Adoption:
         if not path.exists():
             source = f"/files/{segment(one.file_id or '')}/content"
             try:
-                self._api.stored(source, path, "application/binary")
+                self.api.stored(source, path, "application/binary")
             except CallError as error:
                 if not is_gone(error):
                     raise

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pandas_genai.backends.anthropic_wire import MAX_TOKENS
+from pandas_genai.backends.anthropic.backend import MAX_TOKENS
 from pandas_genai.batch.site import Means
 from pandas_genai.legacy.extractor import Extractor
 from pandas_genai.legacy.original import Request

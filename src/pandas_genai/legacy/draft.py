@@ -17,7 +17,7 @@ from pandas_genai.runs.recorder import ATTR
 from pandas_genai.runs.report import find_report
 from pandas_genai.task.annotations import Column, Template
 from pandas_genai.task.schema import compile_schema
-from pandas_genai.task.task import Task, checked_backend
+from pandas_genai.task.task import Task
 from pandas_genai.task.text import rows_text, series_text
 
 __all__ = ["DraftedPrompt", "draft_prompt"]
@@ -170,8 +170,7 @@ def draft_prompt(
     """
     if not str(goal or "").strip():
         raise UsageError("goal= must say in plain words what is to be found out from each text.")
-    known = None if backend is None else checked_backend(backend)
-    task = Task(_INSTRUCTIONS, _DRAFT, model=model, backend=known)
+    task = Task(_INSTRUCTIONS, _DRAFT, model=model, backend=backend)
     question = Question(task, base_url, api_key, client)
     asked = [_asked(str(goal).strip(), _shown(rows, text))]
     options = RunOptions(False, 1, 1, on_error="raise")

@@ -30,7 +30,6 @@ from pandas_genai.legacy.merged import merged_results, schema_of
 from pandas_genai.legacy.original import OriginalJob, Request
 from pandas_genai.runs.failures import RowsFailedWarning
 from pandas_genai.store import SqliteCache
-from pandas_genai.task.annotations import Backend
 from pandas_genai.task.schema import Schema
 from pandas_genai.task.task import Task
 
@@ -52,7 +51,7 @@ class Extractor:
         The folder of the jobs.
     """
 
-    _backend: Backend
+    _backend: str
 
     def __init__(self, root: str | Path, means: Means) -> None:
         self.batch_root_dir = Path(root)

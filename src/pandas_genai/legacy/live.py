@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from pandas_genai.backends.openai_wire import temperature_for
+from pandas_genai.backends.openai.backend import temperature_for
 from pandas_genai.backends.resolve import Question
 from pandas_genai.errors import counted, warn_user
 from pandas_genai.extract.run import Extraction
@@ -20,7 +20,7 @@ from pandas_genai.runs.failures import DuplicateIndexWarning
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.annotations import Shorthand
 from pandas_genai.task.rows import distinct_rows
-from pandas_genai.task.task import Task, checked_backend
+from pandas_genai.task.task import Task
 from pandas_genai.task.text import series_text
 
 __all__ = ["extract_df", "warn_of_repeated_ids"]
@@ -107,9 +107,7 @@ def extract_df(
     1         8   bad
     """
     check_columns(df, id_col, text_col)
-    task = Task(
-        prompt, schema, model=model, backend=None if model == "local" else checked_backend(backend)
-    )
+    task = Task(prompt, schema, model=model, backend=None if model == "local" else backend)
     question = Question(task, base_url, api_key, client)
     plain = question.resolve().task
     taken = temperature_for(plain.model, _TEMPERATURE) if plain.backend == "openai" else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pandas_genai.backends.openai_wire import temperature_for
+from pandas_genai.backends.openai.backend import temperature_for
 from pandas_genai.batch.site import Means
 from pandas_genai.legacy.extractor import Extractor
 from pandas_genai.legacy.original import Request

@@ -12,16 +12,15 @@ from typing import Any, Self
 
 from pydantic_core import from_json
 
-from pandas_genai.backends.batch_apis import outcome_of
 from pandas_genai.backends.batches import Outcome
 from pandas_genai.backends.fields import as_list, as_moment, as_object, as_text
 from pandas_genai.backends.json_text import read_object
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.manifest import opened, unreadable
 from pandas_genai.batch.names import file_name
 from pandas_genai.files import atomic_write
 from pandas_genai.runs.report import label_value
-from pandas_genai.task.annotations import Backend
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.reply import check_reply
 from pandas_genai.task.schema import Schema
@@ -61,7 +60,7 @@ class Request:
     params: dict[str, Any]
 
     @classmethod
-    def of(cls, entry: Mapping[str, Any], backend: Backend) -> Self:
+    def of(cls, entry: Mapping[str, Any], backend: str) -> Self:
         """Read an entry of a file of requests; whatever it lacks is a ``LookupError``."""
         body = entry["body"] if backend == "openai" else entry["params"]
         items = from_json(body["messages"][-1]["content"])
@@ -148,14 +147,14 @@ class OriginalJob:
         Whose.
     """
 
-    def __init__(self, folder: JobFolder, backend: Backend) -> None:
+    def __init__(self, folder: JobFolder, backend: str) -> None:
         self.folder = folder
         self.backend = backend
         self._aside = folder.path / _ASIDE
         self._ours = _batches_of(folder)
 
     @classmethod
-    def found(cls, folder: JobFolder, backend: Backend) -> Self | None:
+    def found(cls, folder: JobFolder, backend: str) -> Self | None:
         """Return the job of a directory, if the original wrote anything there."""
         job = cls(folder, backend)
         return job if job.submissions or job.inputs else None
@@ -284,7 +283,7 @@ class OriginalJob:
         with opened(path) as file:
             for line in file:
                 with suppress(ValueError):  # cut off, or no JSON: its rows have no answer
-                    yield outcome_of(self.backend, read_object(line))
+                    yield backend_named(self.backend).batches.outcome_of(read_object(line))
 
     def answered_requests(self, path: Path) -> set[str]:
         """Return the custom ids that a file of results answers."""

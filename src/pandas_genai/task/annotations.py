@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 
-__all__ = ["Answer", "Backend", "Column", "Json", "Series", "Shorthand", "Template"]
-
-Backend: TypeAlias = Literal["openai", "anthropic"]
-"""A wire format."""
+__all__ = ["Answer", "Column", "Json", "Series", "Shorthand", "Template"]
 
 Shorthand: TypeAlias = Mapping[str, Any] | Sequence[Any]
 """A schema as a dict of fields, as a list of labels, or as a JSON schema."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pandas_genai.task.annotations import Backend
 from pandas_genai.task.examples import Solved
 from pandas_genai.task.fingerprint import hash_of
 from pandas_genai.task.params import OUR_PARAMS, TOOL_NAME, check_structured
@@ -29,8 +28,8 @@ class BoundTask:
         What an answer looks like, compiled.
     model : str
         The model's name as the endpoint knows it.
-    backend : {"openai", "anthropic"}
-        The wire format.
+    backend : str
+        The wire format's name.
     host : str
         The endpoint's host, and its path where that tells deployments apart: loopback addresses
         count as one, ports never count.
@@ -45,13 +44,13 @@ class BoundTask:
     prompt: str
     schema: Schema
     model: str
-    backend: Backend
+    backend: str
     host: str
     params: Mapping[str, Any] = field(default_factory=dict)
     examples: Solved = ()
 
     @classmethod
-    def of(cls, task: Task, *, model: str, backend: Backend, host: str) -> BoundTask:
+    def of(cls, task: Task, *, model: str, backend: str, host: str) -> BoundTask:
         """Bind a task to an endpoint.
 
         Raises

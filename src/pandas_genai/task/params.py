@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pandas_genai.errors import UsageError
-from pandas_genai.task.annotations import Backend
+from pandas_genai.task.rules import rules_of
 
 __all__ = ["OUR_PARAMS", "TOOL_NAME", "check_structured", "checked_params"]
 
@@ -27,10 +27,6 @@ _OURS = {
     "system": "use the argument prompt=",
     "tools": "the package writes the tools",
     "tool_choice": "say params={'structured': 'tool'} for a forced tool",
-}
-_STRUCTURED: dict[Backend, tuple[str, ...]] = {
-    "openai": ("strict", "json_schema", "json_object", "text"),
-    "anthropic": ("native", "tool", "text"),
 }
 
 
@@ -71,7 +67,7 @@ def checked_params(params: object) -> dict[str, Any]:
     return copy.deepcopy(checked)
 
 
-def check_structured(params: Mapping[str, Any], backend: Backend) -> None:
+def check_structured(params: Mapping[str, Any], backend: str) -> None:
     """Refuse a way of enforcing the schema that a wire format does not have.
 
     Raises
@@ -80,8 +76,9 @@ def check_structured(params: Mapping[str, Any], backend: Backend) -> None:
         With the ways that it has.
     """
     structured = params.get("structured")
-    if structured is not None and structured not in _STRUCTURED[backend]:
+    modes = rules_of(backend).output_modes
+    if structured is not None and structured not in modes:
         raise UsageError(
             f"params={{'structured': {structured!r}}} is unknown for backend {backend!r}: use one "
-            f"of {', '.join(map(repr, _STRUCTURED[backend]))}."
+            f"of {', '.join(map(repr, modes))}."
         )

@@ -10,21 +10,22 @@ from dataclasses import KW_ONLY, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pandas_genai.errors import UsageError, printable
-from pandas_genai.task.annotations import Answer, Backend, Column, Json, Shorthand, Template
+from pandas_genai.task.annotations import Answer, Column, Json, Shorthand, Template
 from pandas_genai.task.examples import Solved, solved_cases
 from pandas_genai.task.fingerprint import canonical_json
 from pandas_genai.task.params import check_structured, checked_params
+from pandas_genai.task.rules import rules_of
 from pandas_genai.task.schema import Schema, compile_schema
 
 if TYPE_CHECKING:
     from pandas_genai.task.bound import BoundTask
 
-__all__ = ["PARTS", "Task", "checked_backend", "note_endpoint"]
+__all__ = ["PARTS", "Task", "note_endpoint"]
 
 PARTS = ("prompt", "schema", "model", "backend", "params", "text", "examples")
 """What a task is made of: the arguments that a verb does not take beside one."""
@@ -96,7 +97,7 @@ class Task:
     schema: Shorthand | type | Path | None = None
     _: KW_ONLY
     model: str | None = None
-    backend: Literal["openai", "anthropic"] | None = None
+    backend: str | None = None
     params: Mapping[str, Json] | None = None
     text: Column | list[Column] | Template | None = None
     examples: Iterable[tuple[str, Answer]] | pd.DataFrame | None = None
@@ -110,9 +111,9 @@ class Task:
         compiled = compile_schema(self.schema)
         params = checked_params(self.params)
         if self.backend is not None:
-            backend = checked_backend(self.backend)
-            compiled.check(backend)
-            check_structured(params, backend)
+            rules_of(self.backend)
+            compiled.check(self.backend)
+            check_structured(params, self.backend)
         text = _checked_text(self.text)
         solved = solved_cases(self.examples, compiled, text)
         self._set(
@@ -205,24 +206,6 @@ class Task:
 def note_endpoint(task: Task, bound: BoundTask) -> None:
     """Let a task know under which hash it is asked."""
     object.__setattr__(task, "_endpoint", (bound.prompt_hash, bound.model, bound.host))
-
-
-def checked_backend(backend: object) -> Backend:
-    """Return the name of a wire format.
-
-    Raises
-    ------
-    UsageError
-        If there is no such one.
-    """
-    if backend == "openai":
-        return "openai"
-    if backend == "anthropic":
-        return "anthropic"
-    raise UsageError(
-        f"backend={backend!r} is unknown: use 'openai' (also for every compatible server, with "
-        "base_url=) or 'anthropic'."
-    )
 
 
 def _made_of(kind: type[Task], parts: Mapping[str, Any]) -> Task:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from pandas_genai.costs.ceiling import Ceiling, Room, shared_bytes
+from pandas_genai.costs.ceiling import Ceiling, Room
 from pandas_genai.costs.prices import dollars
 from pandas_genai.errors import BudgetError
 from pandas_genai.task.chunks import Chunk
@@ -185,7 +185,7 @@ class Budget:
         """
         with self._lock:
             reserve = self._reserved[id(chunk)]
-            reserve.shared = shared_bytes(body)
+            reserve.shared = self._ceiling.shared_bytes(body)
             sent = self._ceiling.sent(body)
             if reserve.fixed or not self._rate(sent):
                 return None
@@ -281,7 +281,7 @@ class Budget:
         if cost > free:
             self._waiting, self._too_little = chunk, free
             return False
-        bound, shared = cost / self._excess, shared_bytes(body)
+        bound, shared = cost / self._excess, self._ceiling.shared_bytes(body)
         self._reserved[id(chunk)] = _Reserve(cost, bound, sent, tokens, room.fixed, shared)
         return True
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import numpy as np
 from pydantic import PydanticUserError, TypeAdapter
@@ -16,6 +16,7 @@ from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic_core import SchemaError as PydanticSchemaError
 
 from pandas_genai.errors import SchemaError
+from pandas_genai.task.rules import Bounds, rules_of
 from pandas_genai.task.schema.annotations import (
     adapter_of,
     annotation_of,
@@ -25,7 +26,7 @@ from pandas_genai.task.schema.annotations import (
     type_of,
 )
 from pandas_genai.task.schema.detect import is_json_schema, row_of_reply, unwrapped
-from pandas_genai.task.schema.limits import check_limits, check_record
+from pandas_genai.task.schema.limits import check_record
 from pandas_genai.task.schema.nodes import (
     Kind,
     Node,
@@ -37,7 +38,7 @@ from pandas_genai.task.schema.nodes import (
 )
 from pandas_genai.task.schema.normalize import normalize, normalized_type
 from pandas_genai.task.schema.validate import Validator, cut_message
-from pandas_genai.task.schema.vendors import Bounds, limits_of, reply_schema
+from pandas_genai.task.schema.words import limits_of
 
 __all__ = ["Field", "Schema", "compile_schema"]
 
@@ -128,7 +129,7 @@ class Schema:
 
     def reply_schema(
         self,
-        backend: Literal["openai", "anthropic"],
+        backend: str,
         *,
         strict: bool = True,
         bounds: Bounds = "dialect",
@@ -137,10 +138,11 @@ class Schema:
 
         Parameters
         ----------
-        backend : {"openai", "anthropic"}
-            The vendor's dialect.
+        backend : str
+            Whose dialect: ``"openai"``, ``"anthropic"`` or another registered name.
         strict : bool, default True
-            For OpenAI: whether lengths of texts move into descriptions.
+            Whether it is for a mode that enforces the schema to the letter; a dialect may take
+            fewer keywords there.
         bounds : {"dialect", "grammar", "described"}
             Where bounds stand: as the vendor itself takes them; in the schema and in
             descriptions, for servers that make a grammar of it; in descriptions alone.
@@ -154,12 +156,12 @@ class Schema:
             return None
         key = (backend, strict, bounds)
         if key not in self._sent:
-            self._sent[key] = reply_schema(
-                self.record, backend, many=self.many, strict=strict, bounds=bounds
+            self._sent[key] = rules_of(backend).reply_schema(
+                self.record, many=self.many, strict=strict, bounds=bounds
             )
         return self._sent[key]
 
-    def check(self, backend: Literal["openai", "anthropic"]) -> None:
+    def check(self, backend: str) -> None:
         """Refuse what a vendor cannot enforce.
 
         Raises
@@ -169,10 +171,10 @@ class Schema:
         """
         if self.record is None:
             return
-        check_record(self.record, backend)
+        check_record(self.record)
         sent = self.reply_schema(backend)
         assert sent is not None
-        check_limits(sent, backend)
+        rules_of(backend).check_schema(self.record, sent)
 
     def validate(self, entry: Mapping[str, Any]) -> object:
         """Validate one entry of a reply.

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pandas_genai.backends.batches import Batch, HttpApi, Limits, Outcome, Wanted, id_of, segment
+from pandas_genai.backends.batches import (
+    Batch,
+    BatchApi,
+    Limits,
+    Outcome,
+    Wanted,
+    id_of,
+    segment,
+)
 from pandas_genai.backends.classify import problem_in_answer, problem_of
 from pandas_genai.backends.fields import (
     as_count,
@@ -17,23 +25,15 @@ from pandas_genai.backends.fields import (
     as_text,
     opened,
 )
-from pandas_genai.backends.openai_wire import read_completion
+from pandas_genai.backends.openai.replies import read_completion
 
-__all__ = ["LIMITS", "URL", "OpenAIBatches", "envelope", "outcome_of"]
+__all__ = ["OpenAIBatches", "batch_of", "outcome_of"]
 
-LIMITS = Limits(requests=50_000, bytes=200_000_000)
-"""Of one input file (OpenAI's batch guide, November 2026)."""
-
-URL = "/v1/chat/completions"
+_URL = "/v1/chat/completions"
 
 _WINDOW = "24h"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _UNFINISHED = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
-
-
-def envelope(custom_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one line of an input file."""
-    return {"custom_id": custom_id, "method": "POST", "url": URL, "body": body}
 
 
 def outcome_of(line: Mapping[str, Any]) -> Outcome:
@@ -63,12 +63,25 @@ def outcome_of(line: Mapping[str, Any]) -> Outcome:
     return Outcome(custom_id, problem=problem, unfinished=_UNFINISHED.get(problem.code, ""))
 
 
-class OpenAIBatches(HttpApi):
-    """OpenAI's batch API, and that of whoever speaks it; see ``BatchApi``."""
+class OpenAIBatches(BatchApi):
+    """OpenAI's batch API, and that of whoever speaks it."""
 
-    limits = LIMITS
+    limits = Limits(requests=50_000, bytes=200_000_000)  # batch guide, November 2026
     has_files = True
     has_tags = True
+    quota_codes = frozenset({"token_limit_exceeded"})
+
+    @staticmethod
+    def envelope(custom_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return one line of an input file."""
+        return {"custom_id": custom_id, "method": "POST", "url": _URL, "body": body}
+
+    @staticmethod
+    def opened(request: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """Return the id and the body of one line of an input file."""
+        return request["custom_id"], request["body"]
+
+    outcome_of = staticmethod(outcome_of)
 
     def upload(self, path: Path, name: str) -> str:
         """Upload a file of requests and return its id."""
@@ -93,7 +106,7 @@ class OpenAIBatches(HttpApi):
         """Create a batch from an uploaded file."""
         body = {
             "input_file_id": file_id,
-            "endpoint": URL,
+            "endpoint": _URL,
             "completion_window": _WINDOW,
             "metadata": dict(tags),
         }
@@ -125,6 +138,7 @@ class OpenAIBatches(HttpApi):
 
 
 def batch_of(entry: Mapping[str, Any]) -> Batch:
+    """Read the description of a batch; a ``ValueError`` where it has no id."""
     counts, status = as_object(entry.get("request_counts")), as_text(entry.get("status")) or ""
     listed = as_object(entry.get("errors")).get("data")
     errors = [as_object(one) for one in as_list(listed) if one]

@@ -1,0 +1,1 @@
+"""Anthropic's API: requests, replies, batches and the dialect of JSON schema."""

@@ -1,0 +1,1 @@
+"""OpenAI's API: requests, replies, batches and the dialect of JSON schema."""
