@@ -75,10 +75,10 @@ class SortsRows(memory_store.MemoryStore):
 class MixesTasks(memory_store.MemoryStore):
     """Answers a task with what another was answered."""
 
-    def lookup(self, prompt_hash, text_hashes):
+    def read(self, prompt_hash, text_hashes):
         found = {}
         for task in {task for task, _, _ in self.tables.answers}:
-            found |= super().lookup(task, text_hashes)
+            found |= super().read(task, text_hashes)
         return found
 
 

@@ -76,9 +76,9 @@ class MemoryStore:
     # Answers
 
     def present(self, prompt_hash, text_hashes):
-        return set(self.lookup(prompt_hash, text_hashes))
+        return set(self.read(prompt_hash, text_hashes))
 
-    def lookup(self, prompt_hash, text_hashes):
+    def read(self, prompt_hash, text_hashes):
         tables = self.tables
         with tables.lock:
             found = ((key, tables.answers.get((prompt_hash, key, 0))) for key in text_hashes)

@@ -33,19 +33,19 @@ def run_record(run_id="r1", started="2026-11-01T10:00:00.000+00:00", **columns):
 
 def test_answers_are_found_under_their_task_and_text_alone(cache, save):
     save(cache, {"k1": "1", "k2": "2"})
-    assert cache.lookup(TASK, ["k2", "k1", "k3"]) == {"k1": "1", "k2": "2"}
+    assert cache.read(TASK, ["k2", "k1", "k3"]) == {"k1": "1", "k2": "2"}
     assert cache.present(TASK, ["k2", "k3"]) == {"k2"}
-    assert cache.lookup(OTHER, ["k1"]) == {}
+    assert cache.read(OTHER, ["k1"]) == {}
     assert cache.present(OTHER, ["k1"]) == set()
-    assert cache.lookup(TASK, []) == {}
+    assert cache.read(TASK, []) == {}
     assert cache.present(TASK, []) == set()
 
 
 def test_tasks_live_side_by_side(cache, save):
     save(cache, {"k": "1"})
     save(cache, {"k": "2"}, OTHER)
-    assert cache.lookup(TASK, ["k"]) == {"k": "1"}
-    assert cache.lookup(OTHER, ["k"]) == {"k": "2"}
+    assert cache.read(TASK, ["k"]) == {"k": "1"}
+    assert cache.read(OTHER, ["k"]) == {"k": "2"}
 
 
 def test_a_later_answer_replaces_an_earlier_one(cache, save, answer):
@@ -54,14 +54,14 @@ def test_a_later_answer_replaces_an_earlier_one(cache, save, answer):
     writer.put([answer("k", "2"), answer("k", "3")])
     writer.put([answer("k", "4")])
     writer.close()
-    assert cache.lookup(TASK, ["k"]) == {"k": "4"}
+    assert cache.read(TASK, ["k"]) == {"k": "4"}
 
 
 def test_a_repeat_is_kept_but_not_looked_up(cache, answer):
     writer = cache.writer()
     writer.put([answer("k", "1"), answer("k", "2", repeat=1), answer("only", "3", repeat=1)])
     writer.close()
-    assert cache.lookup(TASK, ["k", "only"]) == {"k": "1"}
+    assert cache.read(TASK, ["k", "only"]) == {"k": "1"}
     assert cache.present(TASK, ["k", "only"]) == {"k"}
 
 
@@ -69,7 +69,7 @@ def test_many_keys_are_looked_up_in_blocks(cache, save):
     some = keys(5_000)
     save(cache, {key: str(number) for number, key in enumerate(some)})
     asked = [*reversed(some), "missing", some[7]]
-    assert cache.lookup(TASK, asked) == {key: str(number) for number, key in enumerate(some)}
+    assert cache.read(TASK, asked) == {key: str(number) for number, key in enumerate(some)}
     assert cache.present(TASK, asked) == set(some)
 
 
@@ -79,7 +79,7 @@ def test_many_keys_are_looked_up_in_blocks(cache, save):
 )
 def test_any_text_comes_back(cache, save, text):
     save(cache, {"k": json.dumps({"x": text}, ensure_ascii=False), "neighbour": "{}"})
-    found = cache.lookup(TASK, ["k", "neighbour"])
+    found = cache.read(TASK, ["k", "neighbour"])
     assert json.loads(found["k"]) == {"x": text}
     assert found["neighbour"] == "{}"
     cache.put(text, {"x": text})
@@ -98,7 +98,7 @@ def test_put_and_get_by_id(cache):
     assert cache.all_ids() == {"1", "2"}
     assert cache.all_ids(TASK) == {"1"}
     assert cache.all_ids(OTHER) == set()
-    assert cache.lookup(TASK, ["1"]) == {}
+    assert cache.read(TASK, ["1"]) == {}
 
 
 def test_the_newest_answer_of_an_id_is_returned(cache):
@@ -248,7 +248,7 @@ def test_whoever_opens_its_url_has_the_same_answers(cache, save):
         assert ours
         with again:
             assert again.url == cache.url
-            assert again.lookup(TASK, ["k"]) == {"k": "1"}
+            assert again.read(TASK, ["k"]) == {"k": "1"}
             save(again, {"k2": "2"})
     assert open_store(cache) == (cache, False)
     assert cache.present(TASK, ["k", "k2"]) == ({"k"} if cache.url is None else {"k", "k2"})

@@ -75,7 +75,7 @@ def test_many_threads_write_and_read_at_once(cache, answer):
         for number in range(0, 1_000, 5):
             mine = [f"{thread}-{number + part}" for part in range(5)]
             writer.put([answer(key, json.dumps(key)) for key in mine], settled.append)
-            cache.lookup(TASK, mine)
+            cache.read(TASK, mine)
             cache.present(TASK, mine)
         return len(mine)
 
@@ -83,7 +83,7 @@ def test_many_threads_write_and_read_at_once(cache, answer):
         list(pool.map(work, range(8)))
     writer.close()
     wanted = {f"{thread}-{number}" for thread in range(8) for number in range(1_000)}
-    assert cache.lookup(TASK, list(wanted)) == {key: json.dumps(key) for key in wanted}
+    assert cache.read(TASK, list(wanted)) == {key: json.dumps(key) for key in wanted}
     assert settled == [None] * 1_600
 
 
@@ -119,7 +119,7 @@ def test_closing_the_cache_ends_its_writers(cache, answer):
         lambda: cache.get("1"),
         lambda: cache.put("1", 1),
         cache.runs,
-        lambda: cache.lookup(TASK, ["k"]),
+        lambda: cache.read(TASK, ["k"]),
         cache.writer,
         lambda: writer.put([answer("k")]),
     ]

@@ -55,7 +55,7 @@ def whole(tmp_path_factory):
 def use(path):
     """Do with a cache what a run does; every answer that comes back is right."""
     with SqliteCache(path) as cache:
-        found = cache.lookup(TASK, KEYS)
+        found = cache.read(TASK, KEYS)
         assert all(ANSWERS[key] == text for key, text in found.items())
         assert cache.present(TASK, KEYS) == found.keys()
         assert cache.get("hand") in (None, {"tone": "good"})
@@ -76,7 +76,7 @@ def use(path):
         for error in failed:
             if error is not None:
                 raise error
-        again = cache.lookup(TASK, KEYS)
+        again = cache.read(TASK, KEYS)
         assert all(ANSWERS[key] == text for key, text in again.items())
         cache.end_run("r2", status="completed")
         cache.runs()

@@ -31,7 +31,7 @@ def test_the_originals_file_is_upgraded_in_place(original):
         assert cache.get("1") == cache.get("1", "b" * 16) == {"tone": "good"}
         assert cache.get("1", "c" * 16) is None
         assert cache.get("3") == {"tone": "none"}
-        assert cache.lookup("b" * 16, ["1"]) == {}
+        assert cache.read("b" * 16, ["1"]) == {}
         assert cache.present("b" * 16, ["1"]) == set()
         cache.put("1", "mine", "c" * 16)
     assert mode(original) == 0o600

@@ -106,7 +106,7 @@ def test_a_kernel_of_version_1_goes_on_writing_meanwhile(old):
         with SqliteCache(old) as cache:
             key = ("a" * 32, "b" * 32)
             kernel.execute(OLD_INSERT, (*key, 0, None, '{"x": 1}', *[None] * 8))
-            assert cache.lookup(key[0], [key[1]]) == {key[1]: '{"x": 1}'}
+            assert cache.read(key[0], [key[1]]) == {key[1]: '{"x": 1}'}
             # It reads every column of runs, and would trip over another.
             found = [name for name, *_ in kernel.execute("SELECT * FROM runs").description]
             assert found == columns == OLD_RUNS.split(", ")

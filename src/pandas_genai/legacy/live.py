@@ -173,7 +173,7 @@ def _without_temperature(
     with SqliteCache(cache_path) as cache:
         here = cache.present(asked_hash, rows.keys)
         missing = [key for key in rows.keys if key not in here]
-        found = cache.lookup(plain_hash, missing) if missing else {}
+        found = cache.read(plain_hash, missing) if missing else {}
         of_rows = [rows.keys[code] if code >= 0 else "" for code in rows.codes.tolist()]
         answers = {row: found[key] for row, key in enumerate(of_rows) if key in found}
         if answers:

@@ -73,7 +73,7 @@ def _answers_of_ours(folder: JobFolder, means: Means) -> tuple[Schema, dict[str,
     """Return the schema of our job, and its answers by the user's ids, several where ids repeat."""
     with Site(folder, means) as site, using(site.store_url() or False) as cache:
         rows, index = saved_rows(folder, site.journal)
-        found = cache.lookup(site.journal.prompt_hash, rows.keys)
+        found = cache.read(site.journal.prompt_hash, rows.keys)
         answers: dict[str, list[str | None]] = {}
         for label, code in zip(index.tolist(), rows.codes.tolist(), strict=True):
             answer = found.get(rows.keys[code]) if code >= 0 else None

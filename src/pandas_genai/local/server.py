@@ -156,7 +156,7 @@ def serve(
     parallel : int, default 1
         Requests that are answered at once.
     on_progress : callable, optional
-        Told how the download goes, if one is needed.
+        Called with how far the download is, if one is needed.
 
     Yields
     ------

@@ -95,7 +95,7 @@ class AnswerReader:
         for start in range(0, len(wanted), _BLOCK):
             places = wanted[start : start + _BLOCK]
             keys = self._rows.keys.take(places)
-            found = store.lookup(self._task.prompt_hash, keys)
+            found = store.read(self._task.prompt_hash, keys)
             there = places[[key in found for key in keys]]
             self._places[there] = np.arange(self._count, self._count + len(there))
             self._count += len(there)

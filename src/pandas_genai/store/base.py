@@ -91,7 +91,7 @@ class AnswerStore(Protocol):
     def present(self, prompt_hash: str, text_hashes: Sequence[str]) -> set[str]:
         """Return which of some row keys have an answer under a task."""
 
-    def lookup(self, prompt_hash: str, text_hashes: Sequence[str]) -> dict[str, str]:
+    def read(self, prompt_hash: str, text_hashes: Sequence[str]) -> dict[str, str]:
         """Read the answers to texts under a task, as JSON text by row key."""
 
     def damaged(self) -> int:

@@ -117,7 +117,7 @@ class SqliteCache(UserIds, JobLeases):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def lookup(self, prompt_hash: str, text_hashes: Sequence[str]) -> dict[str, str]:
+    def read(self, prompt_hash: str, text_hashes: Sequence[str]) -> dict[str, str]:
         """Return the answers to texts under a task.
 
         Parameters

@@ -20,11 +20,30 @@ from pandas_genai.store.sqlite.database import Database
 
 __all__ = ["History"]
 
-_SAVE_TASK = """
-INSERT INTO tasks (prompt_hash, prompt, schema, model, backend, host, params, system, created)
-VALUES (:prompt_hash, :prompt, :schema, :model, :backend, :host, :params, :system, :created)
-ON CONFLICT (prompt_hash) DO NOTHING
-"""
+
+def _insert(table: str, columns: Iterable[str], conflict: str = "REPLACE") -> str:
+    """Return the statement that writes a row of named values."""
+    names = list(columns)
+    values = ", ".join(f":{name}" for name in names)
+    return f"INSERT OR {conflict} INTO {table} ({', '.join(names)}) VALUES ({values})"  # noqa: S608 - columns of our own records
+
+
+# A table of their own: version 0.1 reads every column of runs, and would trip over more of them.
+_DETAILS = ("params_sent", "params_dropped", "unknown_calls", "answered_from", "answered_to")
+_RUN = [name for name in RunRecord.__dataclass_fields__ if name not in _DETAILS]
+_START_RUN = _insert("runs", _RUN)
+_SET = ", ".join(f"{name} = :{name}" for name in _RUN)
+_END_RUN = f"UPDATE runs SET {_SET} WHERE run_id = :run_id"  # noqa: S608 - columns of our own records
+_SAVE_DETAILS = _insert("run_details", ("run_id", *_DETAILS))
+_RUNS = f"""
+SELECT {", ".join(_RUN)}, params_sent, params_dropped, COALESCE(unknown_calls, 0) AS unknown_calls,
+answered_from, answered_to
+FROM runs LEFT JOIN run_details USING (run_id)
+WHERE ?1 IS NULL OR run_id = ?1
+ORDER BY started DESC, runs.rowid DESC
+"""  # noqa: S608 - columns of our own records
+_SAVE_TASK = _insert("tasks", (*TaskRecord.__dataclass_fields__, "created"), "IGNORE")
+_SAVE_FAILURE = _insert("failures", FailureRecord.__dataclass_fields__)
 
 # Each column by its name: of a damaged file that is an error of the database, whatever is damaged.
 _TASKS = """
@@ -42,57 +61,10 @@ SELECT run_id, position, label, text_hash, reason, message, attempts, request_id
 FROM failures WHERE run_id = ? ORDER BY position
 """
 
-_START_RUN = """
-INSERT OR REPLACE INTO runs (
-    run_id, prompt_hash, kind, status, started, ended, version, rows, ok, failed, cached, empty,
-    twins, calls, retries, input_tokens, cached_tokens, cache_write_tokens, output_tokens, cost,
-    models, host, message
-) VALUES (
-    :run_id, :prompt_hash, :kind, :status, :started, :ended, :version, :rows, :ok, :failed,
-    :cached, :empty, :twins, :calls, :retries, :input_tokens, :cached_tokens,
-    :cache_write_tokens, :output_tokens, :cost, :models, :host, :message
-)
-"""
-
-_END_RUN = """
-UPDATE runs SET
-    prompt_hash = :prompt_hash, kind = :kind, status = :status, started = :started,
-    ended = :ended, version = :version, rows = :rows, ok = :ok, failed = :failed,
-    cached = :cached, empty = :empty, twins = :twins, calls = :calls, retries = :retries,
-    input_tokens = :input_tokens, cached_tokens = :cached_tokens,
-    cache_write_tokens = :cache_write_tokens, output_tokens = :output_tokens, cost = :cost,
-    models = :models, host = :host, message = :message
-WHERE run_id = :run_id
-"""
-
-# A table of its own: version 0.1 reads every column of runs, and would trip over more of them.
-_SAVE_DETAILS = """
-INSERT OR REPLACE INTO run_details (
-    run_id, params_sent, params_dropped, unknown_calls, answered_from, answered_to
-) VALUES (
-    :run_id, :params_sent, :params_dropped, :unknown_calls, :answered_from, :answered_to
-)
-"""
-_RUNS = """
-SELECT run_id, prompt_hash, kind, status, started, ended, version, rows, ok, failed, cached, empty,
-twins, calls, retries, input_tokens, cached_tokens, cache_write_tokens, output_tokens, cost, models,
-host, message, params_sent, params_dropped, COALESCE(unknown_calls, 0) AS unknown_calls,
-answered_from, answered_to
-FROM runs LEFT JOIN run_details USING (run_id)
-WHERE ?1 IS NULL OR run_id = ?1
-ORDER BY started DESC, runs.rowid DESC
-"""
-
 _SAVE_BLOCK = "INSERT OR IGNORE INTO row_blocks (digest, keys) VALUES (?, ?)"
 _SAVE_ROWS = "INSERT OR REPLACE INTO run_rows (run_id, block, digest) VALUES (?, ?, ?)"
 _RUN_ROWS = """
 SELECT digest, keys FROM run_rows JOIN row_blocks USING (digest) WHERE run_id = ? ORDER BY block
-"""
-
-_SAVE_FAILURE = """
-INSERT OR REPLACE INTO failures (
-    run_id, position, label, text_hash, reason, message, attempts, request_id
-) VALUES (:run_id, :position, :label, :text_hash, :reason, :message, :attempts, :request_id)
 """
 
 _FAILED = """
