@@ -50,6 +50,7 @@ def test_the_house_stands(house):
         ("testing/damage.py", "from pandas_genai import errors"),
         ("runs/damage.py", "from pandas_genai import testing"),
         ("workers/damage.py", "import openai"),
+        ("batch/damage.py", "import sqlite3"),
         ("store/damage.py", "def later():\n    from anthropic import Anthropic"),
         ("workers/damage.py", "from tqdm.auto import tqdm"),
         ("runs/damage.py", "import ipywidgets"),

@@ -1,6 +1,8 @@
 """A second store behind every verb: nothing outside the package of stores knows which one it is."""
 
+import ast
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -143,3 +145,13 @@ def test_a_manifest_names_a_file_relative_to_its_folder(folder):
     for earlier in ("../../c.db", f"{folder}/c.db"):  # as version 0.1 wrote it
         assert file_of(in_folder(earlier, job)) == folder / "c.db"
     assert relative_url(URL, job) == in_folder(URL, job) == URL
+
+
+def test_who_opens_a_store_does_not_choose_which():
+    """The original toolkit's part alone opens cache files, which is what it is given."""
+    package, found = Path(pandas_genai.__file__).parent, set()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "SqliteCache":
+                found.add(path.relative_to(package).parts[0])
+    assert found == {"store", "legacy"}

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
 from pandas_genai.backends.batches import BatchApi, Limits
@@ -36,12 +35,11 @@ from pandas_genai.costs.prices import Price, Prices, checked_prices, pricer
 from pandas_genai.errors import CredentialsError, JobError
 from pandas_genai.redaction import public_url
 from pandas_genai.settings import confirmed_base_url, load_settings
-from pandas_genai.store import file_of, in_folder
+from pandas_genai.store import file_of, in_folder, is_database
 from pandas_genai.task.bound import BoundTask
 
 __all__ = ["Means", "Site", "custom_ids", "key_check", "limits_of"]
 
-_SQLITE = b"SQLite format 3\x00"
 
 _log = logging.getLogger("pandas_genai")
 
@@ -270,7 +268,7 @@ class Site:
             return url
         jobs = self.folder.path.parent
         is_beside = os.path.realpath(path.parent) in map(os.path.realpath, (jobs.parent, jobs))
-        if not is_beside and not _is_database(path):
+        if not is_beside and not is_database(path):
             raise JobError(
                 f"{self.folder.handle} names the cache {path}, which is not there: pass cache= "
                 "with the file that the answers belong into. Only beside the jobs a cache is made "
@@ -285,11 +283,3 @@ def custom_ids(journal: Journal) -> Callable[[int, int], str]:
     if not backend_named(journal.backend).batches.has_tags:
         prefix = f"{prefix}-{journal.uid}"
     return lambda part, request: f"{prefix}-{part}-{request}"
-
-
-def _is_database(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return path.is_file() and file.read(len(_SQLITE)) == _SQLITE
-    except OSError:
-        return False

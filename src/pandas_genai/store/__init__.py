@@ -22,6 +22,7 @@ from pandas_genai.store.registry import (
     using,
 )
 from pandas_genai.store.sqlite.cache import SqliteCache
+from pandas_genai.store.sqlite.opening import is_database
 
 __all__ = [
     "SCHEMES",
@@ -40,6 +41,7 @@ __all__ = [
     "TaskRecord",
     "file_of",
     "in_folder",
+    "is_database",
     "is_there",
     "open_store",
     "relative_url",

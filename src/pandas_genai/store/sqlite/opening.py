@@ -25,7 +25,7 @@ from pandas_genai.store.sqlite.tables import (
     newer,
 )
 
-__all__ = ["COPY_ENDING", "PATIENCE_S", "connect", "open_file", "open_memory"]
+__all__ = ["COPY_ENDING", "PATIENCE_S", "connect", "is_database", "open_file", "open_memory"]
 
 PATIENCE_S = 60.0
 """How long another process may hold the file before a call fails."""
@@ -86,6 +86,15 @@ def open_file(path: Path) -> sqlite3.Connection:
             raise explained(error, str(path)) from error
         _tighten(path)
     return connection
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file is there that is a database of SQLite; reads only."""
+    try:
+        with path.open("rb") as file:
+            return path.is_file() and file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
 
 
 def connect(path: Path, patience: float) -> sqlite3.Connection:
