@@ -23,6 +23,7 @@ from pandas_genai.backends.json_text import MAX_DEPTH, read_json, read_object, r
 from pandas_genai.backends.openai import batches as openai_batches
 from pandas_genai.backends.openai import replies as openai_replies
 from pandas_genai.task.chunks import Chunk, Row
+from pandas_genai.task.inputs import TextInput
 from pandas_genai.task.reply import check_reply
 from pandas_genai.task.schema import compile_schema
 
@@ -95,7 +96,7 @@ PAGE = {"data": [OPENAI_BATCH, {"id": "batch_2"}], "has_more": True, "last_id": 
 
 SCHEMA = compile_schema({"answer": str})
 FREE = compile_schema(None)
-CHUNK = Chunk((Row("ab" * 16, "abcde", "a text", 0),))
+CHUNK = Chunk((Row("ab" * 16, "abcde", TextInput("a text"), 0),))
 
 
 def usable(completion):
@@ -261,14 +262,14 @@ def test_an_id_in_capitals_or_between_spaces_is_the_same(token):
 
 
 def test_only_exact_ids_count_where_two_rows_could_be_meant():
-    rows = (Row("ab" * 16, "abcde", "a", 0), Row("cd" * 16, "ABCDE", "b", 1))
+    rows = (Row("ab" * 16, "abcde", TextInput("a"), 0), Row("cd" * 16, "ABCDE", TextInput("b"), 1))
     payload = {"all_results": [ENTRY | {"input_id": "abcde"}, ENTRY | {"input_id": " ABCDE"}]}
     accepted, refused = check_reply(payload, Chunk(rows), SCHEMA)
     assert (list(accepted), list(refused)) == (["ab" * 16], ["cd" * 16])
 
 
 def test_a_token_of_digits_may_come_back_as_a_number():
-    chunk = Chunk((Row("ab" * 16, "23456", "a", 0),))
+    chunk = Chunk((Row("ab" * 16, "23456", TextInput("a"), 0),))
     assert check_reply({"all_results": [ENTRY | {"input_id": 23456}]}, chunk, SCHEMA)[0]
     for odd in (True, 23456.0, None, ["23456"], {"a": 1}):
         assert not check_reply({"all_results": [ENTRY | {"input_id": odd}]}, chunk, SCHEMA)[0]

@@ -35,7 +35,7 @@ from pandas_genai.backends.resolve import Question
 from pandas_genai.clock import Clock
 from pandas_genai.extract import Extraction
 from pandas_genai.options import RunOptions
-from pandas_genai.task.prompt import system_text, user_text
+from pandas_genai.task.prompt import system_text, user_content
 from pandas_genai.task.text import rows_text
 
 KEY = "acme-key-0123456789"
@@ -226,7 +226,7 @@ class AcmeBackend(Backend):
             body.pop(name, None)
         if not prose:
             body["shape"] = task.schema.reply_schema(self.name)
-        return {**body, "documents": {"rows": user_text(chunk)}}
+        return {**body, "documents": {"rows": user_content(chunk)}}
 
     def bounded(self, body, limit, support, *, vendor):
         return body | {"output_limit": limit}

@@ -238,7 +238,7 @@ def test_lazy_texts_are_the_live_paths_texts(frames):
         lazy = LazyTexts(frame, json.loads(json.dumps(said_text(frame, text))))
         expected = rows_text(frame, text)
         assert list(lazy) == expected
-        assert lazy.take(list(range(len(frame)))[::-1]) == expected[::-1]
+        assert lazy.values(list(range(len(frame)))[::-1]) == expected[::-1]
     two = frames["two_text_columns"]
     for text in (["title", "body"], "{title}: {body}", "title"):
         lazy = LazyTexts(two, json.loads(json.dumps(said_text(two, text))))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pandas_genai import DataFrameIterator, UsageError
 from pandas_genai.task.chunks import MAX_ROUNDS, Chunk, Row, plan_chunks
 from pandas_genai.task.fingerprint import text_hash
-from pandas_genai.task.prompt import user_text
+from pandas_genai.task.inputs import Inputs, TextInput
+from pandas_genai.task.prompt import user_content
 from pandas_genai.task.rows import distinct_rows, rows_of_keys
 
 
@@ -23,16 +24,18 @@ def planned(texts, chunk_size=5):
 
 def test_every_distinct_text_is_in_one_chunk():
     texts = [f"t{number % 70}" for number in range(100)] + [None]
-    sent = [row.text for chunk in planned(texts) for row in chunk.rows]
+    sent = [row.input.text for chunk in planned(texts) for row in chunk.rows]
     assert sorted(sent) == sorted({text for text in texts if text})
     assert sum(row.copies for chunk in planned(texts) for row in chunk.rows) == 100
 
 
 @given(st.lists(st.text(), min_size=1, max_size=6))
 def test_the_user_message_is_the_json_list_that_the_design_names(texts):
-    rows = tuple(Row("", f"id{number}", text, number) for number, text in enumerate(texts))
-    items = [{"input_id": row.token, "input_text": row.text} for row in rows]
-    assert user_text(Chunk(rows)) == json.dumps(items, ensure_ascii=False)
+    rows = tuple(
+        Row("", f"id{number}", TextInput(text), number) for number, text in enumerate(texts)
+    )
+    items = [{"input_id": row.token, "input_text": row.input.text} for row in rows]
+    assert user_content(Chunk(rows)) == json.dumps(items, ensure_ascii=False)
 
 
 def test_the_shuffle_is_the_same_each_time_and_spreads_neighbours():
@@ -70,7 +73,7 @@ def test_tokens_grow_where_two_would_be_equal():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 20, 100, 1000])
 def test_the_last_round_asks_each_row_alone(size):
-    rows = tuple(Row(str(number), str(number), "t", number) for number in range(size))
+    rows = tuple(Row(str(number), str(number), TextInput("t"), number) for number in range(size))
     chunks = [Chunk(rows)]
     for number in range(1, MAX_ROUNDS + 1):
         chunks = [heir for chunk in chunks for heir in chunk.again(chunk.rows)]
@@ -81,7 +84,7 @@ def test_the_last_round_asks_each_row_alone(size):
 
 
 def test_a_chunk_that_only_waited_stays_whole():
-    rows = tuple(Row(str(number), str(number), "t", number) for number in range(5))
+    rows = tuple(Row(str(number), str(number), TextInput("t"), number) for number in range(5))
     assert [len(chunk.rows) for chunk in Chunk(rows).again(rows, whole=True)] == [5]
 
 
@@ -117,8 +120,14 @@ def test_distinct_rows_as_a_dict_finds_them(texts):
 def test_texts_may_be_taken_for_many_chunks_at_once(first, size):
     texts = [f"row {number}" for number in range(5_003)]
 
-    class Lazy:
-        def take(self, positions):
+    class Lazy(Inputs):
+        def __len__(self):
+            return len(texts)
+
+        def __iter__(self):
+            return iter(texts)
+
+        def values(self, positions):
             return [texts[position] for position in positions]
 
     rows = distinct_rows(texts)
@@ -127,7 +136,7 @@ def test_texts_may_be_taken_for_many_chunks_at_once(first, size):
     assert lazy == list(plan_chunks(rows, wanted, texts, size, first=first))
     sent = [row for chunk in lazy for row in chunk.rows]
     assert sorted(row.position for row in sent) == list(wanted)
-    assert all(row.text == texts[row.position] for row in sent)
+    assert all(row.input.text == texts[row.position] for row in sent)
     assert {len(chunk.rows) for chunk in lazy} <= {size, len(wanted) % size}
 
 

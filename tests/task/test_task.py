@@ -22,7 +22,8 @@ from pydantic import BaseModel, Field, field_validator
 from pandas_genai import SchemaError, Task, UsageError, compute_prompt_hash
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
-from pandas_genai.task.prompt import system_text, user_text
+from pandas_genai.task.inputs import TextInput
+from pandas_genai.task.prompt import system_text, user_content
 
 LABELS = ["good", "bad"]
 TONE = {"tone": LABELS, "year": int | None}
@@ -230,11 +231,11 @@ def test_examples_have_the_form_of_a_chunk_and_its_reply(backend, schema):
         items, reply = text.removeprefix(bare).split("\n")[3:6:2]
         chunk = Chunk(
             tuple(
-                Row("", f"example-{number}", said, 0)
+                Row("", f"example-{number}", TextInput(said), 0)
                 for number, (said, _) in enumerate(task.examples, 1)
             )
         )
-        assert items == user_text(chunk)
+        assert items == user_content(chunk)
         entries = json.loads(reply)["all_results"]
         assert [entry.pop("input_id") for entry in entries] == ["example-1", "example-2"]
         shown_answers = [entry.get("records", entry) for entry in entries]

@@ -6,6 +6,7 @@ import threading
 
 from pandas_genai.clock import Clock
 from pandas_genai.task.chunks import Chunk, Row
+from pandas_genai.task.inputs import TextInput
 from pandas_genai.workers.rate_limiter import RateLimiter
 from pandas_genai.workers.work_queue import WorkQueue
 
@@ -59,7 +60,7 @@ def test_the_real_clock():
 
 
 def chunk(name):
-    return Chunk((Row(name, name, name, 0),))
+    return Chunk((Row(name, name, TextInput(name), 0),))
 
 
 def test_what_must_be_asked_again_comes_first():

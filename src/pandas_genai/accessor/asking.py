@@ -32,12 +32,13 @@ from pandas_genai.options import RunOptions
 from pandas_genai.runs import Observer, OnError
 from pandas_genai.settings import whole_number
 from pandas_genai.store import Cache, url_of, using
+from pandas_genai.task.inputs import Value
 from pandas_genai.task.schema import compile_schema
 from pandas_genai.task.text import only_text_column, rows_text, series_text
 
 __all__ = ["Asking", "bar", "collected"]
 
-Render: TypeAlias = Callable[[Any], list[str | None]]
+Render: TypeAlias = Callable[[Any], list[Value]]
 Rows: TypeAlias = "pd.DataFrame | pd.Series[Any]"
 
 _RUN = ("chunk_size", "max_workers", "fresh", "on_error", "max_cost", "prices", "keep_replies")

@@ -18,6 +18,7 @@ from pandas_genai.errors import CacheError, UsageError, counted, printable, warn
 from pandas_genai.runs import ATTR
 from pandas_genai.runs.failures import DuplicateIndexWarning
 from pandas_genai.store import is_there, using
+from pandas_genai.task.inputs import Value
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.text import rows_text, series_text
 
@@ -222,7 +223,7 @@ class _Places:
                 return found
         return None
 
-    def _renderings(self) -> Iterator[Sequence[str | None]]:
+    def _renderings(self) -> Iterator[Sequence[Value]]:
         """Render the texts as they may have been sent: by ``text=``, as here before, by column."""
         asked = self._asked_texts()
         if asked is not None:
@@ -234,7 +235,7 @@ class _Places:
             if pd.api.types.is_string_dtype(column.dtype):
                 yield series_text(column)
 
-    def _asked_texts(self) -> Sequence[str | None] | None:
+    def _asked_texts(self) -> Sequence[Value] | None:
         """Render the texts as they were asked; None where this frame does not have them."""
         if self._text is not None:
             return rows_text(self._base, self._text)
@@ -327,6 +328,6 @@ class _Places:
         return f"{index}, and the texts of this frame are not those that were asked"
 
 
-def _keys_of(texts: Sequence[str | None]) -> RowKeys:
+def _keys_of(texts: Sequence[Value]) -> RowKeys:
     rows = distinct_rows(texts)
     return [None if code < 0 else rows.keys[code] for code in rows.codes.tolist()]

@@ -16,6 +16,7 @@ import pandas as pd
 from pandas_genai.display.reading import Reading
 from pandas_genai.errors import UsageError
 from pandas_genai.runs import ATTR
+from pandas_genai.task.inputs import Value
 from pandas_genai.task.text import no_column, only_text_column
 
 __all__ = ["ANSWERS", "Origin", "answer_columns", "origin_of", "reading_of", "remember_origin"]
@@ -62,7 +63,7 @@ class Origin:
     positions: Any = field(repr=False)
     result: weakref.ref[pd.DataFrame] = field(repr=False)
     asked: weakref.ref[Any] = field(repr=False)
-    render: Callable[[Any], list[str | None]] = field(repr=False)
+    render: Callable[[Any], list[Value]] = field(repr=False)
     cache: str | None = None
     is_series: bool = False
 
@@ -70,7 +71,7 @@ class Origin:
 def remember_origin(
     result: pd.DataFrame,
     asked: pd.DataFrame | pd.Series[Any],
-    render: Callable[[Any], list[str | None]],
+    render: Callable[[Any], list[Value]],
     cache: str | None,
 ) -> None:
     """Remember a result of this process, and whom it was asked of."""
@@ -174,7 +175,7 @@ def _rows_of(texts: pd.Series[Any]) -> Callable[[int, int], list[Any]]:
     return lambda start, stop: texts.iloc[start:stop].tolist()
 
 
-def _asked_texts(frame: pd.DataFrame) -> Callable[[int, int], list[str | None]] | None:
+def _asked_texts(frame: pd.DataFrame) -> Callable[[int, int], list[Value]] | None:
     """Return the texts of the frame that was asked, if it is still there and has these rows."""
     origin = origin_of(frame)
     asked = None if origin is None else origin.asked()

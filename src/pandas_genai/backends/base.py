@@ -21,6 +21,7 @@ from pandas_genai.backends.endpoints import Endpoint, Support
 from pandas_genai.backends.fields import as_text
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
+from pandas_genai.task.inputs import MediaPart
 from pandas_genai.task.rules import Bounds
 from pandas_genai.task.schema.nodes import Node
 
@@ -36,14 +37,17 @@ class Prompt:
     system : str
         The instructions.
     user : str
-        The rows, as JSON.
+        The rows, as JSON: all that is text of them.
     schemas : mapping
         What enforces the output, by its names in the body.
+    media : tuple of MediaPart
+        The images and files among the rows.
     """
 
     system: str
     user: str
     schemas: Mapping[str, Any]
+    media: tuple[MediaPart, ...] = ()
 
 
 class Backend(ABC):

@@ -22,6 +22,7 @@ from pandas_genai.errors import CallError, SplitError, StopRunError, WaitError, 
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.fingerprint import canonical_json
+from pandas_genai.task.inputs import NO_INPUT
 from pandas_genai.task.reply import Reply, check_reply
 
 __all__ = [
@@ -76,7 +77,7 @@ def support_of(task: BoundTask, endpoint: Endpoint, endpoints: Endpoints) -> Sup
 
 def system_sent(task: BoundTask, support: Support, *, vendor: bool) -> str:
     """Return the instructions as an endpoint that takes so much is sent them."""
-    blank = Chunk((Row("", "", "", 0),))
+    blank = Chunk((Row("", "", NO_INPUT, 0),))
     backend = backend_named(task.backend)
     return backend.prompt_of(backend.build(task, blank, support, vendor=vendor)).system
 

@@ -20,7 +20,8 @@ from pandas_genai.costs.prices import (
 from pandas_genai.costs.sampled import Totals
 from pandas_genai.errors import UsageError, counted
 from pandas_genai.store import AnswerStore
-from pandas_genai.task.chunks import Texts, plan_chunks
+from pandas_genai.task.chunks import plan_chunks
+from pandas_genai.task.inputs import Inputs
 from pandas_genai.task.rows import Rows
 
 __all__ = ["Allowance"]
@@ -59,7 +60,7 @@ class Allowance:
             known_price(self._price(resolved), resolved.task.model)
 
     def keep(
-        self, journal: Journal, resolved: Resolved, rows: Rows, texts: Texts, cache: AnswerStore
+        self, journal: Journal, resolved: Resolved, rows: Rows, inputs: Inputs, cache: AnswerStore
     ) -> None:
         """Estimate what the requests that are not at the provider will cost.
 
@@ -69,7 +70,7 @@ class Allowance:
             The job, its requests written.
         resolved : Resolved
             What is asked and where.
-        rows, texts
+        rows, inputs
             The rows of the frame.
         cache : AnswerStore
             What is answered already, and how long those answers are.
@@ -85,7 +86,7 @@ class Allowance:
         task = resolved.task
         forecast = Forecast.of(task, resolved.endpoint, ENDPOINTS)
         forecast.answer = cache.answer_tokens(task.prompt_hash)
-        chunks = plan_chunks(rows, range(len(rows.keys)), texts, journal.chunk_size)
+        chunks = plan_chunks(rows, range(len(rows.keys)), inputs, journal.chunk_size)
         forecast.read(chunks)
         asked, size = sum(part.rows for part in parts), journal.chunk_size
         sent = forecast.input_tokens(asked, sum(part.characters for part in parts), size)

@@ -11,6 +11,7 @@ from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.errors import JobError
 from pandas_genai.runs.failures import IN_PROGRESS, NOT_SUBMITTED
 from pandas_genai.task.chunks import Row
+from pandas_genai.task.inputs import NO_INPUT
 from pandas_genai.task.reply import Failure, Refusal
 
 __all__ = ["forgotten", "in_flight", "reasons", "under_way"]
@@ -134,4 +135,4 @@ def forgotten(job: JobFolder, journal: Journal, missing: Iterable[str]) -> set[i
 
 
 def _failure(key: str, refusal: Refusal, attempts: int, request_id: str | None = None) -> Failure:
-    return Failure(Row(key, "", "", -1), refusal, attempts, request_id)
+    return Failure(Row(key, "", NO_INPUT, -1), refusal, attempts, request_id)

@@ -22,12 +22,13 @@ from pandas_genai.errors import UsageError
 from pandas_genai.files import new_file
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
-from pandas_genai.task.prompt import user_text
+from pandas_genai.task.inputs import RowInput, TextInput
+from pandas_genai.task.prompt import inputs_in, user_content
 
 __all__ = ["Template", "write_requests"]
 
 _ID = "custom-id-goes-here-0c7e1f"
-_TEXT = "text-goes-here-4b1d9a"
+_PLACEHOLDER = TextInput("text-goes-here-4b1d9a")
 _AT_ONCE = 1 << 20
 """Bytes that are hashed and written together: one by one, requests take a quarter longer."""
 
@@ -57,8 +58,11 @@ class Template:
 
     def line(self, custom_id: str, chunk: Chunk) -> bytes:
         """Return one request: the envelope of the batch, the body of a live call in it."""
+        content = user_content(chunk)
+        if not isinstance(content, str):
+            return compact(self._backend.batches.envelope(custom_id, self.body(chunk)))
         head, middle, tail = self._around(len(chunk.rows))
-        return b"".join([head, custom_id.encode(), middle, to_json(user_text(chunk)), tail])
+        return b"".join([head, custom_id.encode(), middle, to_json(content), tail])
 
     def body(self, chunk: Chunk) -> Any:
         """Return the body of one request as a live call would send it."""
@@ -66,10 +70,10 @@ class Template:
 
     def _around(self, rows: int) -> tuple[bytes, bytes, bytes]:
         if rows not in self._pieces:
-            chunk = Chunk((Row("", "", _TEXT, 0),) * rows)
+            chunk = Chunk((Row("", "", _PLACEHOLDER, 0),) * rows)
             line = compact(self._backend.batches.envelope(_ID, self.body(chunk)))
             head, rest = line.split(_ID.encode())
-            middle, tail = rest.split(to_json(user_text(chunk)))
+            middle, tail = rest.split(to_json(user_content(chunk)))
             self._pieces[rows] = (head, middle, tail)
         return self._pieces[rows]
 
@@ -188,7 +192,7 @@ class _PartWriter:
         self.keys.write(named)
         part.requests += 1
         part.rows += len(chunk.rows)
-        part.characters += sum(len(row.text) for row in chunk.rows)
+        part.characters += sum(row.input.characters for row in chunk.rows)
         return True
 
     def end(self) -> None:
@@ -212,11 +216,11 @@ class _PartWriter:
         self._pending, self._pending_bytes = [], 0
 
 
-def texts_of(path: Path, backend: str) -> Iterable[tuple[str, dict[str, str]]]:
-    """Read back what was sent: for each request its custom id, and the text of each token."""
+def inputs_of(path: Path, backend: str) -> Iterable[tuple[str, dict[str, RowInput]]]:
+    """Read back what was sent: for each request its custom id, and the input of each token."""
     known = backend_named(backend)
     with opened(path) as file:
         for line in known.batches.container.requests_in(file):
             custom_id, body = known.batches.opened(json.loads(line))
-            items = json.loads(known.prompt_of(body).user)
-            yield custom_id, {item["input_id"]: item["input_text"] for item in items}
+            prompt = known.prompt_of(body)
+            yield custom_id, inputs_in(prompt.user, prompt.media)

@@ -9,13 +9,13 @@ from pandas_genai.backends.endpoints import Support
 from pandas_genai.batch.digest import RESULTS_LOST, Lost, keys_of, lost_of
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.leases import lease_rows
-from pandas_genai.batch.requests import Template, texts_of, write_requests
+from pandas_genai.batch.requests import Template, inputs_of, write_requests
 from pandas_genai.batch.site import Site, limits_of
 from pandas_genai.costs.window import ContextWindow
 from pandas_genai.errors import JobError
 from pandas_genai.store import AnswerStore
-from pandas_genai.task.chunks import Chunk, Row
-from pandas_genai.task.rows import text_bytes
+from pandas_genai.task.chunks import Chunk
+from pandas_genai.task.inputs import RowInput
 
 __all__ = ["Again", "write_again"]
 
@@ -148,7 +148,7 @@ def _goes_alone(part: Part, failed: Lost, support: Support) -> bool:
 
 
 class _Rows:
-    """Reads the texts of some rows back from the files in which they were sent first."""
+    """Reads the inputs of some rows back from the files in which they were sent first."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -159,22 +159,22 @@ class _Rows:
     ) -> Iterator[Chunk]:
         """Return the chunks of each group of keys in its size, in the order of the files.
 
-        As in ``plan_chunks``, the texts of one chunk have at most so many bytes together.
+        As in ``plan_chunks``, the inputs of one chunk have at most that size together.
         """
         for keys, size in wanted:
-            waiting: list[tuple[str, str]] = []
+            waiting: dict[str, RowInput] = {}
             held = 0
-            for pair in self._found(set(keys)):
-                held += text_bytes(pair[1])
+            for key, one in self._found(set(keys)):
+                held += one.size
                 over = most_bytes is not None and held > most_bytes
                 if waiting and (over or len(waiting) == size):
-                    yield _chunk(waiting)
-                    waiting, held = [], text_bytes(pair[1])
-                waiting.append(pair)
+                    yield Chunk.of_keys(list(waiting), waiting)
+                    waiting, held = {}, one.size
+                waiting[key] = one
             if waiting:
-                yield _chunk(waiting)
+                yield Chunk.of_keys(list(waiting), waiting)
 
-    def _found(self, wanted: set[str]) -> Iterator[tuple[str, str]]:
+    def _found(self, wanted: set[str]) -> Iterator[tuple[str, RowInput]]:
         site = self._site
         left = set(wanted)
         for part in site.journal.parts:
@@ -187,7 +187,7 @@ class _Rows:
                     "df.genai.extract(), or submit them with df.genai.batch_submit()."
                 )
             known = keys_of(site.folder, part)
-            for custom_id, texts in texts_of(path, site.journal.backend):
+            for custom_id, inputs in inputs_of(path, site.journal.backend):
                 sent = known[custom_id]
                 if left.isdisjoint(sent.keys):
                     continue
@@ -196,15 +196,4 @@ class _Rows:
                     if row.key in left:
                         left.discard(row.key)
                         self.labels[row.key] = label
-                        yield row.key, texts[row.token]
-
-
-def _chunk(pairs: Sequence[tuple[str, str]]) -> Chunk:
-    """Make a chunk of keys and texts."""
-    bare = Chunk.of_keys([key for key, _ in pairs])
-    return Chunk(
-        tuple(
-            Row(row.key, row.token, text, row.position)
-            for row, (_, text) in zip(bare.rows, pairs, strict=True)
-        )
-    )
+                        yield row.key, inputs[row.token]

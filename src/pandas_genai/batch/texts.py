@@ -9,6 +9,7 @@ import pandas as pd
 
 from pandas_genai.errors import UsageError
 from pandas_genai.runs.report import label_value
+from pandas_genai.task.inputs import Inputs, Value
 from pandas_genai.task.text import only_text_column, rows_text, series_text
 
 __all__ = ["LazyTexts", "said_text", "series_said"]
@@ -36,8 +37,8 @@ def series_said() -> Said:
     return {"series": True}
 
 
-class LazyTexts:
-    """The texts of a frame or Series, rendered a block at a time and never held together.
+class LazyTexts(Inputs):
+    """The inputs of a frame or Series, rendered a block at a time and never held together.
 
     Parameters
     ----------
@@ -60,16 +61,16 @@ class LazyTexts:
     def __len__(self) -> int:
         return len(self._data)
 
-    def __iter__(self) -> Iterator[str | None]:
+    def __iter__(self) -> Iterator[Value]:
         for start in range(0, len(self), _BLOCK):
             yield from self._render(self._data.iloc[start : start + _BLOCK])
 
-    def take(self, positions: Sequence[int]) -> list[str | None]:
-        """Return the texts at these positions."""
+    def values(self, positions: Sequence[int]) -> list[Value]:
+        """Return the values at these positions."""
         return self._render(self._data.iloc[list(positions)])
 
 
-def _renderer(data: pd.DataFrame | pd.Series[Any], said: Said) -> Callable[[Any], list[str | None]]:
+def _renderer(data: pd.DataFrame | pd.Series[Any], said: Said) -> Callable[[Any], list[Value]]:
     if isinstance(data, pd.Series):
         return series_text
     if "series" in said:

@@ -29,6 +29,9 @@ _JOINT = 8
 _LONGEST_TOKEN = 16
 """A prompt that counts fewer than one token in so many bytes was not counted right."""
 
+_MOST_OF_IMAGE = 6_000
+"""Tokens: the vendors scale images down to fewer. A file that has more bytes may have more."""
+
 _DEFAULT_MOST = 16_000
 _HIGHEST = 128_000
 _GROWTH = 4
@@ -114,7 +117,9 @@ class Ceiling:
 
     def sent(self, body: Mapping[str, Any]) -> int:
         """Return the most tokens that a request can have."""
-        own = len(self._backend.prompt_of(body).user.encode())
+        prompt = self._backend.prompt_of(body)
+        own = len(prompt.user.encode())
+        own += sum(max(_MOST_OF_IMAGE, len(part.data)) for part in prompt.media)
         shared = self.shared_bytes(body)
         known = self._shared.get(shared)
         return own + (shared + _HIDDEN if known is None else known + _JOINT)

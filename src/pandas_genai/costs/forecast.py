@@ -13,6 +13,7 @@ from pandas_genai.backends.endpoints import Endpoint, Endpoints
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
+from pandas_genai.task.inputs import MEDIA_SIZE, NO_INPUT
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.sizes import CALL_CHARACTERS, answer_characters
 
@@ -69,7 +70,7 @@ class Forecast:
 
     def blank(self, rows: int) -> Mapping[str, Any]:
         """Return the body of a call for so many rows without texts."""
-        return self.body(Chunk((Row("", "abcde", "", 0),) * rows))
+        return self.body(Chunk((Row("", "abcde", NO_INPUT, 0),) * rows))
 
     def input_tokens(self, rows: int, characters: float, chunk_size: int) -> float:
         """Return the tokens sent for so many rows whose texts have so many characters."""
@@ -90,7 +91,8 @@ class Forecast:
         """Count the characters of a request that a model reads: messages, and schemas as JSON."""
         prompt = backend_named(self.task.backend).prompt_of(body)
         schemas = (json.dumps(schema, ensure_ascii=False) for schema in prompt.schemas.values())
-        return len(prompt.system) + len(prompt.user) + sum(map(len, schemas))
+        texts = len(prompt.system) + len(prompt.user) + sum(map(len, schemas))
+        return texts + MEDIA_SIZE * len(prompt.media)
 
     def usage(self, chunk: Chunk) -> Usage:
         """Return what the call for one chunk will take."""
@@ -100,4 +102,4 @@ class Forecast:
 
 
 def _characters(chunk: Chunk) -> int:
-    return sum(len(row.text) for row in chunk.rows)
+    return sum(row.input.characters for row in chunk.rows)

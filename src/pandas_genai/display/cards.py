@@ -27,6 +27,7 @@ from pandas_genai.display.html import (
 from pandas_genai.errors import counted, printable
 from pandas_genai.extract import Preview
 from pandas_genai.runs import Report
+from pandas_genai.task.prompt import inputs_in
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -217,12 +218,11 @@ class PreviewCard(Preview):
 def _request(request: dict[str, Any], backend: Backend, model: str) -> str:
     body = request["body"]
     prompt = backend.prompt_of(body)
-    rows = json.loads(prompt.user)
+    rows = inputs_in(prompt.user, prompt.media)
     schemas = dict(prompt.schemas)
     shown = {"model": model, **backend.params_of(body)}
     sent = [
-        [element("code", text(row["input_id"])), wrapped(text(row["input_text"], 2_000))]
-        for row in rows
+        [element("code", text(token)), wrapped(text(one, 2_000))] for token, one in rows.items()
     ]
     return card(
         f"{text(request['method'])} {text(request['url'])}",

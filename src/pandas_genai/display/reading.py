@@ -22,6 +22,7 @@ from pandas_genai.display.html import (
 )
 from pandas_genai.errors import counted
 from pandas_genai.settings import whole_number
+from pandas_genai.task.inputs import Value
 
 __all__ = ["Reading", "show"]
 
@@ -45,7 +46,7 @@ class Reading:
     """
 
     frame: pd.DataFrame
-    texts: Callable[[int, int], Sequence[str | None]] | None
+    texts: Callable[[int, int], Sequence[Value]] | None
     answers: Sequence[Hashable]
 
 

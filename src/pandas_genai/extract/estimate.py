@@ -12,7 +12,6 @@ import pandas as pd
 
 from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Question
-from pandas_genai.batch.texts import LazyTexts
 from pandas_genai.costs.forecast import Forecast
 from pandas_genai.costs.plan import Plan
 from pandas_genai.costs.window import ContextWindow
@@ -28,6 +27,7 @@ from pandas_genai.runs.recorder import ATTR
 from pandas_genai.runs.report import find_report, label_text
 from pandas_genai.store import AnswerStore, is_there, using
 from pandas_genai.task.chunks import plan_chunks
+from pandas_genai.task.inputs import Inputs, Value, characters_of
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.rows import distinct_rows
 
@@ -45,8 +45,8 @@ class Estimation:
     ----------
     question : Question
         What is asked and where.
-    texts : LazyTexts
-        The text of each row.
+    inputs : Inputs
+        What is sent of each row.
     index : Index
         The input's index.
     options : RunOptions
@@ -61,7 +61,7 @@ class Estimation:
     def __init__(
         self,
         question: Question,
-        texts: LazyTexts,
+        inputs: Inputs,
         index: pd.Index,
         options: RunOptions,
     ) -> None:
@@ -72,9 +72,9 @@ class Estimation:
         self._chunk_size, self._workers = options.sizes(is_local=self._resolved.is_local)
         self._options = options
         self._index = index
-        self._texts = texts
+        self._inputs = inputs
         lengths = array("Q")
-        self._rows = distinct_rows(_measured(texts, lengths))
+        self._rows = distinct_rows(_measured(inputs, lengths))
         self._lengths = np.frombuffer(lengths, dtype=np.uint64)
         self._forecast = Forecast.of(self._task, self._resolved.endpoint, options.endpoints)
         self._window = ContextWindow.of(
@@ -113,7 +113,7 @@ class Estimation:
         if not self._options.fresh:
             self._wanted = np.flatnonzero(~answered(cache, prompt_hash, rows.keys))
         self._forecast.answer = cache.answer_tokens(prompt_hash)
-        chunks = plan_chunks(rows, self._wanted, self._texts, self._chunk_size)
+        chunks = plan_chunks(rows, self._wanted, self._inputs, self._chunk_size)
         self._forecast.read(chunks)
 
     def _chosen(self, sample: int) -> list[int]:
@@ -126,7 +126,7 @@ class Estimation:
         """Ask the sample; return why rows of it have no answer."""
         extraction = Extraction(
             self._question,
-            self._texts.take(positions),
+            self._inputs.values(positions),
             self._index.take(positions),
             # Kept, failed rows would be warned of, in a result that nobody has.
             replace(self._options, cache=cache, on_error="raise", observer=Silent()),
@@ -190,8 +190,8 @@ def _check_sample(sample: object) -> None:
         raise UsageError(f"sample= must be a whole number of rows, 0 for none, not {sample!r}.")
 
 
-def _measured(texts: Iterable[str | None], lengths: array[int]) -> Iterator[str | None]:
-    """Note the length of each text as it passes by."""
-    for text in texts:
-        lengths.append(len(text or ""))
-        yield text
+def _measured(values: Iterable[Value], lengths: array[int]) -> Iterator[Value]:
+    """Note the length of each input as it passes by."""
+    for value in values:
+        lengths.append(characters_of(value))
+        yield value

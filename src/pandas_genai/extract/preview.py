@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -19,9 +20,12 @@ from pandas_genai.errors import printable
 from pandas_genai.options import RunOptions
 from pandas_genai.runs.report import label_text
 from pandas_genai.task.chunks import plan_chunks
+from pandas_genai.task.inputs import Inputs, Value
 from pandas_genai.task.rows import distinct_rows
 
 __all__ = ["Preview", "preview_requests"]
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{200,}={0,2}")
 
 
 class Preview(list[dict[str, Any]]):
@@ -46,17 +50,23 @@ class Preview(list[dict[str, Any]]):
 
     def __repr__(self) -> str:
         requests = (
-            f"{request['method']} {request['url']}\n"
-            f"{json.dumps(request['body'], ensure_ascii=False, indent=2)}"
+            f"{request['method']} {request['url']}\n{self._written(request['body'])}"
             for request in self
         )
         shown = [*requests, *([str(self.long_texts)] if self.long_texts else [])]
         return self.nothing or printable("\n\n".join(shown))
 
+    def _written(self, body: Mapping[str, Any]) -> str:
+        """Write a body as JSON; of images and files the first characters."""
+        text = json.dumps(body, ensure_ascii=False, indent=2)
+        if not backend_named(self.backend).prompt_of(body).media:
+            return text
+        return _BASE64.sub(lambda found: f"{found[0][:20]}... ({len(found[0]):,} characters)", text)
+
 
 def preview_requests(
     question: Question,
-    texts: Sequence[str | None],
+    inputs: Inputs | Sequence[Value],
     index: pd.Index,
     options: RunOptions,
     n: int,
@@ -69,9 +79,9 @@ def preview_requests(
     window = ContextWindow.of(
         task, endpoint, options.endpoints, chunk_size, is_local=resolved.is_local
     )
-    rows = distinct_rows(texts)
+    rows = distinct_rows(inputs)
     wanted = np.arange(len(rows.keys))
-    chunks = plan_chunks(rows, wanted, texts, chunk_size, most_bytes=window.most_bytes)
+    chunks = plan_chunks(rows, wanted, inputs, chunk_size, most_bytes=window.most_bytes)
     url = endpoint.shown.rstrip("/") + backend_named(task.backend).path
     preview = Preview(
         {

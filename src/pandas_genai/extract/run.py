@@ -36,6 +36,7 @@ from pandas_genai.runs.report import label_text
 from pandas_genai.store import AnswerStore, open_store
 from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Chunk, plan_chunks
+from pandas_genai.task.inputs import Value
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.workers.budget import Spending
@@ -85,7 +86,7 @@ class Extraction:
     def __init__(
         self,
         question: Question,
-        texts: Sequence[str | None],
+        texts: Sequence[Value],
         index: pd.Index,
         options: RunOptions,
         *,
@@ -173,7 +174,7 @@ class Extraction:
         )
         self._recorder.open(rows, self._settled.cached, self._ids)
 
-    def _asked_texts(self) -> Iterable[str | None]:
+    def _asked_texts(self) -> Iterable[Value]:
         """Return the text of each row; none where its answer was given."""
         if not self._given:
             return self._texts

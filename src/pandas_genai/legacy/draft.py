@@ -16,6 +16,7 @@ from pandas_genai.options import RunOptions
 from pandas_genai.runs.recorder import ATTR
 from pandas_genai.runs.report import find_report
 from pandas_genai.task.annotations import Column, Template
+from pandas_genai.task.inputs import as_input
 from pandas_genai.task.schema import compile_schema
 from pandas_genai.task.task import Task
 from pandas_genai.task.text import rows_text, series_text
@@ -195,7 +196,7 @@ def _shown(rows: Any, text: Any) -> list[str]:
     else:
         series = rows if isinstance(rows, pd.Series) else pd.Series(list(rows), dtype=object)
         texts = series_text(series.head(_MOST_ROWS))
-    return [one[:_LONGEST_ROW] for one in texts if one]
+    return [as_input(one).text[:_LONGEST_ROW] for one in texts if one]
 
 
 def _asked(goal: str, texts: Iterable[str]) -> str:

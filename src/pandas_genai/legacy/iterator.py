@@ -8,6 +8,7 @@ from typing import Self
 import pandas as pd
 
 from pandas_genai.errors import UsageError
+from pandas_genai.task.inputs import as_input
 from pandas_genai.task.text import series_text
 
 __all__ = ["DataFrameIterator", "check_columns"]
@@ -93,6 +94,6 @@ class DataFrameIterator:
         self._start += self.chunk_size
         texts = series_text(part[self.text_col])
         return [
-            {self.formatted_id_col: str(row_id), self.formatted_text_col: text or ""}
+            {self.formatted_id_col: str(row_id), self.formatted_text_col: as_input(text).text}
             for row_id, text in zip(part[self.id_col].tolist(), texts, strict=True)
         ]

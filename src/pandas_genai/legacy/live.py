@@ -19,6 +19,7 @@ from pandas_genai.options import CHUNK_SIZE, MAX_WORKERS, RunOptions
 from pandas_genai.runs.failures import DuplicateIndexWarning
 from pandas_genai.store import SqliteCache
 from pandas_genai.task.annotations import Shorthand
+from pandas_genai.task.inputs import Value
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.task import Task
 from pandas_genai.task.text import series_text
@@ -161,7 +162,7 @@ class _Known:
 def _without_temperature(
     cache_path: str | Path,
     ids: Sequence[object],
-    texts: Sequence[str | None],
+    texts: Sequence[Value],
     question: Question,
     plain_hash: str,
 ) -> _Known:

@@ -22,6 +22,7 @@ from pandas_genai.batch.names import file_name
 from pandas_genai.files import atomic_write
 from pandas_genai.runs.report import label_value
 from pandas_genai.task.chunks import Chunk, Row
+from pandas_genai.task.inputs import NO_INPUT
 from pandas_genai.task.reply import check_reply
 from pandas_genai.task.schema import Schema
 
@@ -264,7 +265,7 @@ class OriginalJob:
                 named = {str(entry.get("input_id")): None for entry in entries}
                 ids = sent.get(outcome.custom_id, set())
                 wanted: Collection[str] = ids if ids & named.keys() else named
-                chunk = Chunk(tuple(Row(name, name, "", -1) for name in wanted))
+                chunk = Chunk(tuple(Row(name, name, NO_INPUT, -1) for name in wanted))
                 accepted, _ = check_reply({"all_results": entries}, chunk, schema)
                 answered |= accepted
         return answered

@@ -28,6 +28,7 @@ from pandas_genai.store import AnswerStore, RunRecord, TaskRecord
 from pandas_genai.store.records import now
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Row
+from pandas_genai.task.inputs import NO_INPUT
 from pandas_genai.task.reply import Failure, Refusal
 from pandas_genai.task.rows import Rows
 
@@ -204,7 +205,7 @@ class RunRecorder:
         if len(unreached) + len(known) == len(rows.keys) and not self._given:
             return None
         for key in rows.keys.take(unreached):
-            known[key] = Failure(Row(key, "", "", 0), _UNREACHED, 0)
+            known[key] = Failure(Row(key, "", NO_INPUT, 0), _UNREACHED, 0)
         frame, found = self._frame(rows, list(known.values()), reader)
         for run in cache.runs(self._run_id):
             run |= {**columns, "status": status, "ended": run["ended"] or now()}

@@ -1,21 +1,21 @@
-"""Rows that share a request: chunks, their opaque ids, their smaller heirs."""
+"""Rows that share a request: chunks, their opaque ids, the smaller chunks that come of them."""
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pandas_genai.task.rows import Rows, text_bytes
+from pandas_genai.task.inputs import NO_INPUT, Inputs, RowInput, Value, as_inputs
+from pandas_genai.task.rows import Rows
 
-__all__ = ["MAX_ROUNDS", "Chunk", "Row", "Taking", "Texts", "copies_of", "cuts", "plan_chunks"]
-__all__ += ["shuffled"]
+__all__ = ["MAX_ROUNDS", "Chunk", "Row", "copies_of", "cuts", "plan_chunks", "shuffled"]
 
 MAX_ROUNDS = 3
 """How often a row is asked again before it counts as failed."""
@@ -26,42 +26,36 @@ _TOKEN_LENGTH = 5
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _BLOCK = 2_000
-_MOST_BYTES_A_CHARACTER = 4
-
-
-@runtime_checkable
-class Taking(Protocol):
-    """Texts that are rendered when they are taken."""
-
-    def take(self, positions: Sequence[int]) -> list[str | None]:
-        """Return the texts at these positions."""
-
-
-Texts: TypeAlias = Sequence[str | None] | Taking
 
 
 class Row(NamedTuple):
-    """One distinct text of a run.
+    """One distinct input of a run.
 
     Parameters
     ----------
     key : str
-        The text's hash: the row's identity under its task.
+        The input's hash: the row's identity under its task.
     token : str
         The short opaque id under which the row is sent.
-    text : str
-        The text as sent.
+    source : RowInput, or mapping from row key to RowInput
+        What is sent of the row, or where it is read if someone asks for it.
     position : int
-        The first row of the input that has this text.
+        The first row of the frame that has this input.
     copies : int, default 1
         How many rows have it.
     """
 
     key: str
     token: str
-    text: str
+    source: RowInput | Mapping[str, RowInput]
     position: int
     copies: int = 1
+
+    @property
+    def input(self) -> RowInput:
+        """What is sent of the row."""
+        source = self.source
+        return source if isinstance(source, RowInput) else source[self.key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,21 +122,31 @@ class Chunk:
         return replace(self, rows=first), replace(self, rows=rest)
 
     @classmethod
-    def of_keys(cls, keys: Sequence[str]) -> Chunk:
-        """Make the chunk in which these rows were sent, without their texts."""
+    def of_keys(
+        cls, keys: Sequence[str], source: RowInput | Mapping[str, RowInput] = NO_INPUT
+    ) -> Chunk:
+        """Make the chunk in which these rows were sent.
+
+        Parameters
+        ----------
+        keys : sequence of str
+            The row keys, as they were sent.
+        source : mapping from row key to RowInput, optional
+            Where the rows' inputs are read; left out, they have none.
+        """
         pairs = enumerate(zip(keys, _tokens(keys), strict=True))
-        return cls(tuple(Row(key, token, "", place) for place, (key, token) in pairs))
+        return cls(tuple(Row(key, token, source, place) for place, (key, token) in pairs))
 
 
 def copies_of(rows: Iterable[Row]) -> int:
-    """How many rows of the input have these texts."""
+    """How many rows of the frame have these inputs."""
     return sum(row.copies for row in rows)
 
 
 def plan_chunks(
     rows: Rows,
     wanted: Sequence[int] | npt.NDArray[np.int64],
-    texts: Texts,
+    inputs: Inputs | Sequence[Value],
     chunk_size: int,
     *,
     first: int = 0,
@@ -156,30 +160,31 @@ def plan_chunks(
     Parameters
     ----------
     rows : Rows
-        The distinct texts of the input.
+        The distinct inputs of the frame.
     wanted : sequence of int
         Which of them to ask, as places in ``rows.keys``.
-    texts : sequence of str or None, or Taking
-        The texts of all rows of the input.
+    inputs : Inputs, or sequence of their values
+        The inputs of all rows of the frame.
     chunk_size : int
         Rows a chunk.
     first : int, default 0
         Which chunk comes first, the others after it in a circle: two kernels with the same work
         begin at different ends and find each other's answers.
     most_bytes : float, optional
-        UTF-8 bytes that the texts of one chunk may have together: a chunk with more becomes
-        several. A single text may have more; it is then alone.
+        The size that the inputs of one chunk may have together: a chunk with more becomes
+        several. A single input may have more; it is then alone.
     """
+    inputs = as_inputs(inputs)
     order = shuffled(len(wanted))
     places = np.asarray(wanted, dtype=np.int64)
     count = math.ceil(len(order) / chunk_size)
-    # Texts are taken for many chunks at once: a frame gives one text almost as slowly as a hundred.
-    ahead = max(1, _BLOCK // chunk_size)
-    for number in range(0, count, ahead):
-        numbers = (first + np.arange(number, min(number + ahead, count))) % count
+    # Taken for many chunks at once: a frame gives one text almost as slowly as a hundred.
+    together = max(1, _BLOCK // chunk_size)
+    for number in range(0, count, together):
+        numbers = (first + np.arange(number, min(number + together, count))) % count
         for slots in np.split(numbers, np.flatnonzero(np.diff(numbers) < 0) + 1):
             start, end = slots[0] * chunk_size, (slots[-1] + 1) * chunk_size
-            yield from _chunks(rows, places[order[start:end]], texts, chunk_size, most_bytes)
+            yield from _chunks(rows, places[order[start:end]], inputs, chunk_size, most_bytes)
 
 
 def shuffled(count: int) -> npt.NDArray[np.int64]:
@@ -190,31 +195,26 @@ def shuffled(count: int) -> npt.NDArray[np.int64]:
 def _chunks(
     rows: Rows,
     places: npt.NDArray[np.int64],
-    texts: Texts,
+    inputs: Inputs,
     chunk_size: int,
     most_bytes: float | None,
 ) -> Iterator[Chunk]:
     positions = rows.first[places].tolist()
-    found = texts.take(positions) if isinstance(texts, Taking) else [texts[i] for i in positions]
-    taken = [text or "" for text in found]
+    taken = inputs.take(positions)
     keys, copies = rows.keys.take(places), rows.copies[places].tolist()
-    for part in _parts(taken, chunk_size, most_bytes):
+    for part in _parts(rows.sizes[places].tolist(), chunk_size, most_bytes):
         columns = (keys[part], _tokens(keys[part]), taken[part], positions[part], copies[part])
         yield Chunk(tuple(map(Row, *columns)))
 
 
-def _parts(texts: Sequence[str], size: int, most_bytes: float | None) -> Iterator[slice]:
-    """Cut texts into chunks of so many, and further where their bytes ask for it."""
-    most = 0 if most_bytes is None else max(map(len, texts), default=0)
-    if most_bytes is None or _MOST_BYTES_A_CHARACTER * most * size <= most_bytes:
-        yield from (slice(start, start + size) for start in range(0, len(texts), size))
-        return
-    for start in range(0, len(texts), size):
-        some = texts[start : start + size]
-        if _MOST_BYTES_A_CHARACTER * sum(map(len, some)) <= most_bytes:
-            yield slice(start, start + size)
+def _parts(sizes: Sequence[int], chunk_size: int, most_bytes: float | None) -> Iterator[slice]:
+    """Cut inputs into chunks of so many, and further where their sizes ask for it."""
+    for start in range(0, len(sizes), chunk_size):
+        some = sizes[start : start + chunk_size]
+        if most_bytes is None or sum(some) <= most_bytes:
+            yield slice(start, start + chunk_size)
             continue
-        for begin, end in pairwise(accumulate([0, *cuts(map(text_bytes, some), most_bytes)])):
+        for begin, end in pairwise(accumulate([0, *cuts(some, most_bytes)])):
             yield slice(start + begin, start + end)
 
 

@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 
 from pandas_genai.task.examples import Solved, solved_cases
+from pandas_genai.task.inputs import digest_of
 from pandas_genai.task.schema import Schema, compile_schema
 
-__all__ = ["canonical_json", "compute_prompt_hash", "digest_of", "hash_of", "text_hash"]
+__all__ = ["canonical_json", "compute_prompt_hash", "hash_of", "text_hash"]
 
 _WIRE_VERSION = 1
 """Raised when the instructions that surround the user's prompt change their meaning."""
@@ -31,11 +32,6 @@ def text_hash(text: str) -> str:
         If the text holds a lone surrogate, which no request can carry.
     """
     return digest_of(text.encode()).hex()
-
-
-def digest_of(data: bytes) -> bytes:
-    """Return the 16 bytes of a text in UTF-8 that ``text_hash`` writes as hex digits."""
-    return hashlib.sha256(data).digest()[:16]
 
 
 def compute_prompt_hash(

@@ -1,4 +1,4 @@
-"""The distinct texts of an input: equal texts are one question."""
+"""The distinct inputs of a frame: equal inputs are one question."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from pandas_genai.task.fingerprint import digest_of
+from pandas_genai.task.inputs import Value, digests
 
-__all__ = ["Keys", "Rows", "distinct_rows", "rows_of_keys", "text_bytes"]
+__all__ = ["Keys", "Rows", "distinct_rows", "rows_of_keys"]
 
 _NEVER_SENT = -1
 _WIDTH = 16
@@ -64,22 +64,22 @@ class Keys(Sequence[str]):
 
 @dataclass(frozen=True)
 class Rows:
-    """Which rows of the input ask the same.
+    """Which rows of a frame ask the same.
 
     Parameters
     ----------
     keys : Keys
-        The hash of each distinct text, in order of first appearance.
+        The key of each distinct input, in order of first appearance.
     first : ndarray of int
-        The first row that has the text; as long as ``keys``.
+        The first row that has the input; as long as ``keys``.
     copies : ndarray of int
         How many rows have it; as long as ``keys``.
     codes : ndarray of int
-        For each row of the input its place in ``keys``; -1 where nothing is sent.
+        For each row of the frame its place in ``keys``; -1 where nothing is sent.
     empty, unsendable : list of int
-        The rows without text, and those whose text no request can carry.
+        The rows with nothing to send, and those whose input no request can carry.
     sizes : ndarray of int
-        The bytes of each distinct text; as long as ``keys``, empty where no text was at hand.
+        The size of each distinct input; as long as ``keys``, empty where only keys were at hand.
     """
 
     keys: Keys
@@ -94,7 +94,7 @@ class Rows:
         return len(self.codes)
 
     def key_blocks(self) -> Iterator[bytes]:
-        """Return the keys of all rows in the input's order, a block at a time; zeros for none."""
+        """Return the keys of all rows in the frame's order, a block at a time; zeros for none."""
         for start in range(0, len(self.codes), _KEY_BLOCK):
             codes = self.codes[start : start + _KEY_BLOCK]
             block = np.zeros((len(codes), _WIDTH), dtype=np.uint8)
@@ -102,34 +102,17 @@ class Rows:
             yield block.tobytes()
 
 
-def distinct_rows(texts: Iterable[str | None]) -> Rows:
-    """Find the distinct texts among the texts of all rows; None is no text.
+def distinct_rows(values: Iterable[Value]) -> Rows:
+    """Find the distinct inputs among those of all rows; None has nothing to send.
 
-    The texts are looked at one by one and not kept.
+    The values are looked at one by one and not kept.
     """
     sizes = array("q")
-    measure = sizes.append
-
-    def digest(text: str | None) -> bytes | None:
-        if text is None:
-            return None
-        try:
-            data = text.encode()
-        except UnicodeEncodeError:
-            return b""
-        measure(len(data))
-        return digest_of(data)
-
-    return _rows(map(digest, texts), sizes)
-
-
-def text_bytes(text: str) -> int:
-    """Return how many bytes of UTF-8 a text has."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return _rows(digests(values, sizes.append), sizes)
 
 
 def rows_of_keys(keys: Iterable[str | None]) -> Rows:
-    """Make the rows of an input again from the key of each; None had no text, "" an unsendable."""
+    """Make rows again from the key of each; None had nothing to send, "" an unsendable input."""
     return _rows((None if key is None else bytes.fromhex(key) for key in keys), array("q"))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.errors import UsageError, printable
+from pandas_genai.task.inputs import RowInput, Value
 
 __all__ = ["is_blank", "no_column", "only_text_column", "rows_text", "series_text"]
 
@@ -18,16 +19,19 @@ _SHOWN = 120
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a value holds no text: None, NaN, NaT, NA, or nothing but white space."""
+    """Whether a value holds nothing to send: None, NaN, NaT, NA, or only white space."""
     if isinstance(value, str):
         return not value.strip()
+    if isinstance(value, RowInput):
+        return value.is_blank
     return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
 
 
-def series_text(series: pd.Series[Any]) -> list[str | None]:
+def series_text(series: pd.Series[Any]) -> list[Value]:
     """Take the texts of a series as they are; None where there is none.
 
-    Values that are no text (numbers, dates) are written as ``str`` writes them.
+    So are inputs of another kind (``RowInput``); other values that are no text, such as numbers
+    and dates, are written as ``str`` writes them.
 
     Raises
     ------
@@ -44,17 +48,15 @@ def series_text(series: pd.Series[Any]) -> list[str | None]:
         return _each(series.index, values, _text_of)
 
 
-def _text_of(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value if value.strip() else None
-    return None if is_blank(value) else str(value)
+def _text_of(value: Any) -> Value:
+    if is_blank(value):
+        return None
+    return value if isinstance(value, (str, RowInput)) else str(value)
 
 
-def _each(
-    index: pd.Index, rows: Iterable[Any], text_of: Callable[[Any], str | None]
-) -> list[str | None]:
+def _each(index: pd.Index, rows: Iterable[Any], text_of: Callable[[Any], Value]) -> list[Value]:
     """Write the text of each row; what a user's own object raises becomes a sentence."""
-    texts: list[str | None] = []
+    texts: list[Value] = []
     try:
         texts.extend(map(text_of, rows))  # the texts before the one that fails are kept
     except Exception as error:
@@ -67,8 +69,8 @@ def _each(
     return texts
 
 
-def rows_text(frame: pd.DataFrame, text: Any = None) -> list[str | None]:
-    r"""Render the text of each row of a frame.
+def rows_text(frame: pd.DataFrame, text: Any = None) -> list[Value]:
+    r"""Render the input of each row of a frame.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ def rows_text(frame: pd.DataFrame, text: Any = None) -> list[str | None]:
 
     Returns
     -------
-    list of str or None
+    list of str, RowInput or None
         One a row, in the frame's order; None where nothing but blanks would be sent.
 
     Raises
@@ -128,7 +130,7 @@ def _holds_text(column: pd.Series[Any]) -> bool:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return False
     if pd.api.types.is_object_dtype(column.dtype):
-        return all(isinstance(value, str) for value in column.dropna())
+        return all(isinstance(value, (str, RowInput)) for value in column.dropna())
     return pd.api.types.is_string_dtype(column.dtype)
 
 
@@ -165,7 +167,7 @@ def _checked_columns(frame: pd.DataFrame, names: Sequence[Any]) -> list[list[Any
     return [_column(frame, name).tolist() for name in names]
 
 
-def _from_columns(frame: pd.DataFrame, names: list[Any]) -> list[str | None]:
+def _from_columns(frame: pd.DataFrame, names: list[Any]) -> list[Value]:
     columns = _checked_columns(frame, names)
     keys = _keys_of(names)
 
@@ -192,6 +194,8 @@ def _plain(value: Any) -> object:
     """A cell as a JSON value: text, number, bool or null; anything else as ``str`` writes it."""
     if isinstance(value, (str, bool, int)):
         return value
+    if isinstance(value, RowInput):
+        return _text_alone(value)
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
     if isinstance(value, float):
@@ -199,7 +203,14 @@ def _plain(value: Any) -> object:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _from_template(frame: pd.DataFrame, template: str) -> list[str | None]:
+def _text_alone(value: RowInput) -> str:
+    """Return the text of an input that stands beside other columns, where it is all of it."""
+    if value.media:
+        raise ValueError("images and files are sent by text= with their column alone")
+    return value.text
+
+
+def _from_template(frame: pd.DataFrame, template: str) -> list[Value]:
     # Of labels that are written alike, such as 1 and "1", the text is meant.
     labels: list[Any] = list(frame.columns)
     by_name = {str(label): label for label in labels}
@@ -238,6 +249,8 @@ def _filled(parts: Sequence[tuple[str, Any, Any, Any]], values: Sequence[object]
         written.append(literal)
         if name is not None:
             value = next(left)
+            if isinstance(value, RowInput):
+                value = _text_alone(value)
             filled = "" if is_blank(value) and not isinstance(value, str) else value
             if conversion:
                 filled = repr(filled) if conversion == "r" else str(filled)

@@ -172,7 +172,7 @@ def last_user_text(messages: Iterable[Any]) -> str:
 
 
 def rows_of(user: str) -> list[tuple[str, str]]:
-    """Read the rows out of a user message.
+    """Read the rows out of a user message; of a row with images or files, what is text.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def rows_of(user: str) -> list[tuple[str, str]]:
     """
     try:
         items = json.loads(user)
-        return [(item["input_id"], item["input_text"]) for item in items]
+        return [(item["input_id"], _joined(item["input_text"])) for item in items]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise Problem(
             400,
@@ -189,3 +189,10 @@ def rows_of(user: str) -> list[tuple[str, str]]:
             '"input_text"}, and this one is not.',
             param="messages",
         ) from None
+
+
+def _joined(text: Any) -> Any:
+    """Return the text of an item, which is a list where images or files stand among it."""
+    if not isinstance(text, list):
+        return text
+    return "\n".join(piece for piece in text if isinstance(piece, str))

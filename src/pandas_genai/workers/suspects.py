@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from pandas_genai.task.chunks import Chunk, Texts, plan_chunks
+from pandas_genai.task.chunks import Chunk, plan_chunks
+from pandas_genai.task.inputs import Inputs, Value
 from pandas_genai.task.rows import Rows
 
 __all__ = ["ALONE", "TOGETHER", "remembered", "suspect_chunks"]
@@ -36,7 +37,7 @@ def remembered(rows: Rows, wanted: Sequence[int], failed: Mapping[str, str]) -> 
     Parameters
     ----------
     rows : Rows
-        The distinct texts of the input.
+        The distinct inputs of the frame.
     wanted : sequence of int
         Which of them are asked, as places in ``rows.keys``.
     failed : mapping
@@ -52,7 +53,7 @@ def remembered(rows: Rows, wanted: Sequence[int], failed: Mapping[str, str]) -> 
 def suspect_chunks(
     rows: Rows,
     suspects: Mapping[int, str],
-    texts: Texts,
+    inputs: Inputs | Sequence[Value],
     chunk_size: int,
     *,
     first: int = 0,
@@ -62,5 +63,7 @@ def suspect_chunks(
     for reasons, size in ((TOGETHER, chunk_size), (ALONE, 1)):
         places = [place for place, reason in suspects.items() if reason in reasons]
         if places:
-            for chunk in plan_chunks(rows, places, texts, size, first=first, most_bytes=most_bytes):
+            for chunk in plan_chunks(
+                rows, places, inputs, size, first=first, most_bytes=most_bytes
+            ):
                 yield replace(chunk, suspect=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pandas_genai.backends.anthropic.batches import AnthropicBatches
+from pandas_genai.backends.anthropic.content import read, written
 from pandas_genai.backends.anthropic.dialect import DIALECT, check_limits
 from pandas_genai.backends.anthropic.replies import read_completion
 from pandas_genai.backends.base import Backend, Prompt
@@ -15,7 +16,7 @@ from pandas_genai.backends.endpoints import Support
 from pandas_genai.backends.fields import names_in
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
-from pandas_genai.task.prompt import system_text, user_text
+from pandas_genai.task.prompt import system_text, user_content
 from pandas_genai.task.rules import Bounds
 from pandas_genai.task.schema.nodes import Node
 
@@ -95,7 +96,7 @@ class AnthropicBackend(Backend):
         body["system"] = [{"type": "text", "text": system}]
         if "cache_control" not in support.dropped:
             body["system"][-1]["cache_control"] = {"type": "ephemeral"}
-        body["messages"] = [{"role": "user", "content": user_text(chunk)}]
+        body["messages"] = [{"role": "user", "content": written(user_content(chunk))}]
         if support.rung == "native":
             schema = {"type": "json_schema", "schema": task.schema.reply_schema(self.name)}
             body["output_config"] = {**body.get("output_config", {}), "format": schema}
@@ -145,7 +146,8 @@ class AnthropicBackend(Backend):
         """Return what a model reads of a request."""
         system = "\n".join(block["text"] for block in body["system"])
         schemas = {name: body[name] for name in ("output_config", "tools") if name in body}
-        return Prompt(system, body["messages"][-1]["content"], schemas)
+        text, media = read(body["messages"][-1]["content"])
+        return Prompt(system, text, schemas, media)
 
     def without_rows(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a request without its last message."""

@@ -11,11 +11,12 @@ from pandas_genai.backends.completion import Completion
 from pandas_genai.backends.endpoints import Support
 from pandas_genai.backends.fields import names_in
 from pandas_genai.backends.openai.batches import OpenAIBatches
+from pandas_genai.backends.openai.content import read, written
 from pandas_genai.backends.openai.dialect import check_limits, dialect_of
 from pandas_genai.backends.openai.replies import read_completion
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
-from pandas_genai.task.prompt import system_text, user_text
+from pandas_genai.task.prompt import system_text, user_content
 from pandas_genai.task.rules import Bounds
 from pandas_genai.task.schema.nodes import Node
 
@@ -107,7 +108,7 @@ class OpenAIBackend(Backend):
             body.pop(name, None)
         body["messages"] = [
             {"role": "system", "content": _system(system, "prompt_cache_options" in body)},
-            {"role": "user", "content": user_text(chunk)},
+            {"role": "user", "content": written(user_content(chunk))},
         ]
         # A small model may never end a list that has no bound; the vendor's models do, and each
         # schema costs them time when it is new.
@@ -150,7 +151,8 @@ class OpenAIBackend(Backend):
         if not isinstance(system, str):
             system = "\n".join(block["text"] for block in system)
         schemas = {name: body[name] for name in ("response_format",) if name in body}
-        return Prompt(system, user, schemas)
+        text, media = read(user)
+        return Prompt(system, text, schemas, media)
 
     def without_rows(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a request without its last message."""
