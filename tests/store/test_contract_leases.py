@@ -1,5 +1,7 @@
 """What holds of leases in every store: a row is under way in one kernel at a time."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -113,3 +115,22 @@ def test_the_rows_of_a_job_are_leased_until_it_has_ended(cache, two):
     assert cache.lease_job(TASK, "j4", "/jobs/4", KEYS[:6]) == set(KEYS[4:6])
     for job in ("j2", "j3", "j4"):
         cache.end_job(job)
+
+
+def test_threads_never_lease_a_row_twice(cache):
+    some = [f"{number:032x}" for number in range(400)]
+
+    def lease(_):
+        leases, ours = cache.leases(TASK), set()
+        for start in range(0, 400, 5):
+            while (granted := leases.acquire(some[start : start + 10])) is None:
+                pass
+            ours |= granted.ours
+        return leases, ours
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lease, range(4)))
+    for leases, _ in found:
+        leases.close()
+    assert sum(len(ours) for _, ours in found) == 400
+    assert set().union(*(ours for _, ours in found)) == set(some)

@@ -114,3 +114,87 @@ def test_the_leases_of_a_process_that_died_on_this_machine_end_at_once(url, tmp_
         assert leases.acquire(KEYS).ours == set(KEYS)
         leases.close()
     assert len(list(tmp_path.iterdir())) <= 1  # nothing is left of the leases
+
+
+TOGETHER = """
+from pandas_genai.store import RequestRecord
+
+writer = store.writer()
+number = 0
+while True:
+    keys = [f"{number + part:032x}" for part in range(5)]
+    call = RequestRecord("r1", "a" * 32, keys)
+    answers = [Answer("a" * 32, key, "1", request=call) for key in keys]
+    writer.put(answers, lambda _: os.write(1, b"."))
+    number += 5
+"""
+
+
+def test_a_kill_leaves_no_answer_without_its_call(url, child):
+    process = child(OPEN + TOGETHER, url)
+    assert len(process.stdout.read(200)) == 200
+    process.kill()
+    process.stdout.read()
+    with open_store(url)[0] as store:
+        recorded = {key for call in store.requests("r1") for key in call["rows"]}
+        every = [f"{number:032x}" for number in range(len(recorded) + 10_000)]
+        assert len(recorded) >= 1_000
+        assert store.present(TASK, every) == recorded
+
+
+HISTORY = """
+from pandas_genai.store import FailureRecord, RunRecord, TaskRecord
+
+store.save_task(TaskRecord("a" * 32, "Tone?", "{}", "m", "openai", "host", "{}", "You label."))
+store.start_run(RunRecord("r1", "a" * 32, "extract", "running", "2026-11-01T10:00:00.000+00:00"))
+store.save_run_rows("r1", [bytes(16), b"x" * 16])
+store.save_failures("r1", [FailureRecord("r1", 1, "1", "k", "refusal", "No.")])
+store.lease_job("a" * 32, "j1", "/jobs/1", ["k"])
+print("kept", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_recorded_survives_a_kill(url, child):
+    process = child(OPEN + HISTORY, url)
+    assert process.stdout.readline() == "kept\n"
+    assert process.wait(60) == -9
+    with open_store(url)[0] as store:
+        assert store.tasks()[0]["prompt"] == "Tone?"
+        assert store.runs("r1")[0]["status"] == "running"
+        assert store.run_rows("r1") == [None, (b"x" * 16).hex()]
+        assert store.failures("r1")[0]["reason"] == "refusal"
+        assert store.failed(TASK) == {"k": "refusal"}
+        assert store.leasing_jobs(TASK) == {"j1": "/jobs/1"}
+
+
+LEASE = """
+print("ready", flush=True)
+sys.stdin.readline()
+leases = store.leases("a" * 32)
+for start in range(0, 1_000, 10):
+    keys = [f"{number:032x}" for number in range(start, start + 20)]
+    while (granted := leases.acquire(keys)) is None:
+        pass
+    print(*granted.ours, flush=True)
+sys.stdin.readline()
+leases.close()
+"""
+
+
+def test_processes_never_lease_a_row_twice(url, child):
+    open_store(url)[0].close()
+    processes = [child(OPEN + LEASE, url, stdin=-1) for _ in range(2)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    leased = [[process.stdout.readline() for _ in range(100)] for process in processes]
+    first, second = (set(" ".join(lines).split()) for lines in leased)
+    assert not first & second
+    assert len(first | second) == 1_010
+    for process in processes:
+        process.stdin.write("end\n")
+        process.stdin.flush()
+        process.wait(60)
