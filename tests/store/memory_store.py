@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field, replace
 
 from pandas_genai.errors import CacheError
+from pandas_genai.redaction import public_url
 from pandas_genai.store import Granted, Origin, RunRecord, Scheme
 from pandas_genai.store.records import named, now, storable, unpacked_keys
 
@@ -34,7 +35,7 @@ class Tables:
 
 
 def is_there(url):
-    return url in STORES
+    return public_url(url) in STORES
 
 
 def opened(kind):
@@ -51,8 +52,8 @@ class MemoryStore:
         return MemoryWriter
 
     def __init__(self, url):
-        self.url = self.shown = url
-        self._kept = STORES.setdefault(url, Tables())
+        self.url = self.shown = public_url(url)
+        self._kept = STORES.setdefault(self.url, Tables())
         self._writers = []
         self._closed = False
 

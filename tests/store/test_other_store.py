@@ -107,6 +107,23 @@ def test_a_job_is_submitted_and_collected_through_it(frame, folder):
         assert store.leasing_jobs(task["prompt_hash"]) == {}
 
 
+def test_a_password_is_in_no_file_and_no_message(frame, folder):
+    url = "memory://me:secret@study"
+    with pytest.raises(UsageError) as none:
+        pandas_genai.runs(url)
+    with pytest.raises(UsageError) as no_report:
+        find_report("r1", url)
+    with LoopbackProvider(echo) as provider:
+        job = frame.genai.batch_submit("Echo.", SCHEMA, name="n", **options(provider, cache=url))
+        provider.advance(100_000)
+        out = pandas_genai.open_job("n", api_key="k", base_url=provider.openai_url).collect()
+    assert out["answer"].tolist() == frame["text"].tolist()
+    for text in (none.value, no_report.value, repr(job.report), repr(job)):
+        assert "secret" not in str(text)
+    for path in folder.rglob("*"):
+        assert path.is_dir() or b"secret" not in path.read_bytes()
+
+
 def test_a_store_that_is_nowhere_is_not_made_by_looking(frame):
     with pytest.raises(UsageError, match="no cache"):
         pandas_genai.runs(URL)

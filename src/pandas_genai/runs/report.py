@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.errors import UsageError, counted, printable
-from pandas_genai.store import AnswerStore, Cache, is_there, using
+from pandas_genai.store import AnswerStore, Cache, is_there, shown, using
 
 __all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "remember", "runs"]
 
@@ -271,7 +271,7 @@ def find_report(run_id: str, cache: Cache) -> Report:
             for run in store.runs(run_id):
                 return Report.of(run, _saved_errors(store, run_id))
     raise UsageError(
-        f"The report of run {run_id} is not in {cache}: ask the cache file that the run used, "
+        f"The report of run {run_id} is not in {shown(cache)}: ask the cache that the run used, "
         "with pandas_genai.runs(path)."
     )
 
@@ -287,7 +287,7 @@ def _saved_errors(cache: AnswerStore, run_id: str) -> pd.DataFrame:
 def runs(cache: Cache) -> pd.DataFrame:
     """List the runs that a cache remembers; ``pandas_genai.runs`` says how."""
     if not is_there(cache):
-        raise UsageError(f"There is no cache file {str(cache)!r}: nothing was run with it yet.")
+        raise UsageError(f"There is no cache file {shown(cache)!r}: nothing was run with it yet.")
     with using(cache) as store:
         return _runs_frame(store.runs(), store.tasks())
 

@@ -18,6 +18,7 @@ from pandas_genai.store.registry import (
     is_there,
     open_store,
     relative_url,
+    shown,
     url_of,
     using,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "is_there",
     "open_store",
     "relative_url",
+    "shown",
     "url_of",
     "using",
 ]

@@ -15,7 +15,7 @@ from pandas_genai.store.base import AnswerStore
 from pandas_genai.store.sqlite.cache import SqliteCache
 
 __all__ = ["SCHEMES", "Cache", "Scheme", "file_of", "in_folder", "is_there", "open_store"]
-__all__ += ["relative_url", "url_of", "using"]
+__all__ += ["relative_url", "shown", "url_of", "using"]
 
 Cache: TypeAlias = AnswerStore | str | os.PathLike[str] | Literal[False]
 """What ``cache=`` takes: an open store, a URL, the path of an SQLite file, False for memory."""
@@ -99,6 +99,15 @@ def is_there(cache: Cache) -> bool:
     """Whether a store is there; looking makes none."""
     url = url_of(cache)
     return not isinstance(cache, (str, os.PathLike)) or url is None or _scheme(url).is_there(url)
+
+
+def shown(cache: Cache) -> str:
+    """Return what names a cache in messages, without a password."""
+    if isinstance(cache, AnswerStore):
+        return cache.shown
+    if isinstance(cache, str) and _URL.match(cache):
+        return str(file_of(cache) or public_url(cache))
+    return str(cache)
 
 
 def file_of(url: str) -> Path | None:
