@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import pandas_genai  # noqa: F401 - registers df.genai
-from pandas_genai.backends.endpoints import Support
+from pandas_genai.backends.endpoints import Capabilities
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
@@ -64,7 +64,7 @@ VENDOR_BODIES = {
 }
 
 
-def body_of(schema, support, *, backend="openai", vendor=False):
+def body_of(schema, capabilities, *, backend="openai", vendor=False):
     model = "gpt-6-luna" if backend == "openai" else "claude-haiku-4-5"
     texts = ["A text.", "Another."]
     rows = distinct_rows(texts)
@@ -74,15 +74,15 @@ def body_of(schema, support, *, backend="openai", vendor=False):
         Task("Read.", schema, params=params), model=model, backend=backend, host="api"
     )
     wire = backend_named(backend)
-    return wire.build(task, chunk, support, vendor=vendor)
+    return wire.build(task, chunk, capabilities, vendor=vendor)
 
 
-@pytest.mark.parametrize(("backend", "rung"), VENDOR_BODIES)
-def test_the_vendors_own_hosts_get_what_they_always_got(backend, rung):
+@pytest.mark.parametrize(("backend", "mode"), VENDOR_BODIES)
+def test_the_vendors_own_hosts_get_what_they_always_got(backend, mode):
     """Every byte: a changed prefix is another entry in the vendor's prompt cache."""
-    body = body_of(SCHEMA, Support(rung), backend=backend, vendor=True)
+    body = body_of(SCHEMA, Capabilities(mode), backend=backend, vendor=True)
     found = hashlib.sha256(json.dumps(body, ensure_ascii=False).encode()).hexdigest()[:32]
-    assert found == VENDOR_BODIES[backend, rung]
+    assert found == VENDOR_BODIES[backend, mode]
 
 
 def record_in(body):
@@ -91,9 +91,9 @@ def record_in(body):
     return reply["properties"]["all_results"]["items"]["properties"]
 
 
-@pytest.mark.parametrize("rung", ["strict", "json_schema"])
-def test_a_compatible_server_gets_every_bound_and_its_model_is_asked_for_it(rung):
-    body = body_of(SCHEMA, Support(rung))
+@pytest.mark.parametrize("mode", ["strict", "json_schema"])
+def test_a_compatible_server_gets_every_bound_and_its_model_is_asked_for_it(mode):
+    body = body_of(SCHEMA, Capabilities(mode))
     record = record_in(body)
     assert record["short"] == text(maxLength=30, description="At most 30 characters.")
     assert record["both"]["anyOf"][0]["maxLength"] == 9
@@ -112,7 +112,7 @@ def test_a_compatible_server_gets_every_bound_and_its_model_is_asked_for_it(rung
 
 
 def test_a_server_that_refuses_them_gets_them_in_words():
-    body = body_of(SCHEMA, Support("strict").without("bounds in the schema"))
+    body = body_of(SCHEMA, Capabilities("strict").without("bounds in the schema"))
     sent = json.dumps(record_in(body))
     for keyword in ("maxLength", "pattern", "maxItems", "maximum", "multipleOf"):
         assert f'"{keyword}"' not in sent
@@ -122,8 +122,11 @@ def test_a_server_that_refuses_them_gets_them_in_words():
 def test_a_schema_without_bounds_changes_nothing():
     schema = {"tone": ["good", "bad"]}
     bodies = [
-        body_of(schema, support)
-        for support in (Support("strict"), Support("strict").without("bounds in the schema"))
+        body_of(schema, capabilities)
+        for capabilities in (
+            Capabilities("strict"),
+            Capabilities("strict").without("bounds in the schema"),
+        )
     ]
     assert bodies[0] == bodies[1]
     assert "limits" not in bodies[0]["messages"][0]["content"]
@@ -169,11 +172,11 @@ CASES = st.dictionaries(st.sampled_from(["a", "pattern", "maxItems"]), NESTED, m
 
 @settings(deadline=None, max_examples=200)
 @given(CASES, st.sampled_from(["strict", "json_schema"]))
-def test_a_grammar_lets_through_what_the_validation_accepts_and_nothing_else(case, rung):
+def test_a_grammar_lets_through_what_the_validation_accepts_and_nothing_else(case, mode):
     """So no answer of a server that enforces the schema is refused, and none is left out."""
     fields, answer = case
     schema = {"type": "object", "properties": fields, "required": list(fields)}
-    reply = body_of(schema, Support(rung))["response_format"]["json_schema"]["schema"]
+    reply = body_of(schema, Capabilities(mode))["response_format"]["json_schema"]["schema"]
     written = {"all_results": [{"input_id": "x", **answer}] * 2}
     try:
         compile_schema(schema).validate(answer)
@@ -197,14 +200,14 @@ def asked(provider):
 
 
 @pytest.mark.parametrize(
-    ("dialect", "rung", "grammar", "calls"),
+    ("dialect", "mode", "grammar", "calls"),
     [
         ("ollama", "strict", True, 1),
         ("no_strict", "json_schema", True, 2),  # strict is refused: the bounds stay
         ("openai", "strict", False, 2),  # such as Azure, which takes no length in a strict schema
     ],
 )
-def test_what_a_server_takes_is_found_and_kept(dialect, rung, grammar, calls):
+def test_what_a_server_takes_is_found_and_kept(dialect, mode, grammar, calls):
     with LoopbackProvider(lambda text: {"summary": "short"}, dialect=dialect) as provider:
         out = asked(provider)
         again = asked(provider)
@@ -213,6 +216,6 @@ def test_what_a_server_takes_is_found_and_kept(dialect, rung, grammar, calls):
     assert len(requests) == calls + 1
     wrapped = requests[-1].body["response_format"]["json_schema"]
     sent = wrapped["schema"]["properties"]["all_results"]["items"]["properties"]["summary"]
-    assert wrapped.get("strict", False) == (rung == "strict")
+    assert wrapped.get("strict", False) == (mode == "strict")
     assert sent.get("maxLength") == (9 if grammar else None)
     assert sent["description"] == "At most 9 characters."

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pandas_genai.backends import registry
-from pandas_genai.backends.endpoints import Endpoint, Support
+from pandas_genai.backends.endpoints import Capabilities, Endpoint
 from pandas_genai.batch.requests import Template, compact
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
@@ -105,8 +105,10 @@ def chunk():
     return next(plan_chunks(distinct_rows(TEXTS), range(len(TEXTS)), TEXTS, 5))
 
 
-def built(backend, task, chunk, support=None, *, vendor=True):
-    return backend.build(task, chunk, support or backend.first_support(task), vendor=vendor)
+def built(backend, task, chunk, capabilities=None, *, vendor=True):
+    return backend.build(
+        task, chunk, capabilities or backend.first_capabilities(task), vendor=vendor
+    )
 
 
 def test_every_backend_that_there_is_runs_through_this(backend):
@@ -158,43 +160,43 @@ def test_parameters_are_sent_and_recorded_and_the_rest_is_not_one(backend, chunk
 
 def test_a_token_limit_is_put_in_and_found_again(backend, chunk):
     task = task_of(backend)
-    support = backend.first_support(task)
+    capabilities = backend.first_capabilities(task)
     for vendor in (True, False):
         body = built(backend, task, chunk, vendor=vendor)
-        bounded = backend.bounded(body, 77, support, vendor=vendor)
+        bounded = backend.bounded(body, 77, capabilities, vendor=vendor)
         assert backend.limit_of(bounded) == 77
         assert set(backend.limit_names) & bounded.keys()
 
 
 def test_a_chosen_output_mode_is_where_it_starts(backend):
     for mode in backend.output_modes:
-        assert backend.first_support(task_of(backend, structured=mode)) == Support(mode)
-    assert backend.first_support(task_of(backend)).rung in backend.output_modes
+        assert backend.first_capabilities(task_of(backend, structured=mode)) == Capabilities(mode)
+    assert backend.first_capabilities(task_of(backend)).output_mode in backend.output_modes
 
 
 def test_refusals_lead_down_to_the_last_output_mode_and_no_further(backend, chunk):
     task = task_of(backend, structured=backend.output_modes[0])
-    support, seen = backend.first_support(task), []
-    while support is not None:
-        seen.append(support.rung)
-        body = built(backend, task, chunk, support)
+    capabilities, seen = backend.first_capabilities(task), []
+    while capabilities is not None:
+        seen.append(capabilities.output_mode)
+        body = built(backend, task, chunk, capabilities)
         schemas = backend.prompt_of(body).schemas
         shows_schema = "valid under this JSON schema" in backend.prompt_of(body).system
         assert schemas or shows_schema
         message = f"{', '.join(schemas)} not supported"
-        support = backend.next_support(support, body, message, None)
+        capabilities = backend.next_capabilities(capabilities, body, message, None)
     assert seen == list(backend.output_modes)
 
 
 def test_a_refused_parameter_is_dropped_and_another_error_is_none_of_its_business(backend, chunk):
     (name,) = {"temperature", "heat"} & backend.parameters
     task = task_of(backend, **{name: 1})
-    support = backend.first_support(task)
+    capabilities = backend.first_capabilities(task)
     body = built(backend, task, chunk)
-    lower = backend.next_support(support, body, f"'{name}' is not supported", name)
-    assert lower == support.without(name)
+    lower = backend.next_capabilities(capabilities, body, f"'{name}' is not supported", name)
+    assert lower == capabilities.without(name)
     assert name not in built(backend, task, chunk, lower)
-    assert backend.next_support(support, body, "The weather is bad.", None) is None
+    assert backend.next_capabilities(capabilities, body, "The weather is bad.", None) is None
 
 
 @pytest.mark.parametrize(
@@ -246,8 +248,8 @@ def test_an_error_has_the_vendors_words(backend):
 
 def test_requests_in_a_batch_file_are_read_back(backend, chunk):
     api, task = backend.batches, task_of(backend)
-    support = backend.first_support(task)
-    template = Template(task, Endpoint(backend.name, backend.base_url), support)
+    capabilities = backend.first_capabilities(task)
+    template = Template(task, Endpoint(backend.name, backend.base_url), capabilities)
     lines = [template.line(f"job-1-{number}", chunk) for number in (1, 2, 3)]
     container = api.container
     content = container.head + container.between.join(lines) + container.tail

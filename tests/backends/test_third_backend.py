@@ -28,7 +28,7 @@ from pandas_genai.backends.batches import Batch, BatchApi, Container, FileNames,
 from pandas_genai.backends.classify import problem_of
 from pandas_genai.backends.completion import Completion, invalid, truncated, usage_from, written
 from pandas_genai.backends.dialect import Dialect, check_most
-from pandas_genai.backends.endpoints import Endpoints, Support
+from pandas_genai.backends.endpoints import Capabilities, Endpoints
 from pandas_genai.backends.fields import as_count, as_list, as_object, as_text, names_in
 from pandas_genai.backends.guarded import GuardedClient, direct_client
 from pandas_genai.backends.resolve import Question
@@ -212,31 +212,31 @@ class AcmeBackend(Backend):
     def check_schema(self, record, sent):
         check_most(len(record["properties"]), "fields", 8, "Acme", "ask for fewer")
 
-    def first_support(self, task):
-        return Support(task.structured or ("prose" if task.schema.free else "shape"))
+    def first_capabilities(self, task):
+        return Capabilities(task.structured or ("prose" if task.schema.free else "shape"))
 
-    def build(self, task, chunk, support, *, vendor):
-        prose = support.rung == "prose"
+    def build(self, task, chunk, capabilities, *, vendor):
+        prose = capabilities.output_mode == "prose"
         body = {
             "engine": task.model,
             "instructions": {"say": system_text(task, show_schema=prose)},
             **task.sent_params,
         }
-        for name in support.dropped:
+        for name in capabilities.dropped:
             body.pop(name, None)
         if not prose:
             body["shape"] = task.schema.reply_schema(self.name)
         return {**body, "documents": {"rows": user_content(chunk)}}
 
-    def bounded(self, body, limit, support, *, vendor):
+    def bounded(self, body, limit, capabilities, *, vendor):
         return body | {"output_limit": limit}
 
-    def next_support(self, support, body, message, param):
+    def next_capabilities(self, capabilities, body, message, param):
         for name in body.keys() - self.content_names:
             if name in message:
-                return support.without(name)
-        if "shape" in message and support.rung == "shape":
-            return Support("prose", support.dropped)
+                return capabilities.without(name)
+        if "shape" in message and capabilities.output_mode == "shape":
+            return Capabilities("prose", capabilities.dropped)
         return None
 
     def headers_for(self, body):

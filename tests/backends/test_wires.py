@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pandas_genai.backends.classify import classify, problem_of
-from pandas_genai.backends.endpoints import Endpoint, Support, host_of
+from pandas_genai.backends.endpoints import Capabilities, Endpoint, host_of
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.errors import RowError, SplitError, UsageError
 from pandas_genai.task.bound import BoundTask
@@ -29,9 +29,9 @@ def chunk():
     return next(plan_chunks(distinct_rows(texts), [0, 1], texts, 5))
 
 
-def body_of(task, chunk, *, vendor=True, support=None):
+def body_of(task, chunk, *, vendor=True, capabilities=None):
     wire = backend_named(task.backend)
-    return wire.build(task, chunk, support or wire.first_support(task), vendor=vendor)
+    return wire.build(task, chunk, capabilities or wire.first_capabilities(task), vendor=vendor)
 
 
 def test_no_sampling_parameter_unless_given(chunk):
@@ -74,38 +74,40 @@ def test_the_token_limit_has_the_name_that_the_server_reads(chunk):
     task = task_of(max_tokens=100)
     assert body_of(task, chunk)["max_completion_tokens"] == 100
     assert body_of(task, chunk, vendor=False)["max_tokens"] == 100
-    dropped = Support("strict", frozenset({"max_completion_tokens"}))
-    assert body_of(task, chunk, support=dropped)["max_tokens"] == 100
-    dropped = Support("strict", frozenset({"max_tokens"}))
-    assert body_of(task, chunk, vendor=False, support=dropped)["max_completion_tokens"] == 100
+    dropped = Capabilities("strict", frozenset({"max_completion_tokens"}))
+    assert body_of(task, chunk, capabilities=dropped)["max_tokens"] == 100
+    dropped = Capabilities("strict", frozenset({"max_tokens"}))
+    assert body_of(task, chunk, vendor=False, capabilities=dropped)["max_completion_tokens"] == 100
 
 
 def test_the_ladder_of_compatible_servers(chunk):
     task = task_of()
-    support = OPENAI.first_support(task)
+    capabilities = OPENAI.first_capabilities(task)
     seen = []
-    while support is not None:
-        body = body_of(task, chunk, vendor=False, support=support)
-        seen.append(support.rung)
+    while capabilities is not None:
+        body = body_of(task, chunk, vendor=False, capabilities=capabilities)
+        seen.append(capabilities.output_mode)
         has_schema = "JSON schema" in str(body["messages"][0]["content"])
-        assert has_schema is (support.rung in ("json_object", "text"))
-        support = OPENAI.next_support(support, body, "response_format is not supported", None)
+        assert has_schema is (capabilities.output_mode in ("json_object", "text"))
+        capabilities = OPENAI.next_capabilities(
+            capabilities, body, "response_format is not supported", None
+        )
     assert seen == ["strict", "json_schema", "json_object", "text"]
 
 
 def test_an_optional_parameter_is_dropped_once(chunk):
     task = task_of(temperature=0.3)
-    support = OPENAI.first_support(task)
+    capabilities = OPENAI.first_capabilities(task)
     body = body_of(task, chunk)
-    lower = OPENAI.next_support(support, body, "Unsupported value", "temperature")
-    assert "temperature" not in body_of(task, chunk, support=lower)
-    lower = OPENAI.next_support(support, body, "Unknown name 'reasoning_effort'", None)
-    assert "reasoning_effort" not in body_of(task, chunk, support=lower)
-    assert OPENAI.next_support(support, body, "The text is too long", None) is None
+    lower = OPENAI.next_capabilities(capabilities, body, "Unsupported value", "temperature")
+    assert "temperature" not in body_of(task, chunk, capabilities=lower)
+    lower = OPENAI.next_capabilities(capabilities, body, "Unknown name 'reasoning_effort'", None)
+    assert "reasoning_effort" not in body_of(task, chunk, capabilities=lower)
+    assert OPENAI.next_capabilities(capabilities, body, "The text is too long", None) is None
 
 
 @pytest.mark.parametrize(
-    ("model", "rung"),
+    ("model", "mode"),
     [
         ("claude-haiku-5-5", "native"),
         ("claude-haiku-4-5", "native"),
@@ -113,28 +115,28 @@ def test_an_optional_parameter_is_dropped_once(chunk):
         ("claude-sonnet-4-20250514", "tool"),
     ],
 )
-def test_anthropic_enforces_the_schema_as_the_model_can(chunk, model, rung):
+def test_anthropic_enforces_the_schema_as_the_model_can(chunk, model, mode):
     task = task_of(model, backend="anthropic")
-    assert ANTHROPIC.first_support(task).rung == rung
+    assert ANTHROPIC.first_capabilities(task).output_mode == mode
     body = body_of(task, chunk)
-    assert ("output_config" in body) is (rung == "native")
-    assert ("tool_choice" in body) is (rung == "tool")
+    assert ("output_config" in body) is (mode == "native")
+    assert ("tool_choice" in body) is (mode == "tool")
     assert body["system"][-1]["cache_control"] == {"type": "ephemeral"}
 
 
 def test_anthropic_steps_down(chunk):
     task = task_of("claude-x", backend="anthropic")
-    support = ANTHROPIC.first_support(task)
-    body = body_of(task, chunk, support=support)
-    lower = ANTHROPIC.next_support(support, body, "output_config: not supported", None)
-    assert lower.rung == "tool"
-    body = body_of(task, chunk, support=lower)
-    lowest = ANTHROPIC.next_support(lower, body, "tool_choice is not supported", None)
-    assert lowest.rung == "text"
-    body = body_of(task, chunk, support=lowest)
-    assert ANTHROPIC.next_support(lowest, body, "anything", None) is None
-    bare = ANTHROPIC.next_support(lowest, body, "cache_control: unknown", None)
-    assert "cache_control" not in body_of(task, chunk, support=bare)["system"][0]
+    capabilities = ANTHROPIC.first_capabilities(task)
+    body = body_of(task, chunk, capabilities=capabilities)
+    lower = ANTHROPIC.next_capabilities(capabilities, body, "output_config: not supported", None)
+    assert lower.output_mode == "tool"
+    body = body_of(task, chunk, capabilities=lower)
+    lowest = ANTHROPIC.next_capabilities(lower, body, "tool_choice is not supported", None)
+    assert lowest.output_mode == "text"
+    body = body_of(task, chunk, capabilities=lowest)
+    assert ANTHROPIC.next_capabilities(lowest, body, "anything", None) is None
+    bare = ANTHROPIC.next_capabilities(lowest, body, "cache_control: unknown", None)
+    assert "cache_control" not in body_of(task, chunk, capabilities=bare)["system"][0]
 
 
 def test_anthropic_keeps_the_users_output_config(chunk):

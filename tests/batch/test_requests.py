@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pandas_genai import UsageError
 from pandas_genai.backends.batches import Limits
-from pandas_genai.backends.endpoints import Endpoint, Support
+from pandas_genai.backends.endpoints import Capabilities, Endpoint
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.journal import Part
@@ -24,7 +24,7 @@ from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.task import Task
 
-RUNGS = {
+OUTPUT_MODES = {
     "openai": ["strict", "json_schema", "json_object", "text"],
     "anthropic": ["native", "tool", "text"],
 }
@@ -57,12 +57,12 @@ sendable = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 def test_a_template_writes_what_the_live_builder_builds(backend, vendor, texts):
     url = "https://api.openai.com/v1" if vendor else "http://127.0.0.1:1/v1"
     task = task_of(backend, temperature=0)
-    for rung in RUNGS[backend]:
-        support = Support(rung)
-        template = Template(task, Endpoint(backend, url), support)
+    for mode in OUTPUT_MODES[backend]:
+        capabilities = Capabilities(mode)
+        template = Template(task, Endpoint(backend, url), capabilities)
         for chunk in chunks_of(texts, 3):
             is_vendor = Endpoint(backend, url).is_vendor
-            body = backend_named(backend).build(task, chunk, support, vendor=is_vendor)
+            body = backend_named(backend).build(task, chunk, capabilities, vendor=is_vendor)
             envelope = backend_named(backend).batches.envelope
             assert template.line("job-1-1", chunk) == compact(envelope("job-1-1", body))
 
@@ -123,7 +123,9 @@ def parts_of(tmp_path, backend, texts, limits, chunk_size=1):
     folder.path.mkdir(exist_ok=True)
     folder.make()
     task = task_of(backend)
-    template = Template(task, Endpoint(backend, "https://example.org"), Support(RUNGS[backend][0]))
+    template = Template(
+        task, Endpoint(backend, "https://example.org"), Capabilities(OUTPUT_MODES[backend][0])
+    )
     parts = write_requests(
         folder,
         task,

@@ -74,7 +74,7 @@ def test_the_system_message_is_cached_on_the_vendors_own_api(frame_of, specs):
 
 
 @pytest.mark.parametrize(
-    ("dialect", "fenced", "rung"),
+    ("dialect", "fenced", "mode"),
     [
         ("ollama", False, "json_schema"),
         ("bare", False, "json_schema"),
@@ -85,7 +85,7 @@ def test_the_system_message_is_cached_on_the_vendors_own_api(frame_of, specs):
         ("gemini", False, "json_schema"),
     ],
 )
-def test_a_compatible_server_is_met_where_it_stands(extract, frame_of, dialect, fenced, rung):
+def test_a_compatible_server_is_met_where_it_stands(extract, frame_of, dialect, fenced, mode):
     endpoints = Endpoints()
     with LoopbackProvider(rule, dialect=dialect, fenced=fenced) as provider:
         out = extract(
@@ -101,7 +101,7 @@ def test_a_compatible_server_is_met_where_it_stands(extract, frame_of, dialect, 
         assert sum(call.status == 400 for call in calls_of(provider)) == refused
         assert provider.ledger.calls == before + 6
     asked = last.get("response_format", {}).get("type", "text")
-    assert asked == rung
+    assert asked == mode
     assert last["max_tokens"] == 2000
     assert refused <= 4
 

@@ -17,8 +17,9 @@ from pandas_genai.backends.batches import BatchApi
 from pandas_genai.backends.classify import Problem
 from pandas_genai.backends.client import sdk_client
 from pandas_genai.backends.completion import Completion
-from pandas_genai.backends.endpoints import Endpoint, Support
+from pandas_genai.backends.endpoints import Capabilities, Endpoint
 from pandas_genai.backends.fields import as_text
+from pandas_genai.backends.http import Client
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.inputs import MediaPart
@@ -105,8 +106,8 @@ class Backend(ABC):
         """Whether a model's name alone says that it is this vendor's."""
         return False
 
-    def open_client(self, endpoint: Endpoint, workers: int) -> Any:
-        """Open a client for so many threads; ``http.Transport`` says what it must offer."""
+    def open_client(self, endpoint: Endpoint, workers: int) -> Client:
+        """Open a client for so many threads, its own retries off."""
         return sdk_client(importlib.import_module(self.sdk), self.client_class, endpoint, workers)
 
     def speaks(self, client: Any) -> bool:
@@ -147,12 +148,12 @@ class Backend(ABC):
     # Requests
 
     @abstractmethod
-    def first_support(self, task: BoundTask) -> Support:
+    def first_capabilities(self, task: BoundTask) -> Capabilities:
         """Return what is tried first for a task."""
 
     @abstractmethod
     def build(
-        self, task: BoundTask, chunk: Chunk, support: Support, *, vendor: bool
+        self, task: BoundTask, chunk: Chunk, capabilities: Capabilities, *, vendor: bool
     ) -> dict[str, Any]:
         """Build the body of one request.
 
@@ -162,7 +163,7 @@ class Backend(ABC):
             What is asked.
         chunk : Chunk
             Of which rows.
-        support : Support
+        capabilities : Capabilities
             What the endpoint takes.
         vendor : bool
             Whether it is the vendor's own API, not a compatible server.
@@ -170,19 +171,19 @@ class Backend(ABC):
 
     @abstractmethod
     def bounded(
-        self, body: dict[str, Any], limit: int, support: Support, *, vendor: bool
+        self, body: dict[str, Any], limit: int, capabilities: Capabilities, *, vendor: bool
     ) -> dict[str, Any]:
         """Return a body with a token limit, under the name that the endpoint takes."""
 
     @abstractmethod
-    def next_support(
-        self, support: Support, body: Mapping[str, Any], message: str, param: str | None
-    ) -> Support | None:
+    def next_capabilities(
+        self, capabilities: Capabilities, body: Mapping[str, Any], message: str, param: str | None
+    ) -> Capabilities | None:
         """Return what to try after a 400, or None where the 400 is about something else.
 
         Parameters
         ----------
-        support : Support
+        capabilities : Capabilities
             What was tried.
         body : mapping
             The request that was refused.

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
 from pandas_genai.backends.classify import Problem, classify, problem_of
-from pandas_genai.backends.completion import Completion
+from pandas_genai.backends.completion import Completion, no_api
 from pandas_genai.backends.endpoints import Endpoint
 from pandas_genai.backends.fields import as_id
-from pandas_genai.backends.http import Answer, Transport
+from pandas_genai.backends.http import Answer, Client, Transport
 from pandas_genai.backends.json_text import read_object
 from pandas_genai.backends.retry import retry_api_call
 from pandas_genai.errors import WaitError
@@ -224,7 +224,7 @@ class BatchApi(ABC):
 
     Parameters
     ----------
-    client : object
+    client : Client
         As ``Backend.open_client`` opens it, its own retries off.
     endpoint : Endpoint
         For messages, and to keep the key out of them.
@@ -262,7 +262,7 @@ class BatchApi(ABC):
     container: ClassVar[Container] = Container()
     files: ClassVar[FileNames] = FileNames()
 
-    def __init__(self, client: Any, endpoint: Endpoint, sleep: Callable[[float], Any]) -> None:
+    def __init__(self, client: Client, endpoint: Endpoint, sleep: Callable[[float], Any]) -> None:
         self.transport = Transport(client, endpoint)
         self._endpoint = endpoint
         self._sleep = sleep
@@ -372,10 +372,7 @@ class BatchApi(ABC):
         try:
             return read(read_object(self.granted(response).content))
         except ValueError:
-            raise WaitError(
-                f"{self._endpoint.shown} answered with something that is not the API's JSON.",
-                reason="invalid reply",
-            ) from None
+            raise no_api(self._endpoint.shown) from None
 
     def pages(self, path: str, cursor: str, **params: object) -> Iterator[Mapping[str, Any]]:
         """Read a list to its end, a page at a time; ``cursor`` names the parameter."""

@@ -13,12 +13,12 @@ from pandas_genai.backends.classify import (
     classify,
     window_in,
 )
-from pandas_genai.backends.completion import Completion, invalid
-from pandas_genai.backends.endpoints import Endpoint, Endpoints, Support
-from pandas_genai.backends.http import Answer, Transport
+from pandas_genai.backends.completion import Completion, invalid, no_api
+from pandas_genai.backends.endpoints import Capabilities, Endpoint, Endpoints
+from pandas_genai.backends.http import Answer, Client, Transport
 from pandas_genai.backends.json_text import read_object
 from pandas_genai.backends.registry import backend_named
-from pandas_genai.errors import CallError, SplitError, StopRunError, WaitError, printable
+from pandas_genai.errors import CallError, SplitError, StopRunError, printable
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.fingerprint import canonical_json
@@ -28,10 +28,10 @@ from pandas_genai.task.reply import Reply, check_reply
 __all__ = [
     "Caller",
     "TokenLimits",
+    "capabilities_kind",
+    "capabilities_of",
     "params_sent",
     "request_body",
-    "support_kind",
-    "support_of",
     "system_sent",
 ]
 
@@ -65,33 +65,33 @@ class TokenLimits(Protocol):
 
 def request_body(task: BoundTask, chunk: Chunk, endpoint: Endpoint, endpoints: Endpoints) -> Any:
     """Build the body that a call for this chunk would send now."""
-    support = support_of(task, endpoint, endpoints)
-    return backend_named(task.backend).build(task, chunk, support, vendor=endpoint.is_vendor)
+    capabilities = capabilities_of(task, endpoint, endpoints)
+    return backend_named(task.backend).build(task, chunk, capabilities, vendor=endpoint.is_vendor)
 
 
-def support_of(task: BoundTask, endpoint: Endpoint, endpoints: Endpoints) -> Support:
+def capabilities_of(task: BoundTask, endpoint: Endpoint, endpoints: Endpoints) -> Capabilities:
     """Return what the endpoint is known, or at first believed, to take."""
-    start = backend_named(task.backend).first_support(task)
-    return endpoints.support(endpoint.base_url, task.model, support_kind(task), start)
+    start = backend_named(task.backend).first_capabilities(task)
+    return endpoints.capabilities(endpoint.base_url, task.model, capabilities_kind(task), start)
 
 
-def system_sent(task: BoundTask, support: Support, *, vendor: bool) -> str:
+def system_sent(task: BoundTask, capabilities: Capabilities, *, vendor: bool) -> str:
     """Return the instructions as an endpoint that takes so much is sent them."""
     blank = Chunk((Row("", "", NO_INPUT, 0),))
     backend = backend_named(task.backend)
-    return backend.prompt_of(backend.build(task, blank, support, vendor=vendor)).system
+    return backend.prompt_of(backend.build(task, blank, capabilities, vendor=vendor)).system
 
 
-def params_sent(backend: Backend, body: Mapping[str, Any], support: Support) -> str:
+def params_sent(backend: Backend, body: Mapping[str, Any], capabilities: Capabilities) -> str:
     """Return a request without its texts and its schema, as canonical JSON.
 
     ``structured`` says how the schema was enforced.
     """
-    return canonical_json(backend.params_of(body) | {"structured": support.rung})
+    return canonical_json(backend.params_of(body) | {"structured": capabilities.output_mode})
 
 
-def support_kind(task: BoundTask) -> str:
-    """Return under which name an endpoint's support is remembered."""
+def capabilities_kind(task: BoundTask) -> str:
+    """Return under which name what an endpoint takes is remembered."""
     return task.structured or ("free" if task.schema.free else "schema")
 
 
@@ -100,7 +100,7 @@ class Caller:
 
     Parameters
     ----------
-    client : object
+    client : Client
         As the backend opens it; shared by all threads, its own retries off.
     task : BoundTask
         What is asked.
@@ -121,7 +121,7 @@ class Caller:
 
     def __init__(
         self,
-        client: Any,
+        client: Client,
         task: BoundTask,
         endpoint: Endpoint,
         endpoints: Endpoints,
@@ -135,7 +135,7 @@ class Caller:
         self._endpoint = endpoint
         self._endpoints = endpoints
         self._limits = limits
-        self._params: dict[tuple[Support, tuple[object, ...]], str] = {}
+        self._params: dict[tuple[Capabilities, tuple[object, ...]], str] = {}
         self._backend = backend_named(task.backend)
         self._where = printable(f"{endpoint.host} ({task.model})")
 
@@ -147,7 +147,7 @@ class Caller:
         CallError
             Classed: wait, split, fail the row, or stop the run.
         """
-        body, support, response = self._send(chunk)
+        body, capabilities, response = self._send(chunk)
         answer = self._answer(response)
         usage, model = answer.usage, answer.model or str(body["model"])
         request_id = self._backend.request_id(response.headers) or answer.id
@@ -160,16 +160,16 @@ class Caller:
         accepted, refused = check_reply(answer.payload, chunk, self._task.schema)
         if accepted:
             self._endpoints.note_answer(self._endpoint, self._task.model)
-        sent = self._params_sent(body, support)
+        sent = self._params_sent(body, capabilities)
         return Reply(accepted, refused, usage, model, request_id, sent, content)
 
-    def _send(self, chunk: Chunk) -> tuple[dict[str, Any], Support, Answer]:
+    def _send(self, chunk: Chunk) -> tuple[dict[str, Any], Capabilities, Answer]:
         """Post the chunk, stepping down wherever the endpoint refuses how it was asked."""
-        known = support = support_of(self._task, self._endpoint, self._endpoints)
+        known = capabilities = capabilities_of(self._task, self._endpoint, self._endpoints)
         for _ in range(_MOST_ADAPTATIONS):
-            body, limit = self._bounded(chunk, support)
+            body, limit = self._bounded(chunk, capabilities)
             if limit == 0:
-                self._learn(support, known)
+                self._learn(capabilities, known)
                 raise SplitError(
                     "The endpoint needs another form of the request, for which max_cost= has no "
                     "money left.",
@@ -181,31 +181,33 @@ class Caller:
                 if limit and self._about_limit(refused.problem, limit):
                     self._too_high(chunk, limit)
                     continue
-                lower = self._adapted(support, body, refused.problem)
+                lower = self._adapted(capabilities, body, refused.problem)
                 if lower is None:
                     raise self._classed(refused.problem) from None
-                support = lower
+                capabilities = lower
                 continue
-            self._learn(support, known)
-            return body, support, response
+            self._learn(capabilities, known)
+            return body, capabilities, response
         raise StopRunError(
             f"{self._where} refuses every form of the request.", reason="bad request"
         )
 
-    def _params_sent(self, body: Mapping[str, Any], support: Support) -> str:
+    def _params_sent(self, body: Mapping[str, Any], capabilities: Capabilities) -> str:
         limits = tuple(body.get(name) for name in self._backend.limit_names)
-        key = (support, limits)
+        key = (capabilities, limits)
         if key not in self._params:  # the same for nearly all calls of a run
-            self._params[key] = params_sent(self._backend, body, support)
+            self._params[key] = params_sent(self._backend, body, capabilities)
         return self._params[key]
 
-    def _bounded(self, chunk: Chunk, support: Support) -> tuple[dict[str, Any], int | None]:
+    def _bounded(
+        self, chunk: Chunk, capabilities: Capabilities
+    ) -> tuple[dict[str, Any], int | None]:
         """Build a request, with the token limit that the run's budget wants, if it does."""
         vendor = self._endpoint.is_vendor
-        body = self._backend.build(self._task, chunk, support, vendor=vendor)
+        body = self._backend.build(self._task, chunk, capabilities, vendor=vendor)
         limit = None if self._limits is None else self._limits.limit(chunk, body)
         if limit:
-            body = self._backend.bounded(body, limit, support, vendor=vendor)
+            body = self._backend.bounded(body, limit, capabilities, vendor=vendor)
         return body, limit
 
     def _about_limit(self, problem: Problem, limit: int) -> bool:
@@ -225,10 +227,13 @@ class Caller:
         if self._limits is not None:
             self._limits.too_high(chunk)
 
-    def _learn(self, support: Support, known: Support) -> None:
-        if support != known:
+    def _learn(self, capabilities: Capabilities, known: Capabilities) -> None:
+        if capabilities != known:
             self._endpoints.learn(
-                self._endpoint.base_url, self._task.model, support_kind(self._task), support
+                self._endpoint.base_url,
+                self._task.model,
+                capabilities_kind(self._task),
+                capabilities,
             )
 
     def _classed(self, problem: Problem) -> CallError:
@@ -240,14 +245,14 @@ class Caller:
         return error
 
     def _adapted(
-        self, support: Support, body: Mapping[str, Any], problem: Problem
-    ) -> Support | None:
+        self, capabilities: Capabilities, body: Mapping[str, Any], problem: Problem
+    ) -> Capabilities | None:
         if problem.status not in _ADAPTABLE:
             return None
-        lower = self._backend.next_support(support, body, problem.message, problem.param)
-        if lower is None or lower == support:
+        lower = self._backend.next_capabilities(capabilities, body, problem.message, problem.param)
+        if lower is None or lower == capabilities:
             return None
-        dropped = lower.dropped - support.dropped
+        dropped = lower.dropped - capabilities.dropped
         chosen = dropped & self._task.sent_params.keys()
         if chosen:  # the run's end warns of it, in the cell that asked
             _log.info("%s does not take %s: left out.", self._where, ", ".join(sorted(chosen)))
@@ -288,11 +293,7 @@ class Caller:
         about this chunk alone.
         """
         if content.lstrip().startswith(b"<"):
-            return WaitError(
-                f"{self._endpoint.shown} answered with something that is not the API's JSON: "
-                "is base_url right?",
-                reason="invalid reply",
-            )
+            return no_api(self._endpoint.shown, ": is base_url right?")
         return invalid(f"{self._where} sent an answer that cannot be read: {error}")
 
 

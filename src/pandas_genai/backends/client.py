@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pandas_genai.backends.endpoints import Endpoint
+from pandas_genai.backends.http import Client
 from pandas_genai.errors import CredentialsError
 from pandas_genai.settings import checked_key, load_settings
 
@@ -18,14 +19,14 @@ AnthropicClient: TypeAlias = Any
 """A user's own client, named for signatures: importing an SDK for its types takes seconds."""
 
 
-def sdk_client(sdk: Any, client_class: str, endpoint: Endpoint, workers: int) -> Any:
+def sdk_client(sdk: Any, client_class: str, endpoint: Endpoint, workers: int) -> Client:
     """Make an SDK's client whose pool keeps one connection a worker alive."""
     from pandas_genai.backends.guarded import GuardedClient, direct_client
 
     seconds = load_settings().request_timeout
     inner = direct_client(endpoint.base_url, workers, seconds)
     address = urlsplit(endpoint.full_url)
-    return getattr(sdk, client_class)(
+    client: Client = getattr(sdk, client_class)(
         api_key=endpoint.api_key,
         base_url=endpoint.base_url,
         max_retries=0,
@@ -34,6 +35,7 @@ def sdk_client(sdk: Any, client_class: str, endpoint: Endpoint, workers: int) ->
         default_query=dict(parse_qsl(address.query)) or None,
         http_client=GuardedClient(inner, owned=True),
     )
+    return client
 
 
 def _own_headers(endpoint: Endpoint, nothing: Any) -> dict[str, Any] | None:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, Self
 
 from pandas_genai.backends.fields import as_count, as_text
 from pandas_genai.backends.json_text import read_written
-from pandas_genai.errors import CallError, RowError, SplitError
+from pandas_genai.errors import CallError, RowError, SplitError, WaitError
 from pandas_genai.task.reply import Usage
 
-__all__ = ["Completion", "invalid", "truncated", "usage_from", "written"]
+__all__ = ["Completion", "invalid", "no_api", "truncated", "usage_from", "written"]
 
 _UNKNOWN = Usage(unknown_calls=1)
 
@@ -71,6 +71,14 @@ def written(text: object) -> object:
 def invalid(message: str) -> SplitError:
     """Return the error of an answer that cannot be read."""
     return SplitError(message, reason="invalid reply")
+
+
+def no_api(shown: str, hint: str = "") -> WaitError:
+    """Return the error of an address that answers with something else than an API does."""
+    return WaitError(
+        f"{shown} answered with something that is not the API's JSON{hint or '.'}",
+        reason="invalid reply",
+    )
 
 
 def truncated() -> RowError:

@@ -1,4 +1,4 @@
-"""Where a request goes, and what that endpoint was found to support."""
+"""Where a request goes, and what that endpoint was found to take."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = [
     "ENDPOINTS",
     "NO_KEY",
     "VENDOR_URLS",
+    "Capabilities",
     "Endpoint",
     "Endpoints",
-    "Support",
     "host_of",
     "identity_of",
     "is_loopback",
@@ -149,21 +149,21 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Support:
+class Capabilities:
     """What one model at one endpoint takes.
 
     Parameters
     ----------
-    rung : str
-        The output mode: how the schema is enforced. One of the backend's ``output_modes``.
+    output_mode : str
+        How the schema is enforced: one of the backend's ``output_modes``.
     dropped : frozenset of str
         Optional parameters that were refused.
     """
 
-    rung: str
+    output_mode: str
     dropped: frozenset[str] = frozenset()
 
-    def without(self, name: str) -> Support:
+    def without(self, name: str) -> Capabilities:
         """Return the same, less one parameter."""
         return replace(self, dropped=self.dropped | {name})
 
@@ -173,22 +173,24 @@ class Endpoints:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._support: dict[tuple[str, ...], Support] = {}
+        self._capabilities: dict[tuple[str, ...], Capabilities] = {}
         self._windows: dict[tuple[str, str], int] = {}
         self._answered: set[tuple[str, str, str]] = set()
 
-    def support(self, base_url: str, model: str, kind: str, start: Support) -> Support:
+    def capabilities(
+        self, base_url: str, model: str, kind: str, start: Capabilities
+    ) -> Capabilities:
         """Return what is known of a model at a base URL, or ``start``.
 
         ``kind`` keeps apart what was asked for: a schema, or free JSON.
         """
         with self._lock:
-            return self._support.get((base_url, model, kind), start)
+            return self._capabilities.get((base_url, model, kind), start)
 
-    def learn(self, base_url: str, model: str, kind: str, support: Support) -> None:
+    def learn(self, base_url: str, model: str, kind: str, capabilities: Capabilities) -> None:
         """Remember what worked."""
         with self._lock:
-            self._support[base_url, model, kind] = support
+            self._capabilities[base_url, model, kind] = capabilities
 
     def window(self, base_url: str, model: str) -> int | None:
         """Return the tokens of a model's context window, if an answer named them."""

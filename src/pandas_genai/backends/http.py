@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pandas_genai.backends.endpoints import NO_KEY, Endpoint
 from pandas_genai.backends.exchange import Answer, Exchange, Halt
@@ -18,7 +18,7 @@ from pandas_genai.errors import CallError, RowError, SplitError, StopRunError, W
 from pandas_genai.redaction import Redactor, redactor, url_secrets
 from pandas_genai.settings import Settings, load_settings
 
-__all__ = ["Answer", "Bounds", "Transport", "secrets_of"]
+__all__ = ["Answer", "Bounds", "Client", "Transport", "secrets_of"]
 
 _SECRET_HEADERS = ("authorization", "api-key", "apikey", "token", "secret", "cookie")
 
@@ -40,6 +40,25 @@ _MAYBE_BILLED = frozenset({"timeout", "connection", "broken", "encoding", "size"
 
 _NEVER_CONNECTED = ("ConnectError", "ConnectTimeout", "PoolTimeout")
 _NOT_SENT = (StopRunError, "The request to {where} was not sent: {text}.", "client")
+
+
+class Client(Protocol):
+    """What a backend's client must offer: that of an SDK does.
+
+    A path is relative to the client's address. ``options`` may hold ``headers``, ``params`` and
+    ``idempotency_key``; what is sent is JSON (``body``), bytes (``content``) or a form with
+    ``files``. Whatever status is answered, the response is returned, or an error that holds it is
+    raised.
+    """
+
+    def post(self, path: str, **options: Any) -> Any:
+        """Send a request."""
+
+    def get(self, path: str, **options: Any) -> Any:
+        """Read a resource."""
+
+    def close(self) -> None:
+        """Close the connections."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +98,7 @@ class Transport:
 
     Parameters
     ----------
-    client : openai.OpenAI or anthropic.Anthropic
+    client : Client
         Shared by all threads, its own retries off; opened by ``Resolved.open``.
     endpoint : Endpoint
         For messages, and for the secrets in its address.
@@ -91,7 +110,7 @@ class Transport:
 
     def __init__(
         self,
-        client: Any,
+        client: Client,
         endpoint: Endpoint,
         bounds: Bounds | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -245,8 +264,8 @@ def _take(exchange: Exchange, response: Any) -> None:
         exchange.fail("connection", f"{type(error).__name__}: {error}")
 
 
-def secrets_of(client: Any, endpoint: Endpoint) -> frozenset[str]:
-    """Return what the provider is told and nobody else may see."""
+def secrets_of(client: object, endpoint: Endpoint) -> frozenset[str]:
+    """Return what goes to the provider and nobody else may see."""
     found = {endpoint.api_key, *url_secrets(endpoint.full_url)}
     for name in ("api_key", "auth_token", "admin_api_key"):
         value = getattr(client, name, None)

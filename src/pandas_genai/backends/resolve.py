@@ -9,6 +9,7 @@ from typing import Any
 from pandas_genai.backends.base import Backend
 from pandas_genai.backends.client import endpoint_of, without_retries
 from pandas_genai.backends.endpoints import NO_KEY, Endpoint, origin_of
+from pandas_genai.backends.http import Client
 from pandas_genai.backends.registry import backend_named, backend_of, names
 from pandas_genai.errors import CredentialsError, UsageError
 from pandas_genai.redaction import public_url
@@ -144,8 +145,8 @@ class Resolved:
         """Return the same at another address."""
         return replace(self, endpoint=replace(self.endpoint, base_url=base_url))
 
-    def open(self, workers: int) -> tuple[Any, bool]:
-        """Return an SDK client, and whether it is ours to close.
+    def open(self, workers: int) -> tuple[Client, bool]:
+        """Return a client, and whether it is ours to close.
 
         Raises
         ------

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pandas_genai.backends.batches import Outcome
-from pandas_genai.backends.caller import params_sent, support_kind
+from pandas_genai.backends.caller import capabilities_kind, params_sent
 from pandas_genai.backends.classify import Problem, classify
-from pandas_genai.backends.endpoints import Support
+from pandas_genai.backends.endpoints import Capabilities
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.batch.folder import JobFolder, lines_of
 from pandas_genai.batch.journal import Journal, Part, count_of, cut
@@ -175,7 +175,7 @@ class Digestion:
         self._cache = cache
         self._task = site.task
         self._backend = backend_named(self._task.backend)
-        self._support = part.support
+        self._capabilities = part.capabilities
         endpoint = site.endpoint
         self._where = f"{endpoint.host} ({self._task.model})"
         self._price = site.price()
@@ -186,7 +186,7 @@ class Digestion:
         self._cost: float | None = 0.0
         self._calls = 0
         self._models: dict[str, int] = {}
-        self._lower: Support | None = None
+        self._lower: Capabilities | None = None
         self._expired = 0
 
     def run(self) -> None:
@@ -310,8 +310,8 @@ class Digestion:
     def _sent_with(self, chunk: Chunk) -> str:
         """Return what the part's requests were sent with: the same for all of them."""
         if not self._params_sent:
-            template = Template(self._task, self._site.endpoint, self._support)
-            self._params_sent = params_sent(self._backend, template.body(chunk), self._support)
+            template = Template(self._task, self._site.endpoint, self._capabilities)
+            self._params_sent = params_sent(self._backend, template.body(chunk), self._capabilities)
         return self._params_sent
 
     def _bill(self, usage: Usage, model: str) -> None:
@@ -343,10 +343,12 @@ class Digestion:
     def _learn(self, keys: Sequence[str], problem: Problem) -> None:
         if self._lower is not None or problem.status not in _ADAPTABLE:
             return
-        template = Template(self._task, self._site.endpoint, self._support)
+        template = Template(self._task, self._site.endpoint, self._capabilities)
         body = template.body(Chunk.of_keys(keys))
-        lower = self._backend.next_support(self._support, body, problem.message, problem.param)
-        if lower is not None and lower != self._support:
+        lower = self._backend.next_capabilities(
+            self._capabilities, body, problem.message, problem.param
+        )
+        if lower is not None and lower != self._capabilities:
             self._lower = lower
 
     def _without(self, keys: Sequence[str]) -> list[Lost]:
@@ -379,9 +381,9 @@ class Digestion:
         part.strange = strange
         if self._lower is not None:
             site, task = self._site, self._task
-            site.journal.lower = (self._lower.rung, sorted(self._lower.dropped))
+            site.journal.lower = (self._lower.output_mode, sorted(self._lower.dropped))
             url = site.journal.base_url
-            site.means.endpoints.learn(url, task.model, support_kind(task), self._lower)
+            site.means.endpoints.learn(url, task.model, capabilities_kind(task), self._lower)
         part.stage = "cached"
         self._site.save()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from pandas_genai.backends.endpoints import Support
+from pandas_genai.backends.endpoints import Capabilities
 from pandas_genai.errors import printable
 from pandas_genai.files import atomic_write
 from pandas_genai.task.bound import BoundTask
@@ -89,7 +89,7 @@ class Part:
     digest, keys_digest : str
         SHA-256 of the file, and of the file that says which rows each request holds.
     rung, dropped : str, list of str
-        How the requests were built: see ``Support``.
+        How the requests were built: see ``Capabilities``.
     stage : Stage
         How far it has come.
     file_id, batch_id : str or None
@@ -168,10 +168,16 @@ class Part:
     models: dict[Line, Count] = field(default_factory=dict)
     strange: dict[Line, Count] = field(default_factory=dict)
 
+    @classmethod
+    def sent_with(cls, capabilities: Capabilities, number: int, round_: int = 0) -> Self:
+        """Return a new part whose requests are built for an endpoint that takes so much."""
+        dropped = sorted(capabilities.dropped)
+        return cls(number, round_, rung=capabilities.output_mode, dropped=dropped)
+
     @property
-    def support(self) -> Support:
+    def capabilities(self) -> Capabilities:
         """How its requests were built."""
-        return Support(self.rung, frozenset(self.dropped))
+        return Capabilities(self.rung, frozenset(self.dropped))
 
     @property
     def usage(self) -> Usage:
@@ -297,11 +303,11 @@ class Journal:
         return any(part.stage == "lost" for part in self.parts)
 
     @property
-    def next_support(self) -> Support:
+    def next_capabilities(self) -> Capabilities:
         """What the endpoint takes, as the last part was written or its results have taught."""
         if self.lower is None:
-            return self.parts[-1].support
-        return Support(self.lower[0], frozenset(self.lower[1]))
+            return self.parts[-1].capabilities
+        return Capabilities(self.lower[0], frozenset(self.lower[1]))
 
     @property
     def finished(self) -> bool:

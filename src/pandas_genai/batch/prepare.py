@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pandas_genai.backends.caller import support_of, system_sent
+from pandas_genai.backends.caller import capabilities_of, system_sent
 from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Resolved
 from pandas_genai.batch.claim import claimed
@@ -134,8 +134,8 @@ def naming(labels: pd.Index) -> Callable[[Sequence[Row]], list[str | None]]:
 def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
     """Write everything that the job needs, and last that it is all there."""
     task, endpoint = work.resolved.task, work.resolved.endpoint
-    support = support_of(task, endpoint, work.means.endpoints)
-    save_task(work.order.cache, task, system_sent(task, support, vendor=endpoint.is_vendor))
+    capabilities = capabilities_of(task, endpoint, work.means.endpoints)
+    save_task(work.order.cache, task, system_sent(task, capabilities, vendor=endpoint.is_vendor))
     journal.rows_digest = save_rows(job, work.order.labels, work.rows)
     wanted, journal.cached = work.wanted()
     keys = work.rows.keys.take(wanted)
@@ -156,10 +156,10 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
             journal.chunk_size,
             most_bytes=work.window.most_bytes,
         ),
-        Template(task, endpoint, support),
+        Template(task, endpoint, capabilities),
         work.order.limits(limits_of(task.backend)),
         custom_ids(journal),
-        lambda number: Part(number, rung=support.rung, dropped=sorted(support.dropped)),
+        lambda number: Part.sent_with(capabilities, number),
         naming(labels),
     )
     journal.sent = len(wanted)

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from pandas_genai.backends.batches import Container, Limits
-from pandas_genai.backends.endpoints import Endpoint, Support
+from pandas_genai.backends.endpoints import Capabilities, Endpoint
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.journal import Part
@@ -45,14 +45,14 @@ class Template:
         What is asked.
     endpoint : Endpoint
         Where.
-    support : Support
+    capabilities : Capabilities
         What it takes.
     """
 
-    def __init__(self, task: BoundTask, endpoint: Endpoint, support: Support) -> None:
+    def __init__(self, task: BoundTask, endpoint: Endpoint, capabilities: Capabilities) -> None:
         self._task = task
         self._vendor = endpoint.is_vendor
-        self._support = support
+        self._capabilities = capabilities
         self._pieces: dict[int, tuple[bytes, bytes, bytes]] = {}
         self._backend = backend_named(task.backend)
 
@@ -66,7 +66,7 @@ class Template:
 
     def body(self, chunk: Chunk) -> Any:
         """Return the body of one request as a live call would send it."""
-        return self._backend.build(self._task, chunk, self._support, vendor=self._vendor)
+        return self._backend.build(self._task, chunk, self._capabilities, vendor=self._vendor)
 
     def _around(self, rows: int) -> tuple[bytes, bytes, bytes]:
         if rows not in self._pieces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from pandas_genai.backends.endpoints import Support
+from pandas_genai.backends.endpoints import Capabilities
 from pandas_genai.batch.digest import RESULTS_LOST, Lost, keys_of, lost_of
 from pandas_genai.batch.journal import Part
 from pandas_genai.batch.leases import lease_rows
@@ -81,7 +81,7 @@ def write_again(
     journal, folder = site.journal, site.folder
     if not journal.parts:
         return Again(0, 0)
-    support = journal.next_support
+    capabilities = journal.next_capabilities
     failed = _failed(site, cache, only)
     kept = [key for key, (_, one) in failed.items() if one.reason == RESULTS_LOST and not lost]
     for key in kept:
@@ -93,7 +93,7 @@ def write_again(
         del failed[key]
     if not failed:
         return Again(0, len(kept))
-    alone = [key for key, (part, one) in failed.items() if _goes_alone(part, one, support)]
+    alone = [key for key, (part, one) in failed.items() if _goes_alone(part, one, capabilities)]
     together = list(failed.keys() - set(alone))
     task, endpoint = site.task, site.endpoint
     rounds = max(part.round for part in journal.parts) + 1
@@ -103,10 +103,10 @@ def write_again(
         folder,
         task,
         rows.chunks([(together, journal.chunk_size), (alone, 1)], window.most_bytes),
-        Template(task, endpoint, support),
+        Template(task, endpoint, capabilities),
         limits_of(task.backend),
         site.custom_id,
-        lambda number: Part(number, rounds, rung=support.rung, dropped=sorted(support.dropped)),
+        lambda number: Part.sent_with(capabilities, number, rounds),
         lambda sent: [rows.labels.get(row.key) for row in sent],
         first=len(journal.parts) + 1,
     )
@@ -136,15 +136,15 @@ def _failed(
     return failed if only is None else {key: failed[key] for key in failed if key in only}
 
 
-def _goes_alone(part: Part, failed: Lost, support: Support) -> bool:
-    """Whether a row goes into a request of its own; ``support`` is how it will be sent."""
+def _goes_alone(part: Part, failed: Lost, capabilities: Capabilities) -> bool:
+    """Whether a row goes into a request of its own; ``capabilities`` is how it will be sent."""
     if not failed.whole:
         return True
     if failed.reason in _UNTRIED:
         return False
     if failed.reason in _BROKEN:
         return bool(part.calls or part.round)  # others were answered, or it failed so before
-    return failed.reason == "bad request" and part.support == support
+    return failed.reason == "bad request" and part.capabilities == capabilities
 
 
 class _Rows:

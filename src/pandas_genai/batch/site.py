@@ -159,9 +159,9 @@ class Site:
         """Return the instructions as they were sent."""
         journal, task = self.journal, self.task
         endpoint = Endpoint(task.backend, journal.base_url)
-        first = backend_named(task.backend).first_support
-        support = journal.parts[0].support if journal.parts else first(task)
-        return system_sent(task, support, vendor=endpoint.is_vendor)
+        first = backend_named(task.backend).first_capabilities
+        capabilities = journal.parts[0].capabilities if journal.parts else first(task)
+        return system_sent(task, capabilities, vendor=endpoint.is_vendor)
 
     @property
     def prices(self) -> Prices | None:

@@ -96,7 +96,7 @@ class _Growth:
     def _requests(self, wanted: npt.NDArray[np.int64]) -> list[Part]:
         site, task = self.site, self.site.task
         journal = site.journal
-        support = journal.next_support
+        capabilities = journal.next_capabilities
         window = ContextWindow.of(task, site.endpoint, site.means.endpoints, journal.chunk_size)
         chunks = plan_chunks(
             self.rows,
@@ -109,10 +109,10 @@ class _Growth:
             site.folder,
             task,
             chunks,
-            Template(task, site.endpoint, support),
+            Template(task, site.endpoint, capabilities),
             self.order.limits(limits_of(task.backend)),
             site.custom_id,
-            lambda number: Part(number, rung=support.rung, dropped=sorted(support.dropped)),
+            lambda number: Part.sent_with(capabilities, number),
             naming(self.order.labels),
             first=len(journal.parts) + 1,
         )

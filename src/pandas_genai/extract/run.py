@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai import local
-from pandas_genai.backends.caller import Caller, support_of, system_sent
+from pandas_genai.backends.caller import Caller, capabilities_of, system_sent
 from pandas_genai.backends.endpoints import Endpoint
 from pandas_genai.backends.params import check_params
 from pandas_genai.backends.resolve import Question, Resolved
@@ -182,8 +182,8 @@ class Extraction:
 
     def _system(self) -> str:
         endpoint = self.resolved.endpoint
-        support = support_of(self.task, endpoint, self._options.endpoints)
-        return system_sent(self.task, support, vendor=endpoint.is_vendor)
+        capabilities = capabilities_of(self.task, endpoint, self._options.endpoints)
+        return system_sent(self.task, capabilities, vendor=endpoint.is_vendor)
 
     def _window(self) -> ContextWindow:
         return ContextWindow.of(

@@ -12,7 +12,7 @@ from pandas_genai.backends.anthropic.dialect import DIALECT, check_limits
 from pandas_genai.backends.anthropic.replies import read_completion
 from pandas_genai.backends.base import Backend, Prompt
 from pandas_genai.backends.completion import Completion
-from pandas_genai.backends.endpoints import Support
+from pandas_genai.backends.endpoints import Capabilities
 from pandas_genai.backends.fields import names_in
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
@@ -71,36 +71,36 @@ class AnthropicBackend(Backend):
         """Refuse what is beyond Anthropic's limits."""
         check_limits(record, sent)
 
-    def first_support(self, task: BoundTask) -> Support:
+    def first_capabilities(self, task: BoundTask) -> Capabilities:
         """Return what is tried first for a task."""
         if task.schema.free:
-            return Support("text")
+            return Capabilities("text")
         if task.structured:
-            return Support(task.structured)
-        return Support("tool" if _WITHOUT_OUTPUT_CONFIG.match(task.model) else "native")
+            return Capabilities(task.structured)
+        return Capabilities("tool" if _WITHOUT_OUTPUT_CONFIG.match(task.model) else "native")
 
     def build(
         self,
         task: BoundTask,
         chunk: Chunk,
-        support: Support,
+        capabilities: Capabilities,
         *,
         vendor: bool,  # noqa: ARG002 - nobody else speaks it
     ) -> dict[str, Any]:
         """Build the body of one request."""
-        system = system_text(task, show_schema=support.rung == "text")
+        system = system_text(task, show_schema=capabilities.output_mode == "text")
         body: dict[str, Any] = {"model": task.model, "max_tokens": MAX_TOKENS}
         body |= task.sent_params
-        for name in support.dropped:
+        for name in capabilities.dropped:
             body.pop(name, None)
         body["system"] = [{"type": "text", "text": system}]
-        if "cache_control" not in support.dropped:
+        if "cache_control" not in capabilities.dropped:
             body["system"][-1]["cache_control"] = {"type": "ephemeral"}
         body["messages"] = [{"role": "user", "content": written(user_content(chunk))}]
-        if support.rung == "native":
+        if capabilities.output_mode == "native":
             schema = {"type": "json_schema", "schema": task.schema.reply_schema(self.name)}
             body["output_config"] = {**body.get("output_config", {}), "format": schema}
-        if support.rung == "tool":
+        if capabilities.output_mode == "tool":
             body["tools"] = [
                 {
                     "name": task.tool_name,
@@ -115,7 +115,7 @@ class AnthropicBackend(Backend):
         self,
         body: dict[str, Any],
         limit: int,
-        support: Support,  # noqa: ARG002 - it has one name
+        capabilities: Capabilities,  # noqa: ARG002 - it has one name
         *,
         vendor: bool,  # noqa: ARG002 - it has one name
     ) -> dict[str, Any]:
@@ -126,20 +126,20 @@ class AnthropicBackend(Backend):
         """Return the headers of a request: sampling parameters need the API's older version."""
         return {"anthropic-version": "2023-06-01"} if _SAMPLING & body.keys() else {}
 
-    def next_support(
-        self, support: Support, body: Mapping[str, Any], message: str, param: str | None
-    ) -> Support | None:
+    def next_capabilities(
+        self, capabilities: Capabilities, body: Mapping[str, Any], message: str, param: str | None
+    ) -> Capabilities | None:
         """Return what to try after a 400, or None where it is about something else."""
         named = param or ""
         for name in body.keys() - self.content_names - {"max_tokens", "output_config"}:
             if named == name or re.search(rf"\b{re.escape(name)}\b", message):
-                return support.without(name)
-        if "cache_control" in message and "cache_control" not in support.dropped:
-            return support.without("cache_control")
-        if support.rung == "native" and _ABOUT_FORMAT.search(message):
-            return Support("tool", support.dropped)
-        if support.rung == "tool" and _ABOUT_TOOLS.search(message):
-            return Support("text", support.dropped)
+                return capabilities.without(name)
+        if "cache_control" in message and "cache_control" not in capabilities.dropped:
+            return capabilities.without("cache_control")
+        if capabilities.output_mode == "native" and _ABOUT_FORMAT.search(message):
+            return Capabilities("tool", capabilities.dropped)
+        if capabilities.output_mode == "tool" and _ABOUT_TOOLS.search(message):
+            return Capabilities("text", capabilities.dropped)
         return None
 
     def prompt_of(self, body: Mapping[str, Any]) -> Prompt:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pandas_genai.backends.base import Backend, Prompt
 from pandas_genai.backends.completion import Completion
-from pandas_genai.backends.endpoints import Support
+from pandas_genai.backends.endpoints import Capabilities
 from pandas_genai.backends.fields import names_in
 from pandas_genai.backends.openai.batches import OpenAIBatches
 from pandas_genai.backends.openai.content import read, written
@@ -81,19 +81,19 @@ class OpenAIBackend(Backend):
         """Refuse what is beyond OpenAI's limits."""
         check_limits(sent)
 
-    def first_support(self, task: BoundTask) -> Support:
+    def first_capabilities(self, task: BoundTask) -> Capabilities:
         """Return what is tried first for a task."""
         if task.schema.free:
             chosen = task.structured
-            return Support(chosen if chosen in ("json_object", "text") else "json_object")
-        return Support(task.structured or "strict")
+            return Capabilities(chosen if chosen in ("json_object", "text") else "json_object")
+        return Capabilities(task.structured or "strict")
 
     def build(
-        self, task: BoundTask, chunk: Chunk, support: Support, *, vendor: bool
+        self, task: BoundTask, chunk: Chunk, capabilities: Capabilities, *, vendor: bool
     ) -> dict[str, Any]:
         """Build the body of one request; OpenAI's own API takes more than compatible servers do."""
-        bounds = _bounds_for(support, vendor=vendor)
-        show_schema = support.rung in ("json_object", "text")
+        bounds = _bounds_for(capabilities, vendor=vendor)
+        show_schema = capabilities.output_mode in ("json_object", "text")
         system = system_text(task, show_schema=show_schema, show_limits=bounds == "grammar")
         body: dict[str, Any] = {"model": task.model}
         if vendor and _TAKES_CACHE_OPTIONS.match(task.model):
@@ -103,8 +103,8 @@ class OpenAIBackend(Backend):
         body |= task.sent_params
         limit = body.pop("max_tokens", None) or body.pop("max_completion_tokens", None)
         if limit is not None:
-            body = self.bounded(body, limit, support, vendor=vendor)
-        for name in support.dropped.difference(self.limit_names):
+            body = self.bounded(body, limit, capabilities, vendor=vendor)
+        for name in capabilities.dropped.difference(self.limit_names):
             body.pop(name, None)
         body["messages"] = [
             {"role": "system", "content": _system(system, "prompt_cache_options" in body)},
@@ -113,36 +113,36 @@ class OpenAIBackend(Backend):
         # A small model may never end a list that has no bound; the vendor's models do, and each
         # schema costs them time when it is new.
         rows = None if vendor else len(chunk.rows)
-        body |= _response_format(task, support.rung, rows, bounds)
+        body |= _response_format(task, capabilities.output_mode, rows, bounds)
         return body
 
     def bounded(
-        self, body: dict[str, Any], limit: int, support: Support, *, vendor: bool
+        self, body: dict[str, Any], limit: int, capabilities: Capabilities, *, vendor: bool
     ) -> dict[str, Any]:
         """Return a body with a token limit, under the name that the endpoint takes."""
-        old_name = not vendor or "max_completion_tokens" in support.dropped
+        old_name = not vendor or "max_completion_tokens" in capabilities.dropped
         name = "max_tokens" if old_name else "max_completion_tokens"
-        if old_name and "max_tokens" in support.dropped:
+        if old_name and "max_tokens" in capabilities.dropped:
             name = "max_completion_tokens"
         return body | {name: limit}
 
-    def next_support(
-        self, support: Support, body: Mapping[str, Any], message: str, param: str | None
-    ) -> Support | None:
+    def next_capabilities(
+        self, capabilities: Capabilities, body: Mapping[str, Any], message: str, param: str | None
+    ) -> Capabilities | None:
         """Return what to try after a 400, or None where the 400 is about something else."""
         named = param or ""
         for name in body:
             if name in self.content_names:
                 continue
             if named.split(".")[0] == name or re.search(rf"['\"`]{re.escape(name)}\b", message):
-                return support.without(name)
+                return capabilities.without(name)
         if "response_format" in body and (
             named.startswith("response_format") or _ABOUT_FORMAT.search(message)
         ):
-            if _may_be_about_bounds(support, body, message):
-                return support.without(_BOUNDS)
-            lower = self.output_modes[self.output_modes.index(support.rung) + 1]
-            return Support(lower, support.dropped)
+            if _may_be_about_bounds(capabilities, body, message):
+                return capabilities.without(_BOUNDS)
+            lower = self.output_modes[self.output_modes.index(capabilities.output_mode) + 1]
+            return Capabilities(lower, capabilities.dropped)
         return None
 
     def prompt_of(self, body: Mapping[str, Any]) -> Prompt:
@@ -163,11 +163,11 @@ class OpenAIBackend(Backend):
         return read_completion(body)
 
 
-def _bounds_for(support: Support, *, vendor: bool) -> Bounds:
+def _bounds_for(capabilities: Capabilities, *, vendor: bool) -> Bounds:
     """Say where bounds stand: a compatible server may enforce what OpenAI only describes."""
     if vendor:
         return "dialect"
-    return "described" if _BOUNDS in support.dropped else "grammar"
+    return "described" if _BOUNDS in capabilities.dropped else "grammar"
 
 
 def _system(text: str, cached: bool) -> object:
@@ -182,13 +182,13 @@ def _system(text: str, cached: bool) -> object:
 
 
 def _response_format(
-    task: BoundTask, rung: str, rows: int | None, bounds: Bounds
+    task: BoundTask, output_mode: str, rows: int | None, bounds: Bounds
 ) -> dict[str, Any]:
-    if rung == "text":
+    if output_mode == "text":
         return {}
-    if rung == "json_object":
+    if output_mode == "json_object":
         return {"response_format": {"type": "json_object"}}
-    strict = rung == "strict"
+    strict = output_mode == "strict"
     schema: dict[str, Any] = {
         "name": _SCHEMA_NAME,
         "schema": _with_length(
@@ -207,13 +207,13 @@ def _with_length(schema: dict[str, Any] | None, rows: int | None) -> dict[str, A
     return schema | {"properties": schema["properties"] | {"all_results": entries}}
 
 
-def _may_be_about_bounds(support: Support, body: Mapping[str, Any], message: str) -> bool:
+def _may_be_about_bounds(capabilities: Capabilities, body: Mapping[str, Any], message: str) -> bool:
     """Whether the same output mode is tried once more, with bounds in descriptions alone.
 
     Servers differ in the keywords that they take, and in how much they put into a grammar. One
     that names ``strict`` takes no strict schema, with bounds or without.
     """
-    if _BOUNDS in support.dropped or not _ABOUT_BOUNDS.search(message):
+    if _BOUNDS in capabilities.dropped or not _ABOUT_BOUNDS.search(message):
         return False
     wrapped = body["response_format"].get("json_schema")
     if wrapped is None or re.search(r"\bstrict\b", message):
