@@ -188,7 +188,8 @@ class Settings(BaseSettings):
     -----
     ``DEFAULT_MODEL``, ``DEFAULT_BACKEND``, ``MAX_WORKERS`` and ``CHUNK_SIZE`` are also read with
     the prefix ``PANDAS_GENAI_``. The environment comes before the ``.env`` file, in which
-    ``${NAME}`` is not filled in.
+    ``${NAME}`` is not filled in. A backend that is registered under another name has its
+    ``<NAME>_API_KEY`` and ``<NAME>_BASE_URL``, too.
 
     Examples
     --------

@@ -135,7 +135,7 @@ def test_a_request_holds_the_rows_once_and_nothing_else_that_varies(backend, chu
     body = built(backend, task, chunk, vendor=vendor)
     prompt = backend.prompt_of(body)
     items = json.loads(prompt.user)
-    assert [item["input_text"] for item in items] == [row.text for row in chunk.rows]
+    assert [item["input_text"] for item in items] == [row.input.text for row in chunk.rows]
     assert [item["input_id"] for item in items] == [row.token for row in chunk.rows]
     assert "Answer it." in prompt.system
     assert prompt.schemas

@@ -125,7 +125,7 @@ PARAMS = st.dictionaries(st.sampled_from(["a", "b", "max_tokens", "structured"])
 @given(asked=PARAMS, calls=st.lists(PARAMS, min_size=1, max_size=4))
 def test_nothing_that_was_left_out_of_a_call_is_missing_in_the_record(asked, calls):
     kinds = [json.dumps(call) for call in calls]
-    sent, dropped = together(kinds), left_out(asked, kinds)
+    sent, dropped = together(kinds), left_out(asked, kinds, ["max_tokens"])
     for name in asked.keys() - {"max_tokens", "structured"}:
         assert (name in dropped) == any(name not in call for call in calls)
     for call in calls:

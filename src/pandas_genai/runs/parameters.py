@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.errors import printable, warn_user
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.fingerprint import canonical_json
 
 __all__ = ["ParameterLeftOutWarning", "left_out", "params_columns", "together", "warn_left_out"]
-
-_LIMIT_NAMES = frozenset({"max_tokens", "max_completion_tokens"})
-"""Two names of one parameter: which of them is sent depends on the endpoint."""
 
 
 class ParameterLeftOutWarning(UserWarning):
@@ -43,12 +41,17 @@ def together(kinds: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def left_out(asked: Mapping[str, Any], kinds: Iterable[str]) -> dict[str, Any]:
-    """Return what was asked for and missing in some of the calls that were answered."""
+def left_out(
+    asked: Mapping[str, Any], kinds: Iterable[str], limit_names: Collection[str]
+) -> dict[str, Any]:
+    """Return what was asked for and missing in some of the calls that were answered.
+
+    ``limit_names`` are names of one parameter: which of them is sent depends on the endpoint.
+    """
     sent: list[dict[str, Any]] = [json.loads(kind) for kind in kinds if kind]
     found = {}
     for name, value in asked.items():
-        names = _LIMIT_NAMES if name in _LIMIT_NAMES else {name}
+        names = set(limit_names) if name in limit_names else {name}
         unsent = any(not names & params.keys() for params in sent)
         # The way in which a schema is enforced is always sent, but maybe another.
         changed = name == "structured" and any(params.get(name) != value for params in sent)
@@ -62,12 +65,12 @@ def params_columns(task: BoundTask, kinds: Iterable[str]) -> dict[str, str | Non
     kinds = [kind for kind in kinds if kind]
     if not kinds:
         return {"params_sent": None, "params_dropped": None}
-    asked = task.sent_params
+    asked, limit_names = task.sent_params, backend_named(task.backend).limit_names
     if task.structured is not None:
         asked = asked | {"structured": task.structured}
     return {
         "params_sent": canonical_json(together(kinds)),
-        "params_dropped": canonical_json(left_out(asked, kinds)),
+        "params_dropped": canonical_json(left_out(asked, kinds, limit_names)),
     }
 
 
