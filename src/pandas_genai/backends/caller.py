@@ -157,7 +157,7 @@ class Caller:
             answer.fault.request_id = request_id
             answer.fault.usage, answer.fault.model = usage, model
             raise answer.fault
-        accepted, refused = check_reply(answer.payload, chunk, self._task.schema)
+        accepted, refused = check_reply(answer.payload, chunk, self._task.schema, self._task.checks)
         if accepted:
             self._endpoints.note_answer(self._endpoint, self._task.model)
         sent = self._params_sent(body, capabilities)

@@ -20,7 +20,7 @@ from pandas_genai.batch.folder import JobFolder, lines_of
 from pandas_genai.batch.journal import Journal, Part, count_of, cut
 from pandas_genai.batch.lines import Matched, ResultLines
 from pandas_genai.batch.manifest import check_digest, unreadable
-from pandas_genai.batch.requests import Template, compact
+from pandas_genai.batch.requests import SentInputs, Template, compact
 from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.batch.site import Site
 from pandas_genai.errors import GenaiError, RowError
@@ -203,6 +203,7 @@ class Digestion:
         answered = refused = 0
         missing = dict.fromkeys(known)
         first = _first_number(self._site.journal.uid, part.number)
+        self._inputs = SentInputs(folder.requests(backend, part.number), self._backend, known)
         self._numbers = {custom_id: first + place for place, custom_id in enumerate(known)}
         writer = self._cache.writer()
         try:
@@ -243,7 +244,7 @@ class Digestion:
         answers = [one for one in matched.outcomes if one.answer is not None]
         if not answers:
             return 0, self._failed(keys, matched.outcomes[0])
-        chunk = Chunk.of_keys(keys)
+        chunk = Chunk.of_keys(keys, self._inputs.of(matched.custom_id, keys))
         reply = self._reply(chunk, answers[0])
         for other in answers[1:]:
             reply = _agreed(reply, self._reply(chunk, other))
@@ -304,14 +305,15 @@ class Digestion:
             refusal = Refusal(answer.fault.reason, str(answer.fault))
             refused = {row.key: refusal for row in chunk.rows}
             return Reply({}, refused, usage, model, outcome.request_id, sent)
-        accepted, refused = check_reply(answer.payload, chunk, self._task.schema)
+        accepted, refused = check_reply(answer.payload, chunk, self._task.schema, self._task.checks)
         return Reply(accepted, refused, usage, model, outcome.request_id, sent)
 
     def _sent_with(self, chunk: Chunk) -> str:
         """Return what the part's requests were sent with: the same for all of them."""
         if not self._params_sent:
             template = Template(self._task, self._site.endpoint, self._capabilities)
-            self._params_sent = params_sent(self._backend, template.body(chunk), self._capabilities)
+            body = template.body(Chunk.of_keys([row.key for row in chunk.rows]))
+            self._params_sent = params_sent(self._backend, body, self._capabilities)
         return self._params_sent
 
     def _bill(self, usage: Usage, model: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from pandas_genai.backends.base import Backend
 from pandas_genai.backends.batches import Container, Limits
 from pandas_genai.backends.endpoints import Capabilities, Endpoint
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.journal import Part
-from pandas_genai.batch.manifest import opened
+from pandas_genai.batch.manifest import opened, unreadable
 from pandas_genai.errors import UsageError
 from pandas_genai.files import new_file
 from pandas_genai.task.bound import BoundTask
@@ -25,7 +26,7 @@ from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.inputs import RowInput, TextInput
 from pandas_genai.task.prompt import inputs_in, user_content
 
-__all__ = ["Template", "write_requests"]
+__all__ = ["SentInputs", "Template", "compact", "inputs_of", "write_requests"]
 
 _ID = "custom-id-goes-here-0c7e1f"
 _PLACEHOLDER = TextInput("text-goes-here-4b1d9a")
@@ -224,3 +225,74 @@ def inputs_of(path: Path, backend: str) -> Iterable[tuple[str, dict[str, RowInpu
             custom_id, body = known.batches.opened(json.loads(line))
             prompt = known.prompt_of(body)
             yield custom_id, inputs_in(prompt.user, prompt.media)
+
+
+class SentInputs:
+    """The inputs of a part's rows, read back from its request file when someone asks for one.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    backend : Backend
+        Whose format it is in.
+    custom_ids : iterable of str
+        Those of its requests, in its order.
+    """
+
+    def __init__(self, path: Path, backend: Backend, custom_ids: Iterable[str]) -> None:
+        self._path = path
+        self._backend = backend
+        self._custom_ids = custom_ids
+        self._lines: dict[str, tuple[int, int]] = {}
+
+    def of(self, custom_id: str, keys: Sequence[str]) -> Mapping[str, RowInput]:
+        """Return the inputs of one request by row key; nothing is read yet."""
+        return _SentRequest(self, custom_id, keys)
+
+    def read(self, custom_id: str, keys: Sequence[str]) -> dict[str, RowInput]:
+        """Read the inputs of one request."""
+        with opened(self._path) as file:
+            if not self._lines:
+                self._lines = dict(zip(self._custom_ids, self._found(file), strict=False))
+            if custom_id not in self._lines:
+                raise unreadable(self._path, f"it does not have {custom_id!r}")
+            start, length = self._lines[custom_id]
+            file.seek(start)
+            line = next(iter(self._backend.batches.container.requests_in([file.read(length)])))
+        found, body = self._backend.batches.opened(json.loads(line))
+        if found != custom_id:
+            raise unreadable(self._path, f"it has {found!r:.80} in the place of {custom_id!r}")
+        prompt = self._backend.prompt_of(body)
+        return dict(zip(keys, inputs_in(prompt.user, prompt.media).values(), strict=True))
+
+    def _found(self, file: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+        """Return where each request begins, and its length."""
+        start = 0
+        for line in file:
+            if any(self._backend.batches.container.requests_in([line])):
+                yield start, len(line)
+            start += len(line)
+
+
+class _SentRequest(Mapping[str, RowInput]):
+    """The inputs of one request, read when the first is asked for."""
+
+    __slots__ = ("_custom_id", "_file", "_found", "_keys")
+
+    def __init__(self, file: SentInputs, custom_id: str, keys: Sequence[str]) -> None:
+        self._file = file
+        self._custom_id = custom_id
+        self._keys = keys
+        self._found: dict[str, RowInput] | None = None
+
+    def __getitem__(self, key: str) -> RowInput:
+        if self._found is None:
+            self._found = self._file.read(self._custom_id, self._keys)
+        return self._found[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)

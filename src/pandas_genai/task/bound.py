@@ -10,6 +10,7 @@ from typing import Any
 from pandas_genai.task.examples import Solved
 from pandas_genai.task.fingerprint import hash_of
 from pandas_genai.task.params import OUR_PARAMS, TOOL_NAME, check_structured
+from pandas_genai.task.reply import RowCheck
 from pandas_genai.task.schema import Schema
 from pandas_genai.task.task import Task
 
@@ -39,6 +40,8 @@ class BoundTask:
         ``extra_body`` holds is sent, whether or not the package knows it.
     examples : tuple of (str, str)
         Solved cases: the text, and the answer as JSON text.
+    checks : tuple of RowCheck
+        What is held against each row's input besides the schema; not part of the hash.
     """
 
     prompt: str
@@ -48,6 +51,7 @@ class BoundTask:
     host: str
     params: Mapping[str, Any] = field(default_factory=dict)
     examples: Solved = ()
+    checks: tuple[RowCheck, ...] = ()
 
     @classmethod
     def of(cls, task: Task, *, model: str, backend: str, host: str) -> BoundTask:

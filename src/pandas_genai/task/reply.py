@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from pydantic_core import to_json
 
@@ -12,7 +13,7 @@ from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.nesting import MAX_DEPTH, is_too_deep
 from pandas_genai.task.schema import Schema
 
-__all__ = ["Failure", "Refusal", "Reply", "Usage", "check_reply"]
+__all__ = ["Failure", "Refusal", "Reply", "RowCheck", "Usage", "check_reply"]
 
 
 _strictly = json.JSONEncoder(
@@ -103,12 +104,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A distinct text that was given up, and why.
+    """A distinct input that was given up, and why.
 
     Parameters
     ----------
     row : Row
-        The text.
+        Its row.
     refusal : Refusal
         The last reason.
     attempts : int
@@ -155,8 +156,13 @@ class Reply:
     content: bytes | None = None
 
 
+RowCheck: TypeAlias = Callable[[Row, object], None]
+"""Held against each answer that the schema takes: is given the row, whose ``input`` is what was
+sent of it, live and in batch, and the result as plain JSON; raises ValueError to refuse it."""
+
+
 def check_reply(
-    payload: object, chunk: Chunk, schema: Schema
+    payload: object, chunk: Chunk, schema: Schema, checks: Sequence[RowCheck] = ()
 ) -> tuple[dict[str, str], dict[str, Refusal]]:
     """Hold a parsed reply against the rows that were sent.
 
@@ -172,6 +178,8 @@ def check_reply(
         What was sent.
     schema : Schema
         What an entry must look like.
+    checks : sequence of RowCheck
+        What is held against a row's input besides.
 
     Returns
     -------
@@ -193,7 +201,7 @@ def check_reply(
     for row in chunk.rows:
         found = by_token.get(name_of(row.token), [])
         try:
-            accepted[row.key] = _result(found, schema)
+            accepted[row.key] = _result(found, schema, row, checks)
         except _RefusedError as error:
             refused[row.key] = Refusal(error.reason, str(error))
     return accepted, refused
@@ -225,7 +233,9 @@ class _RefusedError(Exception):
         self.reason = reason
 
 
-def _result(found: list[dict[str, object]], schema: Schema) -> str:
+def _result(
+    found: list[dict[str, object]], schema: Schema, row: Row, checks: Sequence[RowCheck]
+) -> str:
     if not found:
         raise _RefusedError("missing in reply", "The model left this row out of its reply.")
     if len(found) > 1 and any(fields != found[0] for fields in found[1:]):
@@ -234,6 +244,8 @@ def _result(found: list[dict[str, object]], schema: Schema) -> str:
         )
     try:
         result = schema.validate(found[0])
+        for check in checks:
+            check(row, result)
         text = _encode(result)
     except (ValueError, RecursionError) as error:
         raise _RefusedError("invalid answer", str(error)) from error
