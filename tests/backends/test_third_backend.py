@@ -28,7 +28,7 @@ from pandas_genai.backends.batches import Batch, BatchApi, Container, FileNames,
 from pandas_genai.backends.classify import problem_of
 from pandas_genai.backends.completion import Completion, invalid, truncated, usage_from, written
 from pandas_genai.backends.dialect import Dialect, check_most
-from pandas_genai.backends.endpoints import Capabilities, Endpoints
+from pandas_genai.backends.endpoints import Capabilities, Endpoint, Endpoints
 from pandas_genai.backends.fields import as_count, as_list, as_object, as_text, names_in
 from pandas_genai.backends.guarded import GuardedClient, direct_client
 from pandas_genai.backends.resolve import Question
@@ -205,6 +205,9 @@ class AcmeBackend(Backend):
 
     def speaks(self, client):
         return isinstance(client, AcmeClient)
+
+    def without_retries(self, client):
+        return client
 
     def reply_schema(self, record, *, many, strict=True, bounds="dialect"):
         return Dialect(frozenset({"date"})).reply_schema(record, many=many)
@@ -593,6 +596,16 @@ def test_a_creation_whose_answer_was_lost_is_found_and_not_repeated(server, tmp_
     assert job.collect()["answer"].tolist() == texts
 
 
-def test_its_client_is_known_and_an_unknown_name_lists_it(server):
+def test_a_client_of_the_user_says_whose_it_is(server):
+    client = AcmeClient(Endpoint("acme", server.url, KEY), 2)
+    given = {"client": client, "cache": False, "progress": False}
+    result = frame_of("one").genai.extract("Echo.", SCHEMA, **given)
+    assert result["answer"].tolist() == ["one"]
+    with pytest.raises(UsageError, match="client= speaks 'acme'"):
+        frame_of("one").genai.extract("Echo.", SCHEMA, backend="openai", **given)
+    client.close()
+
+
+def test_an_unknown_name_is_refused_with_all_that_there_are():
     with pytest.raises(UsageError, match=r"'openai' .*'anthropic' or 'acme'"):
         Task("Echo.", backend="other")

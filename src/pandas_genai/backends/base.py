@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from pandas_genai.backends import classify
 from pandas_genai.backends.batches import BatchApi
 from pandas_genai.backends.classify import Problem
-from pandas_genai.backends.client import sdk_client
+from pandas_genai.backends.client import sdk_client, without_retries
 from pandas_genai.backends.completion import Completion
 from pandas_genai.backends.endpoints import Capabilities, Endpoint
 from pandas_genai.backends.fields import as_text
@@ -69,6 +69,8 @@ class Backend(ABC):
     sdk, client_class : str
         The vendor's SDK and the class of its synchronous client; empty without an SDK. It is
         imported with the first client.
+    account_headers : tuple of str
+        Headers that the SDK adds from the environment, whatever address it calls.
     output_modes : tuple of str
         Ways of enforcing a schema, the strictest first.
     parameters : frozenset of str
@@ -89,6 +91,7 @@ class Backend(ABC):
     default_model: ClassVar[str]
     sdk: ClassVar[str] = ""
     client_class: ClassVar[str] = ""
+    account_headers: ClassVar[tuple[str, ...]] = ()
     output_modes: ClassVar[tuple[str, ...]]
     parameters: ClassVar[frozenset[str]] = frozenset()
     declared_in: ClassVar[str] = ""
@@ -108,7 +111,12 @@ class Backend(ABC):
 
     def open_client(self, endpoint: Endpoint, workers: int) -> Client:
         """Open a client for so many threads, its own retries off."""
-        return sdk_client(importlib.import_module(self.sdk), self.client_class, endpoint, workers)
+        sdk = importlib.import_module(self.sdk)
+        return sdk_client(sdk, self.client_class, endpoint, workers, self.account_headers)
+
+    def without_retries(self, client: Any) -> Client:
+        """Return a client of the user with its own retries off, as waiting is the pool's."""
+        return without_retries(client)
 
     def speaks(self, client: Any) -> bool:
         """Whether a client of the user is a synchronous one of this vendor's SDK."""

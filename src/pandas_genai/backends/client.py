@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -19,8 +20,24 @@ AnthropicClient: TypeAlias = Any
 """A user's own client, named for signatures: importing an SDK for its types takes seconds."""
 
 
-def sdk_client(sdk: Any, client_class: str, endpoint: Endpoint, workers: int) -> Client:
-    """Make an SDK's client whose pool keeps one connection a worker alive."""
+def sdk_client(
+    sdk: Any, client_class: str, endpoint: Endpoint, workers: int, account_headers: Iterable[str]
+) -> Client:
+    """Make an SDK's client whose pool keeps one connection a worker alive.
+
+    Parameters
+    ----------
+    sdk : module
+        The vendor's.
+    client_class : str
+        Its synchronous client.
+    endpoint : Endpoint
+        Address and key.
+    workers : int
+        Threads that share it.
+    account_headers : iterable of str
+        What the SDK adds from the environment, whatever address it calls.
+    """
     from pandas_genai.backends.guarded import GuardedClient, direct_client
 
     seconds = load_settings().request_timeout
@@ -31,14 +48,16 @@ def sdk_client(sdk: Any, client_class: str, endpoint: Endpoint, workers: int) ->
         base_url=endpoint.base_url,
         max_retries=0,
         timeout=inner.timeout,
-        default_headers=_own_headers(endpoint, sdk.Omit()),
+        default_headers=_own_headers(endpoint, account_headers, sdk.Omit()),
         default_query=dict(parse_qsl(address.query)) or None,
         http_client=GuardedClient(inner, owned=True),
     )
     return client
 
 
-def _own_headers(endpoint: Endpoint, nothing: Any) -> dict[str, Any] | None:
+def _own_headers(
+    endpoint: Endpoint, account_headers: Iterable[str], nothing: Any
+) -> dict[str, Any] | None:
     """Return the headers that differ from what the SDK would send.
 
     The SDKs add the organisation, the project and headers from the environment to whatever
@@ -46,7 +65,7 @@ def _own_headers(endpoint: Endpoint, nothing: Any) -> dict[str, Any] | None:
     """
     found: dict[str, Any] = {}
     if endpoint.is_apart:
-        found = {"OpenAI-Organization": nothing, "OpenAI-Project": nothing}
+        found = dict.fromkeys(account_headers, nothing)
         given = os.environ.get(f"{endpoint.backend.upper()}_CUSTOM_HEADERS", "")
         found |= {line.partition(":")[0].strip(): nothing for line in given.split("\n")}
         found.pop("", None)
@@ -76,7 +95,7 @@ def endpoint_of(client: Any, backend: str) -> Endpoint:
     return Endpoint(backend, str(client.base_url), key)
 
 
-def without_retries(client: Any) -> Any:
+def without_retries(client: Any) -> Client:
     """Return the client with its own retries off, as waiting is the pool's.
 
     Its connections stay its own; what they bring passes through the guarded client.
@@ -87,5 +106,8 @@ def without_retries(client: Any) -> Any:
 
     inner = getattr(client, "_client", None)
     if not isinstance(inner, httpx2.Client) or isinstance(inner, GuardedClient):
-        return client.with_options(max_retries=0)
-    return client.with_options(max_retries=0, http_client=GuardedClient(inner, owned=False))
+        changes: dict[str, Any] = {}
+    else:
+        changes = {"http_client": GuardedClient(inner, owned=False)}
+    patient: Client = client.with_options(max_retries=0, **changes)
+    return patient

@@ -42,8 +42,11 @@ def backend_named(name: str) -> Backend:
     UsageError
         If there is none of that name.
     """
-    rules_of(name)
-    return _BACKENDS[name]
+    try:
+        return _BACKENDS[name]
+    except KeyError:
+        rules_of(name)  # says which there are
+        raise
 
 
 def backend_of(client: Any) -> Backend:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pandas_genai.backends.base import Backend
-from pandas_genai.backends.client import endpoint_of, without_retries
+from pandas_genai.backends.client import endpoint_of
 from pandas_genai.backends.endpoints import NO_KEY, Endpoint, origin_of
 from pandas_genai.backends.http import Client
 from pandas_genai.backends.registry import backend_named, backend_of, names
@@ -153,11 +153,12 @@ class Resolved:
         CredentialsError
             If there is no key.
         """
+        backend = backend_named(self.endpoint.backend)
         if self.client is not None:
-            return without_retries(self.client), False
+            return backend.without_retries(self.client), False
         if not self.endpoint.api_key:
-            raise _no_key(backend_named(self.endpoint.backend))
-        return backend_named(self.endpoint.backend).open_client(self.endpoint, workers), True
+            raise _no_key(backend)
+        return backend.open_client(self.endpoint, workers), True
 
 
 def _backend(question: Question, default: str) -> Backend:

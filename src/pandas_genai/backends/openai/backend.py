@@ -59,6 +59,7 @@ class OpenAIBackend(Backend):
     default_model = "gpt-6-luna"
     sdk = "openai"
     client_class = "OpenAI"
+    account_headers = ("OpenAI-Organization", "OpenAI-Project")
     output_modes = ("strict", "json_schema", "json_object", "text")
     parameters = names_in(
         """frequency_penalty logit_bias logprobs max_completion_tokens max_tokens metadata
