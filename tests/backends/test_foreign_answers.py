@@ -21,7 +21,7 @@ from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob, submit
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.site import Means
-from pandas_genai.batch.texts import said_text
+from pandas_genai.batch.texts import text_form
 from pandas_genai.clock import Clock
 from pandas_genai.extract import Extraction
 from pandas_genai.options import RunOptions
@@ -179,9 +179,9 @@ def job(provider, backend, folder, clock):
 
     def submitted():
         with SqliteCache(Path(folder) / "cache.sqlite") as cache:
-            said = said_text(FRAME, None)
+            form = text_form(FRAME, None)
             order = Order(
-                question(provider, backend), FRAME, said, cache, name="night", chunk_size=3
+                question(provider, backend), FRAME, form, cache, name="night", chunk_size=3
             )
             return submit(jobs, order, means())
 

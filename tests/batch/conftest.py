@@ -15,7 +15,7 @@ from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob, submit
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.site import Means
-from pandas_genai.batch.texts import said_text
+from pandas_genai.batch.texts import text_form
 from pandas_genai.clock import Clock
 from pandas_genai.task.task import Task
 from pandas_genai.testing import LoopbackProvider
@@ -87,9 +87,9 @@ class Night:
         )
         question = Question(task, self.url, KEY)
         with SqliteCache(self.cache) as cache:
-            said = said_text(frame, options.pop("text", None))
+            form = text_form(frame, options.pop("text", None))
             order = Order(
-                question, frame, said, cache, name=name, most_requests=requests, **options
+                question, frame, form, cache, name=name, most_requests=requests, **options
             )
             return submit(self.jobs, order, means)
 

@@ -34,7 +34,7 @@ from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import submit
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.site import Means
-from pandas_genai.batch.texts import said_text
+from pandas_genai.batch.texts import text_form
 from pandas_genai.backends.resolve import Question
 from pandas_genai.task.task import Task
 
@@ -72,8 +72,8 @@ def kernel(order):
     question = Question(task, order["url"], "sk-k")
     means = Means("sk-k", clock=Clock())
     with SqliteCache("cache.sqlite") as cache:
-        said = said_text(frame, None)
-        asked = Order(question, frame, said, cache, name="night", chunk_size=order["per_request"],
+        form = text_form(frame, None)
+        asked = Order(question, frame, form, cache, name="night", chunk_size=order["per_request"],
                       most_requests=order["per_batch"])
         job = submit(JobsFolder(__import__("pathlib").Path("jobs")), asked, means)
     out = job.collect()

@@ -230,23 +230,23 @@ def test_default_names_say_task_and_date():
 
 
 def test_lazy_texts_are_the_live_paths_texts(frames):
-    from pandas_genai.batch.texts import LazyTexts, said_text
+    from pandas_genai.batch.texts import FrameInputs, text_form
     from pandas_genai.task.text import rows_text
 
     for name, frame in frames.items():
         if name in ("no_text_column", "two_text_columns", "duplicate_columns", "multi_columns"):
             continue
         text = "text" if name in ("categorical", "numbers") else None
-        lazy = LazyTexts(frame, json.loads(json.dumps(said_text(frame, text))))
+        lazy = FrameInputs(frame, json.loads(json.dumps(text_form(frame, text))))
         expected = rows_text(frame, text)
         assert list(lazy) == expected
         assert lazy.values(list(range(len(frame)))[::-1]) == expected[::-1]
     two = frames["two_text_columns"]
     for text in (["title", "body"], "{title}: {body}", "title"):
-        lazy = LazyTexts(two, json.loads(json.dumps(said_text(two, text))))
+        lazy = FrameInputs(two, json.loads(json.dumps(text_form(two, text))))
         assert list(lazy) == rows_text(two, text)
     multi = frames["multi_columns"]
-    said = json.loads(json.dumps(said_text(multi, ("text", 0))))
-    assert list(LazyTexts(multi, said)) == ["a"]
+    form = json.loads(json.dumps(text_form(multi, ("text", 0))))
+    assert list(FrameInputs(multi, form)) == ["a"]
     with pytest.raises(UsageError, match="'title', which this frame does not have"):
-        LazyTexts(pd.DataFrame({"x": ["a"]}), said_text(two, "title"))
+        FrameInputs(pd.DataFrame({"x": ["a"]}), text_form(two, "title"))

@@ -25,7 +25,7 @@ from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.prepare import prepare
 from pandas_genai.batch.site import Means, Site
-from pandas_genai.batch.texts import said_text
+from pandas_genai.batch.texts import text_form
 from pandas_genai.task.task import Task
 
 CHUNK = 5
@@ -62,15 +62,15 @@ def question_of(backend):
 def build(frame, backend, place):
     """Write the requests of a job; return the job, the seconds, and the memory above the frame."""
     with SqliteCache(place / "cache.sqlite") as cache:
-        said = said_text(frame, None)
+        form = text_form(frame, None)
         question = question_of(backend)
         with SqliteCache(
             place / "warm.sqlite"
         ) as other:  # a job's rows are not submitted in a second one
-            warm = Order(question, frame.iloc[:1_000], said, other, chunk_size=CHUNK)
+            warm = Order(question, frame.iloc[:1_000], form, other, chunk_size=CHUNK)
             prepare(JobsFolder(place / "warm"), warm, Means())
         before, since = start()
-        order = Order(question, frame, said, cache, chunk_size=CHUNK)
+        order = Order(question, frame, form, cache, chunk_size=CHUNK)
         folder = prepare(JobsFolder(place / "jobs"), order, Means())
         return folder, time.perf_counter() - since, memory_mb("VmHWM") - before
 

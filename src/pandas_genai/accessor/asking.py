@@ -20,7 +20,7 @@ from pandas_genai.batch.job import BatchJob, submit
 from pandas_genai.batch.order import Order
 from pandas_genai.batch.shelf import fitting_job
 from pandas_genai.batch.site import Means, Site
-from pandas_genai.batch.texts import LazyTexts, Said, said_text, series_said
+from pandas_genai.batch.texts import FrameInputs, TextForm, text_form
 from pandas_genai.costs.plan import Plan
 from pandas_genai.display.cards import PlanCard, PreviewCard, ShownJob
 from pandas_genai.display.lines import say, submitted_line
@@ -34,7 +34,6 @@ from pandas_genai.settings import whole_number
 from pandas_genai.store import Cache, url_of, using
 from pandas_genai.task.inputs import Value
 from pandas_genai.task.schema import compile_schema
-from pandas_genai.task.text import only_text_column, rows_text, series_text
 
 __all__ = ["Asking", "bar", "collected"]
 
@@ -102,7 +101,7 @@ class Asking:
         """Ask, and return the frame of all answers."""
         warn_of_duplicates(self.data.index)
         jobs = JobsFolder(jobs_place(None)[0])
-        render = self._render()
+        render = _renderer(text_form(self.data, self.question.task.text))
         extraction = Extraction(
             self.question, render(self.data), self.data.index, self.options, jobs=jobs
         )
@@ -114,16 +113,15 @@ class Asking:
 
     def plan(self, sample: int) -> Plan:
         """Say what asking the rest will take."""
-        texts = LazyTexts(self.data, self._said())
+        inputs = self._inputs()
         with with_advice(self.question):
-            estimation = Estimation(self.question, texts, self.data.index, self.options)
+            estimation = Estimation(self.question, inputs, self.data.index, self.options)
             return PlanCard.showing(estimation.plan(sample))
 
     def requests(self, n: int) -> Preview:
         """Return the first requests."""
         whole_number("n", n)
-        texts = self._render()(self.data)
-        found = preview_requests(self.question, texts, self.data.index, self.options, n)
+        found = preview_requests(self.question, self._inputs(), self.data.index, self.options, n)
         return PreviewCard.of_preview(found)
 
     def job(self, name: str | None, folder: str | Path | None) -> BatchJob:
@@ -134,7 +132,7 @@ class Asking:
         means = Means(question.api_key, question.base_url, question.client, tell=say)
         with using(options.cache) as opened:
             order = Order(
-                *(question, self.data, self._said(), opened),
+                *(question, self.data, text_form(self.data, question.task.text), opened),
                 chunk_size=options.chunk_size,
                 name=name,
                 fresh=options.fresh,
@@ -145,19 +143,13 @@ class Asking:
         say(submitted_line(job, where))
         return ShownJob(job.folder, means, bar)
 
-    def _render(self) -> Render:
-        """Return what renders the texts of rows as they are sent, without keeping the rows."""
-        if isinstance(self.data, pd.Series):
-            return series_text
-        text = self.question.task.text
-        if text is None:
-            text = only_text_column(self.data)
-        return lambda rows: rows_text(rows, text)
+    def _inputs(self) -> FrameInputs:
+        return FrameInputs(self.data, text_form(self.data, self.question.task.text))
 
-    def _said(self) -> Said:
-        if isinstance(self.data, pd.Series):
-            return series_said()
-        return said_text(self.data, self.question.task.text)
+
+def _renderer(form: TextForm) -> Render:
+    """Return what renders the inputs of rows as they are sent, without keeping the rows."""
+    return lambda rows: list(FrameInputs(rows, form))
 
 
 def collected(
@@ -173,10 +165,9 @@ def collected(
     path, _ = jobs_place(folder)
     job, rows = fitting_job(JobsFolder(path), name, data)
     result = BatchJob(job, means, bar).gather(rows, data.index, patience, cache, on_error)
-    text = job.journal().text
     where = Site(job, Means()).store_url() if cache is None else cache
     many = compile_schema(job.journal().schema).many
-    _remember(result, data, lambda rows: list(LazyTexts(rows, text)), where, many=many)
+    _remember(result, data, _renderer(job.journal().text), where, many=many)
     return result
 
 

@@ -132,7 +132,7 @@ class Gathering:
             self._unread = self._unanswered(cache, book)
             new: list[Part] = []
             try:
-                book.open(self._rows, int(self._rows.copies.sum()) - self._copies_of_unread())
+                book.open(self._rows, self._rows.sent - self._copies_of_unread())
                 self._advance(cache, patience, new)
                 failures = self._failures(cache)
                 self._say()
@@ -155,7 +155,7 @@ class Gathering:
     def _counts(self, new: Sequence[Part], failures: Sequence[Failure]) -> dict[str, object]:
         failed = {one.row.key for one in failures if one.refusal.reason not in NOT_FAILED}
         without = self._copies({one.row.key for one in failures})
-        ok = int(self._rows.copies.sum()) - without
+        ok = self._rows.sent - without
         return _columns(self._site.task, new, ok, self._copies(failed))
 
     def _partial(

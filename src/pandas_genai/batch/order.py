@@ -10,7 +10,7 @@ import pandas as pd
 from pandas_genai.backends.batches import Limits
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.allowance import Allowance
-from pandas_genai.batch.texts import Said
+from pandas_genai.batch.texts import TextForm
 from pandas_genai.settings import CHUNK_SIZE, whole_number
 from pandas_genai.store import AnswerStore
 
@@ -27,7 +27,7 @@ class Order:
         What is asked and where.
     data : DataFrame or Series
         The rows.
-    text : Said
+    text : TextForm
         What is sent of each of them.
     cache : AnswerStore
         What is answered already.
@@ -47,7 +47,7 @@ class Order:
 
     question: Question
     data: pd.DataFrame | pd.Series[Any]
-    text: Said
+    text: TextForm
     cache: AnswerStore
     index: pd.Index | None = None
     chunk_size: int = CHUNK_SIZE

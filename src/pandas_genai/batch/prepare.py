@@ -21,7 +21,7 @@ from pandas_genai.batch.reasons import under_way
 from pandas_genai.batch.requests import Template, write_requests
 from pandas_genai.batch.rowfile import save_rows
 from pandas_genai.batch.site import Means, custom_ids, limits_of
-from pandas_genai.batch.texts import LazyTexts
+from pandas_genai.batch.texts import FrameInputs
 from pandas_genai.costs.window import ContextWindow, warn_of_long_texts
 from pandas_genai.errors import UsageError
 from pandas_genai.runs.answers import answered
@@ -73,8 +73,8 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
         chunk_size = load_settings().chunk_size
     if order.name is not None:
         jobs.job(order.name)
-    texts = LazyTexts(order.data, order.text)
-    rows = distinct_rows(texts)
+    inputs = FrameInputs(order.data, order.text)
+    rows = distinct_rows(inputs)
     window = ContextWindow.of(resolved.task, resolved.endpoint, means.endpoints, chunk_size)
     jobs.make()
     with jobs.lock(means.tell):
@@ -82,7 +82,7 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
         job, journal = claimed(jobs, order, resolved, rows, chunk_size, means)
         if journal is None:
             found = job.journal()
-            order.allowance.keep(found, resolved, rows, texts, order.cache)
+            order.allowance.keep(found, resolved, rows, inputs, order.cache)
             if order.allowance.prices and order.allowance.prices != found.prices:
                 found.prices = dict(order.allowance.prices)
                 job.save(found)
@@ -93,7 +93,7 @@ def prepare(jobs: JobsFolder, order: Order, means: Means) -> JobFolder:
                 _write(
                     job,
                     journal,
-                    _Work(order, resolved, rows, texts, window, elsewhere, means),
+                    _Work(order, resolved, rows, inputs, window, elsewhere, means),
                 )
             except BaseException:
                 order.cache.end_job(journal.uid)
@@ -106,7 +106,7 @@ class _Work:
     order: Order
     resolved: Resolved
     rows: Rows
-    texts: LazyTexts
+    inputs: FrameInputs
     window: ContextWindow
     elsewhere: set[str]
     means: Means
@@ -152,7 +152,7 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
         plan_chunks(
             work.rows,
             wanted,
-            work.texts,
+            work.inputs,
             journal.chunk_size,
             most_bytes=work.window.most_bytes,
         ),
@@ -164,6 +164,6 @@ def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
     )
     journal.sent = len(wanted)
     # Refused, the job stays as if its files were not written: the next call writes them again.
-    work.order.allowance.keep(journal, work.resolved, work.rows, work.texts, work.order.cache)
+    work.order.allowance.keep(journal, work.resolved, work.rows, work.inputs, work.order.cache)
     journal.ready = True
     job.save(journal)

@@ -13,7 +13,7 @@ from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.batch.state import JobState, moment
-from pandas_genai.batch.texts import LazyTexts
+from pandas_genai.batch.texts import FrameInputs
 from pandas_genai.errors import JobError, UsageError, counted, printable
 from pandas_genai.task.rows import Rows, distinct_rows, rows_of_keys
 
@@ -56,7 +56,7 @@ def fitting_job(
     """
     if name is not None:
         folder = existing(jobs, name)
-        return folder, distinct_rows(LazyTexts(data, folder.journal().text))
+        return folder, distinct_rows(FrameInputs(data, folder.journal().text))
     sound, damaged = jobs.jobs()
     if not sound and not damaged:
         raise nothing_there(jobs)
@@ -74,7 +74,7 @@ def fitting_job(
 def _fit(job: JobFolder, journal: Journal, data: pd.DataFrame | pd.Series[Any]) -> Rows | None:
     """Return the rows of the frame if the job is about most of them, or most of it about them."""
     try:
-        rows = distinct_rows(LazyTexts(data, journal.text))
+        rows = distinct_rows(FrameInputs(data, journal.text))
         theirs = rows_of_keys(row_keys(job)).keys
     except (UsageError, JobError):
         return None

@@ -1,4 +1,4 @@
-"""What ``text=`` said, so that a later kernel renders the same texts of the same columns."""
+"""The inputs of a frame, rendered as ``text=`` asks; its form is kept, for later kernels."""
 
 from __future__ import annotations
 
@@ -12,39 +12,43 @@ from pandas_genai.runs.report import label_value
 from pandas_genai.task.inputs import Inputs, Value
 from pandas_genai.task.text import only_text_column, rows_text, series_text
 
-__all__ = ["LazyTexts", "said_text", "series_said"]
+__all__ = ["FrameInputs", "TextForm", "text_form"]
 
 _BLOCK = 10_000
 
-Said: TypeAlias = dict[str, Any]
+TextForm: TypeAlias = dict[str, Any]
 """``text=`` as JSON: ``{"column": label}``, ``{"columns": [...]}``, ``{"template": ...}``, or
-``{"series": True}`` where the texts were a Series."""
+``{"series": True}`` where the inputs are a Series."""
 
 
-def said_text(frame: pd.DataFrame, text: Any) -> Said:
-    """Write ``text=`` down as JSON; where it was left out, the column that was meant."""
+def text_form(data: pd.DataFrame | pd.Series[Any], text: Any = None) -> TextForm:
+    """Return ``text=`` as JSON; where it is left out, the column that is meant.
+
+    Raises
+    ------
+    UsageError
+        If the frame has no such column.
+    """
+    if isinstance(data, pd.Series):
+        return {"series": True}
     if text is None:
-        text = only_text_column(frame)
+        text = only_text_column(data)
+    rows_text(data.iloc[:0], text)
     if isinstance(text, (list, pd.Index)):
         return {"columns": [label_value(name) for name in text]}
-    if isinstance(text, str) and text not in frame.columns:
+    if isinstance(text, str) and text not in data.columns:
         return {"template": text}
     return {"column": label_value(text)}
 
 
-def series_said() -> Said:
-    """Write down that the texts are a Series."""
-    return {"series": True}
-
-
-class LazyTexts(Inputs):
+class FrameInputs(Inputs):
     """The inputs of a frame or Series, rendered a block at a time and never held together.
 
     Parameters
     ----------
     data : DataFrame or Series
         The rows.
-    said : dict
+    form : dict
         What is rendered of each.
 
     Raises
@@ -53,9 +57,9 @@ class LazyTexts(Inputs):
         If the frame has no such column.
     """
 
-    def __init__(self, data: pd.DataFrame | pd.Series[Any], said: Said) -> None:
+    def __init__(self, data: pd.DataFrame | pd.Series[Any], form: TextForm) -> None:
         self._data = data
-        self._render = _renderer(data, said)
+        self._render = _renderer(data, form)
         self._render(data.iloc[:0])
 
     def __len__(self) -> int:
@@ -70,30 +74,30 @@ class LazyTexts(Inputs):
         return self._render(self._data.iloc[list(positions)])
 
 
-def _renderer(data: pd.DataFrame | pd.Series[Any], said: Said) -> Callable[[Any], list[Value]]:
+def _renderer(data: pd.DataFrame | pd.Series[Any], form: TextForm) -> Callable[[Any], list[Value]]:
     if isinstance(data, pd.Series):
         return series_text
-    if "series" in said:
+    if "series" in form:
         raise UsageError(
             "The job was submitted with the texts of a Series: collect with series.genai, or "
             "without texts by open_job(name).collect()."
         )
     text: Any
-    if "template" in said:
-        text = said["template"]
-    elif "columns" in said:
-        text = [_found(data, name) for name in said["columns"]]
+    if "template" in form:
+        text = form["template"]
+    elif "columns" in form:
+        text = [_found(data, name) for name in form["columns"]]
     else:
-        text = _found(data, said["column"])
+        text = _found(data, form["column"])
     return lambda rows: rows_text(rows, text)
 
 
-def _found(frame: pd.DataFrame, said: object) -> Any:
-    """Return the column whose label was written down as this."""
+def _found(frame: pd.DataFrame, label: object) -> Any:
+    """Return the column whose label is this one in JSON."""
     for name in frame.columns:
-        if label_value(name) == said:
+        if label_value(name) == label:
             return name
     raise UsageError(
-        f"The job was submitted with the text of column {said!r}, which this frame does not have: "
+        f"The job was submitted with the text of column {label!r}, which this frame does not have: "
         "collect with the frame that was submitted, or without one by open_job(name).collect()."
     )

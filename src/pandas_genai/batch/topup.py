@@ -17,7 +17,7 @@ from pandas_genai.batch.requests import Template, write_requests
 from pandas_genai.batch.resubmit import Again, write_again
 from pandas_genai.batch.rowfile import save_rows, saved_rows
 from pandas_genai.batch.site import Site, limits_of
-from pandas_genai.batch.texts import LazyTexts
+from pandas_genai.batch.texts import FrameInputs
 from pandas_genai.costs.window import ContextWindow
 from pandas_genai.runs.answers import answered
 from pandas_genai.task.chunks import plan_chunks
@@ -44,13 +44,13 @@ def top_up(site: Site, order: Order) -> Again:
     Again
         How many texts are to be sent, and how many of lost results are not.
     """
-    texts = LazyTexts(order.data, order.text)
-    rows = distinct_rows(texts)
+    inputs = FrameInputs(order.data, order.text)
+    rows = distinct_rows(inputs)
     known, _ = saved_rows(site.folder, site.journal)
     theirs = set(known.keys)
     again = write_again(site, order.cache, only=set(rows.keys))
     new = np.array([key not in theirs for key in rows.keys], dtype=bool)
-    added = _Growth(site, order, texts, rows, known).write(new) if new.any() else 0
+    added = _Growth(site, order, inputs, rows, known).write(new) if new.any() else 0
     return Again(again.sent + added, again.kept)
 
 
@@ -60,7 +60,7 @@ class _Growth:
 
     site: Site
     order: Order
-    texts: LazyTexts
+    inputs: FrameInputs
     rows: Rows
     known: Rows
 
@@ -101,7 +101,7 @@ class _Growth:
         chunks = plan_chunks(
             self.rows,
             wanted.tolist(),
-            self.texts,
+            self.inputs,
             journal.chunk_size,
             most_bytes=window.most_bytes,
         )

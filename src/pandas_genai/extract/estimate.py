@@ -148,13 +148,13 @@ class Estimation:
         splits = self._window.splits(rows, self._wanted)
         ahead = CallsLeft(self._forecast, texts, characters, self._chunk_size, meter, splits)
         totals = ahead.totals
-        known = int(rows.copies.sum() - rows.copies[self._wanted].sum())
+        known = rows.sent - int(rows.copies[self._wanted].sum())
         endpoint, is_local = self._resolved.endpoint, self._resolved.is_local
         live, batch = map(self._price, (False, True))
         return Plan(
             rows=len(rows),
-            empty=len(rows.empty) + len(rows.unsendable),
-            duplicates=int(rows.copies.sum()) - len(rows.keys),
+            empty=len(rows) - rows.sent,
+            duplicates=rows.duplicates,
             cached=known,
             texts=texts,
             calls=totals.calls,

@@ -164,13 +164,13 @@ class Extraction:
             warn_under_way(self._jobs, task.prompt_hash, (rows.keys[place] for place in wanted))
         window = self._window()
         warn_of_long_texts(window, rows, wanted, self._label)
-        asked, unsendable = int(rows.copies[wanted].sum()), len(rows.unsendable)
+        asked = int(rows.copies[wanted].sum())
         self._rows, self._wanted, self._most_bytes = rows, wanted, window.most_bytes
         self._settled = Progress(
             total=len(rows),
             done=len(rows) - asked,
-            cached=len(rows) - asked - len(rows.empty) - unsendable + len(self._given),
-            failed=unsendable,
+            cached=rows.sent - asked + len(self._given),
+            failed=len(rows.unsendable),
         )
         self._recorder.open(rows, self._settled.cached, self._ids)
 

@@ -20,7 +20,7 @@ from pandas_genai.batch.resubmit import Again
 from pandas_genai.batch.shelf import existing
 from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.state import JobState
-from pandas_genai.batch.texts import said_text
+from pandas_genai.batch.texts import text_form
 from pandas_genai.batch.topup import top_up
 from pandas_genai.clock import Deadline
 from pandas_genai.errors import UsageError, WaitError, counted, warn_user
@@ -102,7 +102,7 @@ class Extractor:
             order = Order(
                 question,
                 dataframe,
-                said_text(dataframe, text_col),
+                text_form(dataframe, text_col),
                 cache,
                 pd.Index(dataframe[id_col], name="input_id"),
                 chunk_size,

@@ -118,7 +118,7 @@ class RunRecorder:
                 rows=len(rows),
                 cached=cached,
                 empty=len(rows.empty) - len(self._given),
-                twins=int((rows.codes >= 0).sum()) - len(rows.keys),
+                twins=rows.duplicates,
                 host=task.host,
             )
         )

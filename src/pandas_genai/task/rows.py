@@ -93,6 +93,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.codes)
 
+    @property
+    def sent(self) -> int:
+        """How many rows have an input that can be sent."""
+        return len(self.codes) - len(self.empty) - len(self.unsendable)
+
+    @property
+    def duplicates(self) -> int:
+        """How many of them have the input of a row before."""
+        return self.sent - len(self.keys)
+
     def key_blocks(self) -> Iterator[bytes]:
         """Return the keys of all rows in the frame's order, a block at a time; zeros for none."""
         for start in range(0, len(self.codes), _KEY_BLOCK):
