@@ -10,6 +10,7 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,11 +18,33 @@ import pytest
 _MINE = ("DEFAULT_MODEL", "DEFAULT_BACKEND", "MAX_WORKERS", "CHUNK_SIZE")
 _PREFIXES = ("OPENAI_", "ANTHROPIC_", "PANDAS_GENAI_")
 _KEPT = ("PANDAS_GENAI_GGUF",)
+_enlarged = set()
 _HEAVY = ("tests/browser/", "tests/local/test_server.py")
 
 
+_CAMPAIGN = 10  # times as many cases are drawn for a property as in the suite
+# What -m "not slow" leaves out: tests that start processes, browsers, kernels or builds, that fill
+# tables of hundreds of cases with runs, or that draw many cases. All else takes under 90 s.
+_SLOW = ("tests/browser/",)
+
+
 def _is_part(option):
-    return option.keyword or option.markexpr or getattr(option, "lf", False)
+    everything = option.markexpr in {"", "not campaign"}
+    return option.keyword or not everything or getattr(option, "lf", False)
+
+
+def pytest_itemcollected(item):
+    """Mark what is slow, and in a campaign let every property draw more cases."""
+    if item.nodeid.startswith(_SLOW) or item.get_closest_marker("campaign"):
+        item.add_marker(pytest.mark.slow)
+    expression = item.config.option.markexpr
+    drawn = getattr(item.obj, "_hypothesis_internal_use_settings", None)
+    if drawn is not None and "campaign" in expression and "not campaign" not in expression:
+        item.add_marker(pytest.mark.campaign)
+        if item.originalname not in _enlarged:
+            _enlarged.add(item.originalname)
+            more = hypothesis.settings(drawn, max_examples=_CAMPAIGN * drawn.max_examples)
+            item.function._hypothesis_internal_use_settings = more
 
 
 def pytest_configure(config):

@@ -174,6 +174,7 @@ def test_links_between_the_pages_lead_somewhere():
     files = {path.resolve() for path in repository_files()}
     docs = ROOT / "docs"
     pages = [ROOT / "README.md", *docs.glob("*.md"), *docs.glob("howto/*.md")]
+    pages += (ROOT / ".github").glob("*.md")
     broken = [
         f"{page.name}: {target}"
         for page in pages
@@ -230,6 +231,20 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
     source = ROOT / "src" / "pandas_genai"
     data = {path for path in source.rglob("*") if path.suffix in {".csv", ".md", ".json"}}
     assert {str(path.relative_to(source.parent)) for path in data} <= set(inside)
+
+
+# Tests of the repository as a whole: no module is what they test.
+OF_ALL = {"docs", "doctests", "layers", "pages", "portable", "printable", "structure"}
+
+
+def test_tests_are_laid_out_like_what_they_test():
+    package, tests = ROOT / "src" / "pandas_genai", ROOT / "tests"
+    packages = {path.parent.name for path in package.glob("*/__init__.py")}
+    tested = {path.relative_to(tests).parts[0] for path in tests.glob("*/**/test_*.py")}
+    assert tested == packages | {"browser"}
+    modules = {path.stem.strip("_") for path in package.glob("*.py")}
+    alone = {path.stem.removeprefix("test_") for path in tests.glob("test_*.py")}
+    assert alone <= modules | OF_ALL
 
 
 def test_no_library_module_prints():

@@ -95,7 +95,9 @@ change = st.tuples(st.floats(0, 0.999999), st.integers(0, 255), st.sampled_from(
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80,  # ten times as many in a campaign
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(changes=st.lists(change, min_size=1, max_size=6))
 @example(changes=[(0.0, 0, 1)])
