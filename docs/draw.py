@@ -1,18 +1,20 @@
 """Draws the architecture from the code: which package imports which, how a part of a job goes."""
 
 import ast
-import re
 import tomllib
-from collections import defaultdict
 from html import escape
 from pathlib import Path
+
+from pandas_genai.batch.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "pandas_genai"
 OUT = Path(__file__).parent / "drawn"
 
 CELL, ROW, LEFT, TOP = 26, 30, 420, 96
+MIDDLE, WIDE, BOX, STEP = 370, 260, 44, 66
 FONT = 'font-family="inherit" font-size="13" fill="currentColor"'
+SMALL = FONT.replace('"13"', '"11"')
 
 
 def packages():
@@ -75,7 +77,7 @@ def draw_packages():
         imported = imports_of(name)
         parts.append(
             f'<text x="0" y="{y + 19}" {FONT} font-weight="600">{name}</text>'
-            f'<text x="92" y="{y + 19}" {FONT} font-size="11" opacity=".75">'
+            f'<text x="92" y="{y + 19}" {SMALL} opacity=".75">'
             f"{escape(purpose(name))}</text>"
         )
         for column, other in enumerate(names):
@@ -89,52 +91,45 @@ def draw_packages():
     return svg(LEFT + len(names) * CELL + 60, TOP + len(names) * ROW + 8, parts)
 
 
-def setters():
-    """For each stage of a part the functions that take it there."""
-    found = defaultdict(set)
-    for path in files_of("batch"):
-        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(function, ast.FunctionDef):
-                continue
-            for node in ast.walk(function):
-                if not isinstance(node, ast.Assign):
-                    continue
-                targets = ast.unparse(node.targets[0])
-                if re.search(r"part\.stage\b", targets):
-                    stages = re.findall(r"'([a-z]+)'", ast.unparse(node.value))
-                    for stage in stages:
-                        found[stage].add(f"{path.stem}.{function.name}")
-    return found
-
-
-def stages():
-    """The stages in the order of the literal in the journal."""
-    tree = ast.parse((PACKAGE / "batch" / "journal.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "Stage":
-            return [one.value for one in ast.walk(node.value) if isinstance(one, ast.Constant)]
-    raise LookupError("Stage")
+def arrow(start, end):
+    """A line from one stage's box to another's: down to the next, in an arc past the others."""
+    head = 'marker-end="url(#head)"'
+    look = f'fill="none" stroke="currentColor" stroke-opacity=".6" {head}'
+    if end == start + 1:
+        y = start * STEP + BOX
+        return f'<path d="M{MIDDLE} {y} V{y + STEP - BOX - 3}" {look}/>'
+    down = end > start
+    x, away = (MIDDLE + WIDE / 2, 1) if down else (MIDDLE - WIDE / 2, -1)
+    y1 = start * STEP + BOX / 2 + (6 if down else -6)
+    y2 = end * STEP + BOX / 2 + (-6 if down else 6)
+    bend = x + away * (24 + 22 * abs(end - start))
+    return f'<path d="M{x} {y1} C{bend} {y1} {bend} {y2} {x + 3 * away} {y2}" {look}/>'
 
 
 def draw_stages():
-    """A box a stage, and under it who takes a part there."""
-    by = setters()
-    parts = []
-    for place, stage in enumerate(stages()):
-        x, y = (place % 3) * 250, (place // 3) * 92
-        who = sorted(by.get(stage, {"requests.write_requests"}))
-        parts.append(
-            f'<rect x="{x + 1}" y="{y + 1}" width="222" height="70" rx="5" fill="currentColor" '
-            f'fill-opacity=".05" stroke="currentColor" stroke-opacity=".35"/>'
-            f'<text x="{x + 12}" y="{y + 22}" {FONT} font-weight="600">{place + 1}. {stage}</text>'
+    """A box a stage with what is true and what is done next, and an arrow to each next stage."""
+    places = {stage: place for place, stage in enumerate(STAGES)}
+    parts = [
+        (
+            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+            'markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 Z" fill="currentColor"/>'
+            "</marker></defs>"
         )
-        parts += [
-            f'<text x="{x + 12}" y="{y + 40 + 15 * n}" {FONT} font-size="11" opacity=".75">'
-            f"{escape(name)}</text>"
-            for n, name in enumerate(who[:2])
-        ]
-    rows = -(-len(stages()) // 3)
-    return svg(740, rows * 92, parts)
+    ]
+    for stage, row in STAGES.items():
+        x, y = MIDDLE - WIDE / 2, places[stage] * STEP
+        action = "" if row.action == "none" else row.action
+        parts.append(
+            f'<rect x="{x}" y="{y + 1}" width="{WIDE}" height="{BOX - 2}" rx="5" '
+            'fill="currentColor" fill-opacity=".05" stroke="currentColor" stroke-opacity=".35"/>'
+            f'<text x="{x + 12}" y="{y + 18}" {FONT} font-weight="600">{stage}</text>'
+            f'<text x="{x + 12}" y="{y + 35}" {SMALL} opacity=".75">'
+            f"{escape(row.description)}</text>"
+            f'<text x="{x + WIDE - 12}" y="{y + 18}" {SMALL} text-anchor="end">'
+            f"{escape(action)}</text>"
+        )
+        parts += [arrow(places[stage], places[after]) for after in row.leads_to]
+    return svg(2 * MIDDLE, len(STAGES) * STEP, parts)
 
 
 def draw():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pandas_genai.backends.endpoints import ENDPOINTS
 from pandas_genai.backends.resolve import Resolved
 from pandas_genai.batch.journal import Journal
+from pandas_genai.batch.stages import NO_BATCH, UNSENT
 from pandas_genai.costs.forecast import Forecast
 from pandas_genai.costs.prices import (
     Price,
@@ -25,8 +26,6 @@ from pandas_genai.task.inputs import Inputs
 from pandas_genai.task.rows import Rows
 
 __all__ = ["Allowance"]
-
-_AHEAD = frozenset({"written", "uploading", "uploaded"})
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Allowance:
         UsageError
             If that is more than the limit.
         """
-        parts = [part for part in journal.parts if part.stage in _AHEAD]
+        parts = [part for part in journal.parts if part.stage in UNSENT & NO_BATCH]
         if self.max_cost is None or not parts:
             return
         task = resolved.task

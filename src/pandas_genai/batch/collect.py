@@ -11,6 +11,7 @@ from pandas_genai.batch.digest import Digestion, give_up, keys_of
 from pandas_genai.batch.journal import Part, count_of, cut, moment_of
 from pandas_genai.batch.lines import ResultLines
 from pandas_genai.batch.site import Site
+from pandas_genai.batch.stages import NO_BATCH, STAGES, Action
 from pandas_genai.batch.submit import Submission
 from pandas_genai.errors import (
     CacheError,
@@ -25,8 +26,6 @@ from pandas_genai.files import new_file
 from pandas_genai.store import AnswerStore
 
 __all__ = ["Collection", "is_gone"]
-
-_NOT_SENT = frozenset({"written", "uploading", "uploaded", "waiting"})
 
 _GONE = frozenset({"not found", "bad request"})
 """Reasons of errors after which results are not to be had any more: 404, and 410."""
@@ -73,20 +72,22 @@ class Collection:
                 f"The job {site.folder.name!r} was interrupted before it was submitted: run the "
                 "cell with batch_submit() again; nothing was sent yet."
             )
-        self._ended = 0
-        idle = ("cached", "waiting")
-        self._each([part for part in site.journal.parts if part.stage not in idle], self._advance)
-        self._send_waiting()
+        self._advance_all(("upload", "create", "ask", "store", "ingest"))
 
     def store_all(self) -> None:
         """Store the results of every batch that has ended, as the provider wrote them.
 
         No answer is read, and nothing is sent but what the provider had no quota for.
         """
+        self._advance_all(("ask", "store"))
+
+    def _advance_all(self, actions: Sequence[Action]) -> None:
+        """Take every part as far as these actions take it, then send what had to wait."""
+        parts = self._site.journal.parts
         self._ended = 0
-        fetched = ("created", "ended", "lost")
         self._each(
-            [part for part in self._site.journal.parts if part.stage in fetched], self._fetch
+            [part for part in parts if STAGES[part.stage].action in actions],
+            lambda part: self._advance(part, actions),
         )
         self._send_waiting()
 
@@ -103,7 +104,7 @@ class Collection:
                 except CallError as error:
                     if not is_gone(error):
                         raise
-                    give_up(self._site.folder, part, str(error))
+                    give_up(self._site, part, str(error))
         self._site.save()
 
     def _each(self, parts: Sequence[Part], work: Callable[[Part], None]) -> None:
@@ -134,7 +135,7 @@ class Collection:
         for part, trouble in troubles:
             if part.stage == "created" and is_gone(trouble):
                 with suppress(JobError):
-                    give_up(self._site.folder, part, str(trouble))
+                    give_up(self._site, part, str(trouble))
         self._site.save()
 
     def _trouble(self, part: Part, error: Exception) -> GenaiError:
@@ -148,26 +149,30 @@ class Collection:
             f"({type(error).__name__}: {error}; {where}). The others are not touched by it."
         )
 
-    def _advance(self, part: Part) -> None:
-        """Take one part as far as it goes now."""
+    def _advance(self, part: Part, actions: Sequence[Action]) -> None:
+        """Take one part as far as it goes now: the table says what is done in each stage."""
         submission = Submission(self._site)
-        submission.send(part)
-        self._fetch(part)
-        if part.stage == "creating":
-            submission.create(part)
-        if part.stage == "stored":
-            self._digest(part)
+        work: dict[Action, Callable[[Part], None]] = {
+            "upload": submission.upload,
+            "create": submission.create,
+            "ask": self._ask,
+            "store": self._store,
+            "ingest": self._digest,
+        }
+        while (action := STAGES[part.stage].action) in actions:
+            before = part.stage
+            work[action](part)
+            if part.stage in (before, "lost"):  # what is lost is asked for once each time
+                return
 
-    def _fetch(self, part: Part) -> None:
-        """Ask how far a batch is, and store its results once it has ended."""
-        if part.stage == "lost":
-            with suppress(CallError):  # as before; the rows say so
-                self.refresh(part)
-        elif part.stage == "created":
+    def _ask(self, part: Part) -> None:
+        """Ask how far a batch is; of results that were lost, a refusal is what is known already."""
+        if part.in_flight:
             self.refresh(part)
-            self._ended += part.stage != "created"
-        if part.stage == "ended":
-            self._store(part)
+            self._ended += not part.in_flight
+            return
+        with suppress(CallError):
+            self.refresh(part)
 
     def _digest(self, part: Part) -> None:
         assert self._cache is not None
@@ -180,10 +185,11 @@ class Collection:
         if batch.ended:
             if batch.code in self._site.api.quota_codes and not batch.done:
                 part.rejected.append(part.batch_id or "")
-                part.stage = "waiting"
+                self._site.move(part, "waiting")
             else:
-                part.stage = "ended"
-        self._site.save()
+                self._site.move(part, "ended")
+        else:
+            self._site.save()
 
     def _store(self, part: Part) -> None:
         """Keep the results as they are before a line of them is read."""
@@ -205,14 +211,12 @@ class Collection:
         except (RowError, StopRunError) as error:
             if not is_gone(error):
                 raise
-            give_up(site.folder, part, str(error))
-            site.save()
+            give_up(site, part, str(error))
             return
         if stored and not api.has_error_files:
             write_errors(results, errors, api)
         part.candidates = []
-        part.stage = "stored"
-        site.save()
+        site.move(part, "stored")
 
     def _is_ours(self, part: Part, results: Path) -> bool:
         known = keys_of(self._site.folder, part)
@@ -224,8 +228,7 @@ class Collection:
         part.rejected.append(part.batch_id or "")
         part.candidates = others
         part.batch_id = others[0] if others else None
-        part.stage = "created" if others else "creating"
-        self._site.save()
+        self._site.move(part, "created" if others else "creating")
 
     def _send_waiting(self) -> None:
         """Create again what had no room: as many as have ended, all once nothing is left."""
@@ -233,7 +236,7 @@ class Collection:
         waiting = [part for part in parts if part.stage == "waiting"]
         busy = any(part.in_flight for part in parts)
         for part in waiting[: self._ended if busy else None]:
-            part.stage = "uploaded"
+            self._site.move(part, "uploaded")
             Submission(self._site).create(part)
 
     def digest_again(self, numbers: set[int]) -> None:
@@ -246,12 +249,13 @@ class Collection:
         """Ask the provider to end every batch that has not ended, and send nothing more."""
         for part in self._site.journal.parts:
             if part.stage == "creating" and not Submission(self._site).left(part):
-                part.stage = "uploaded"
-            if part.stage == "created":
+                self._site.move(part, "uploaded")
+            if part.in_flight:
                 _described(part, self._site.api.cancel(part.batch_id or ""))
-            elif part.stage in _NOT_SENT:
-                part.status, part.stage = "cancelled", "stored"
-            self._site.save()
+                self._site.save()
+            elif part.stage in NO_BATCH:
+                part.status = "cancelled"
+                self._site.move(part, "stored")
 
 
 def write_errors(results: Path, errors: Path, api: BatchApi) -> None:

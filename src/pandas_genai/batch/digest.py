@@ -124,17 +124,18 @@ def _checked(
     check_digest(path, digest, lines)
 
 
-def give_up(folder: JobFolder, part: Part, why: str) -> None:
+def give_up(site: Site, part: Part, why: str) -> None:
     """Note that the provider has the results of a part no more: its rows have failed.
 
     They were paid for, so that they are sent again only on demand.
     """
     message = f"The provider does not have the results of the row's batch any more: {why}"
-    with new_file(folder.failures(part.number)) as failures:
-        for sent in keys_of(folder, part).values():
+    with new_file(site.folder.failures(part.number)) as failures:
+        for sent in keys_of(site.folder, part).values():
             _write(failures, _all(sent.keys, RESULTS_LOST, cut(message), whole=True))
     part.answered, part.refused, part.expired = 0, part.rows, 0
-    part.stage, part.trouble = "lost", ""
+    part.trouble = ""
+    site.move(part, "lost")
 
 
 def lost_of(folder: JobFolder, part: Part) -> Iterator[Lost]:
@@ -386,8 +387,7 @@ class Digestion:
             site.journal.lower = (self._lower.output_mode, sorted(self._lower.dropped))
             url = site.journal.base_url
             site.means.endpoints.learn(url, task.model, capabilities_kind(task), self._lower)
-        part.stage = "cached"
-        self._site.save()
+        self._site.move(part, "cached")
 
 
 def _agreed(first: Reply, second: Reply) -> Reply:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
 from pandas_genai.backends.endpoints import Capabilities
+from pandas_genai.batch.stages import FIRST, STAGES, Stage, check_move
 from pandas_genai.errors import printable
 from pandas_genai.files import atomic_write
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Task
 
-__all__ = ["FORMAT", "LATEST", "MOST", "Journal", "Part", "Stage", "count_of", "cut"]
+__all__ = ["FORMAT", "LATEST", "MOST", "Journal", "Part", "count_of", "cut"]
 __all__ += ["moment_of"]
 
 FORMAT = 1
@@ -37,22 +38,6 @@ Line = Annotated[str, Field(max_length=LONGEST)]
 Id = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{4,128}$")]
 Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
-
-Stage = Literal[
-    "written",
-    "uploading",
-    "uploaded",
-    "creating",
-    "created",
-    "waiting",
-    "ended",
-    "stored",
-    "cached",
-    "lost",
-]
-"""How far a part has come. ``waiting``: refused for want of quota, to be created again. ``lost``:
-the provider has its results no more; it is asked again each time until the rows are sent again."""
-
 
 _MOST_TEXT = 2_000
 
@@ -138,7 +123,7 @@ class Part:
     keys_digest: Digest = ""
     rung: Line = ""
     dropped: list[Line] = field(default_factory=list)
-    stage: Stage = "written"
+    stage: Stage = FIRST
     file_id: Id | None = None
     batch_id: Id | None = None
     candidates: list[Id] = field(default_factory=list)
@@ -193,12 +178,23 @@ class Part:
     @property
     def finished(self) -> bool:
         """Whether there is nothing to wait for: its answers are in the cache, or lost."""
-        return self.stage in ("cached", "lost")
+        return STAGES[self.stage].finished
 
     @property
     def in_flight(self) -> bool:
         """Whether the provider is working on it."""
-        return self.stage == "created"
+        return STAGES[self.stage].batch == "running"
+
+    def move(self, stage: Stage) -> None:
+        """Take the part to another stage, as the table allows; ``Site.move`` also writes it down.
+
+        Raises
+        ------
+        JobError
+            If the table has no such way; the part stays where it is.
+        """
+        check_move(self.stage, stage)
+        self.stage = stage
 
 
 @dataclass

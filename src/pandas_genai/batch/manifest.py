@@ -11,13 +11,13 @@ from functools import cache
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from pandas_genai.backends.registry import backend_named, names
-from pandas_genai.batch.journal import FORMAT, Journal, Part, Stage
+from pandas_genai.batch.journal import FORMAT, Journal, Part
+from pandas_genai.batch.stages import STAGES
 from pandas_genai.costs.prices import checked_prices
 from pandas_genai.errors import JobError, UsageError
 
@@ -29,9 +29,6 @@ _LARGEST = 256 * 2**20
 _NEVER_BLOCKS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 _TEXT_FORMS = frozenset({"column", "columns", "template", "series"})
-_UNSENT = frozenset({"written", "uploading"})
-_BETWEEN = frozenset({"uploaded", "creating"})
-_AT_PROVIDER = frozenset({"created", "ended", "lost"})
 
 
 def read_manifest(path: Path) -> Journal:
@@ -176,13 +173,14 @@ def _part_contradictions(part: Part) -> Iterator[tuple[str, str]]:
         yield "requests", "there are more than rows, or none"
     known = part.batch_id is not None
     refused = part.batch_id in part.rejected
-    if part.stage in _UNSENT and (known or part.intended is not None or part.rejected):
+    row = STAGES[part.stage]
+    if row.action == "upload" and (known or part.intended is not None or part.rejected):
         yield "stage", f"it is {part.stage!r}, and yet a batch was made of the part"
-    if part.stage in _BETWEEN and known and not refused:
+    if row.action == "create" and known and not refused:
         yield "stage", f"it is {part.stage!r}, and yet a batch was made of the part"
-    if part.stage == "waiting" and not refused:
+    if row.action == "wait" and not refused:
         yield "stage", "it is 'waiting', and yet no batch was refused"
-    if part.stage in _AT_PROVIDER and not known:
+    if row.names_batch and not known:
         yield "batch_id", f"it names no batch, and yet the stage is {part.stage!r}"
 
 
@@ -191,6 +189,3 @@ def _is_object(text: str) -> bool:
         return isinstance(from_json(text), dict)
     except ValueError:
         return False
-
-
-assert set(get_args(Stage)) >= _UNSENT | _BETWEEN | _AT_PROVIDER

@@ -113,7 +113,7 @@ def write_again(
     if lost:
         for part in journal.parts:
             if part.stage == "lost":
-                part.stage = "cached"  # its results are not asked for any more
+                part.move("cached")  # its results are not asked for any more
     journal.parts += new
     site.save()
     return Again(len(failed), len(kept))

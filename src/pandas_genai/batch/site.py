@@ -30,6 +30,7 @@ from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.journal import Journal, Part
 from pandas_genai.batch.manifest import unreadable
 from pandas_genai.batch.names import custom_prefix
+from pandas_genai.batch.stages import Stage
 from pandas_genai.clock import Clock
 from pandas_genai.costs.prices import Price, Prices, checked_prices, pricer
 from pandas_genai.errors import CredentialsError, JobError
@@ -178,6 +179,19 @@ class Site:
     def save(self) -> None:
         """Write the journal."""
         self.folder.save(self.journal)
+
+    def move(self, part: Part, stage: Stage) -> None:
+        """Take a part to another stage, as the table allows, and write the manifest.
+
+        What must be on disk before a request goes out is moved before it.
+
+        Raises
+        ------
+        JobError
+            If the table has no such way; nothing is changed.
+        """
+        part.move(stage)
+        self.save()
 
     @property
     def api(self) -> BatchApi:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.batch.stages import ENDED, job_stage
 from pandas_genai.costs.prices import known_cost
 from pandas_genai.errors import counted, printable
 from pandas_genai.task.reply import Usage
 
 __all__ = ["JobState", "moment"]
-
-_ENDED = frozenset({"ended", "stored", "cached", "lost"})
-_NOT_SENT = frozenset({"written", "uploading", "uploaded", "creating"})
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,7 +85,7 @@ class JobState:
             expired=max(0, sum(part.expired for part in parts) - expired_again),
             worked_on=sum(_worked_on(part) for part in parts),
             batches=len(parts),
-            ended=sum(part.stage in _ENDED for part in parts),
+            ended=sum(part.stage in ENDED for part in parts),
             waiting=sum(part.stage == "waiting" for part in parts),
             submitted=moment(
                 min((part.submitted for part in parts if part.submitted), default=None)
@@ -139,11 +137,4 @@ def _worked_on(part: Part) -> int:
 def _stage(journal: Journal) -> str:
     if not journal.ready:
         return "not submitted"
-    stages = {part.stage for part in journal.parts}
-    if stages & _NOT_SENT:
-        return "submitting"
-    if "waiting" in stages:
-        return "waiting for quota"
-    if "created" in stages:
-        return "in progress"
-    return "collected" if stages <= {"cached", "lost"} else "ended"
+    return job_stage(frozenset(part.stage for part in journal.parts))

@@ -14,6 +14,7 @@ from pandas_genai.backends.retry import ATTEMPTS
 from pandas_genai.batch.journal import Part, cut, moment_of
 from pandas_genai.batch.manifest import check_digest
 from pandas_genai.batch.site import Site
+from pandas_genai.batch.stages import STAGES
 from pandas_genai.errors import RowError, StopRunError, WaitError
 from pandas_genai.files import atomic_write
 
@@ -56,27 +57,26 @@ class Submission:
 
     def send(self, part: Part) -> None:
         """Send one part, if it is not at the provider and was not put off."""
-        if part.stage in ("written", "uploading"):
-            self._upload(part)
-        if part.stage in ("uploaded", "creating"):
+        if STAGES[part.stage].action == "upload":
+            self.upload(part)
+        if STAGES[part.stage].action == "create":
             self.create(part)
 
-    def _upload(self, part: Part) -> None:
+    def upload(self, part: Part) -> None:
+        """Upload the requests of a part where its provider takes files."""
         site, api = self._site, self._site.api
         if api.has_files:
             path = self._intact(part)
             name = f"{site.tags(part)['pandas_genai_job']}-{part.number}-{part.digest[:12]}.jsonl"
             resumed = part.stage == "uploading"
-            part.stage = "uploading"
-            site.save()
+            site.move(part, "uploading")
             part.file_id = self._settled(
                 send=lambda: api.upload(path, name),
                 find=lambda: api.find_file(name, part.bytes),
                 waits=() if resumed else _SETTLE_S,
                 resumed=resumed,
             )
-        part.stage = "uploaded"
-        site.save()
+        site.move(part, "uploaded")
 
     def _intact(self, part: Part) -> Path:
         """Return the file of a part's requests, which must be what was written."""
@@ -92,8 +92,8 @@ class Submission:
         if not api.has_files:
             path = self._intact(part)
         if not resumed:
-            part.stage, part.intended = "creating", site.clock.now()
-            site.save()
+            part.intended = site.clock.now()
+            site.move(part, "creating")
         headers = self._headers(part)
         long_ago = site.clock.now() - (part.intended or 0.0) > _LONG_AGO_S
         try:
@@ -104,8 +104,7 @@ class Submission:
                 resumed=resumed,
             )
         except (StopRunError, RowError) as error:
-            part.stage = "uploaded"  # refused: there is certainly no batch
-            site.save()
+            site.move(part, "uploaded")  # refused: there is certainly no batch
             raise StopRunError(
                 f"The batch was refused, nothing was submitted of part {part.number}: {error}",
                 reason=error.reason,
@@ -124,9 +123,8 @@ class Submission:
         part.submitted = moment_of(batch.created) or part.intended
         part.ends_by = moment_of(batch.ends_by)
         part.code = part.message = ""
-        part.stage = "created"
         self._note(part)
-        self._site.save()
+        self._site.move(part, "created")
 
     def _found(self, part: Part) -> Batch | None:
         """Return the batch that the provider has of a part.

@@ -19,6 +19,7 @@ from pandas_genai.batch.prepare import prepare
 from pandas_genai.batch.resubmit import Again
 from pandas_genai.batch.shelf import existing
 from pandas_genai.batch.site import Means, Site
+from pandas_genai.batch.stages import STORED, UNSENT
 from pandas_genai.batch.state import JobState
 from pandas_genai.batch.texts import text_form
 from pandas_genai.batch.topup import top_up
@@ -37,9 +38,6 @@ __all__ = ["Extractor"]
 
 CACHE_NAME = "genai_cache.sqlite"
 """The cache file of all jobs under one root."""
-
-_STORED = frozenset({"stored", "cached", "lost"})
-_UNSENT = frozenset({"written", "uploading", "uploaded", "creating"})
 
 
 class Extractor:
@@ -173,7 +171,7 @@ class Extractor:
     def _files(self, job: BatchJob) -> list[Path]:
         """Return the files of requests that are not submitted yet."""
         journal = job.folder.journal()
-        unsent = [part.number for part in journal.parts if part.stage in _UNSENT]
+        unsent = [part.number for part in journal.parts if part.stage in UNSENT]
         return [job.folder.requests(journal.backend, number) for number in unsent]
 
     def _job(self, job_id: str) -> BatchJob:
@@ -288,7 +286,7 @@ class Extractor:
     def _own_results(self, job_id: str) -> pd.DataFrame | None:
         job = self._job(job_id)
         journal = self._stored(job)
-        if not journal.ready or any(part.stage not in _STORED for part in journal.parts):
+        if not journal.ready or any(part.stage not in STORED for part in journal.parts):
             self._means.tell(str(JobState.of(journal)))
             return None
         found = job.collect()
@@ -352,5 +350,5 @@ def _is_sent(journal: Journal, prompt_hash: str) -> bool:
     return (
         journal.ready
         and journal.prompt_hash == prompt_hash
-        and any(part.stage not in _UNSENT for part in journal.parts)
+        and any(part.stage not in UNSENT for part in journal.parts)
     )
