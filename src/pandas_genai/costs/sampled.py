@@ -66,7 +66,7 @@ class Totals:
 
 
 def extrapolated(sample: Sequence[BilledCall], foreseen: float, rows: int, calls: int) -> Totals:
-    """Return what the calls ahead will take.
+    """Return what the calls that are left will take.
 
     Input grows with what the forecast says of it, output with the number of rows. Calls of the
     sample that asked rows again add to both.
@@ -76,9 +76,9 @@ def extrapolated(sample: Sequence[BilledCall], foreseen: float, rows: int, calls
     sample : sequence of BilledCall
         At least one that asked rows for the first time.
     foreseen : float
-        Input tokens of the calls ahead, by the forecast.
+        Input tokens of the calls that are left, by the forecast.
     rows, calls : int
-        What is ahead.
+        What is left.
     """
     return _scaled(_table(sample).sum(axis=0), foreseen, rows, calls)
 
@@ -90,11 +90,11 @@ def interval_of(
     calls: int,
     price: Callable[[Usage], float | None],
 ) -> Interval | None:
-    """Return the 90 % interval of what the calls ahead will cost.
+    """Return the 90 % interval of what the calls that are left will cost.
 
     A percentile bootstrap over the calls of the sample, 1,000 draws with a fixed seed, widened
-    for a small sample and for the calls ahead differing among themselves. None for fewer than two
-    calls, or where the price is unknown.
+    for a small sample and because the calls that are left differ among themselves. None for
+    fewer than two calls, or where the price is unknown.
     """
     centre = extrapolated(sample, foreseen, rows, calls).cost(price)
     size = len(sample)

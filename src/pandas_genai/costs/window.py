@@ -242,10 +242,10 @@ class ContextWindow:
 
 
 def _window_of(model: str, endpoint: Endpoint, endpoints: Endpoints) -> int | None:
-    """Return what the settings say of a server, what it said itself, or what the list says."""
+    """Return what the settings say of a server, what it reported itself, or what the list holds."""
     named = None if endpoint.is_vendor else load_settings().context_window
-    said = named or endpoints.window(endpoint.base_url, model)
-    return said or known_window(model, endpoint.backend, endpoint.base_url)
+    found = named or endpoints.window(endpoint.base_url, model)
+    return found or known_window(model, endpoint.backend, endpoint.base_url)
 
 
 def warn_of_long_texts(

@@ -36,7 +36,7 @@ from pandas_genai.runs.report import label_text
 from pandas_genai.store import AnswerStore, open_store
 from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Chunk, plan_chunks
-from pandas_genai.task.inputs import Value
+from pandas_genai.task.inputs import Inputs, Value, as_inputs
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.workers.budget import Spending
@@ -54,14 +54,14 @@ _RECORD_S = 0.5
 
 
 class Extraction:
-    """One question, asked of the texts of one input.
+    """One question, asked of the rows of one frame.
 
     Parameters
     ----------
     question : Question
         What is asked and where.
-    texts : sequence of str or None
-        The text of each row.
+    inputs : Inputs, or sequence of their values
+        What is sent of each row.
     index : Index
         The input's index; names the rows in errors and in the result.
     options : RunOptions
@@ -86,7 +86,7 @@ class Extraction:
     def __init__(
         self,
         question: Question,
-        texts: Sequence[Value],
+        inputs: Inputs | Sequence[Value],
         index: pd.Index,
         options: RunOptions,
         *,
@@ -102,7 +102,7 @@ class Extraction:
         self._price = price_of(self.resolved, options)
         self._spending = spending or allowance(self.resolved, options, self._price)
         self.chunk_size, self.workers = options.sizes(is_local=self.resolved.is_local)
-        self._texts = texts
+        self._inputs = as_inputs(inputs)
         self._index = index
         self._options = options
         self._ids = ids
@@ -158,7 +158,7 @@ class Extraction:
 
     def _begin(self) -> None:
         """Find what is answered already, and record that a run has started."""
-        rows, task, fresh = distinct_rows(self._asked_texts()), self.task, self._options.fresh
+        rows, task, fresh = distinct_rows(self._asked()), self.task, self._options.fresh
         wanted = list(range(len(rows.keys))) if fresh else self._recorder.read_known(rows)
         if wanted and self._jobs is not None:
             warn_under_way(self._jobs, task.prompt_hash, (rows.keys[place] for place in wanted))
@@ -174,11 +174,11 @@ class Extraction:
         )
         self._recorder.open(rows, self._settled.cached, self._ids)
 
-    def _asked_texts(self) -> Iterable[Value]:
-        """Return the text of each row; none where its answer was given."""
+    def _asked(self) -> Iterable[Value]:
+        """Return the input of each row; none where its answer was given."""
         if not self._given:
-            return self._texts
-        return (None if row in self._given else text for row, text in enumerate(self._texts))
+            return self._inputs
+        return (None if row in self._given else one for row, one in enumerate(self._inputs))
 
     def _system(self) -> str:
         endpoint = self.resolved.endpoint
@@ -259,8 +259,8 @@ class Extraction:
         if suspects:
             wanted = [place for place in wanted if place not in suspects]
         return chain(
-            plan_chunks(rows, wanted, self._texts, size, **limits),
-            suspect_chunks(rows, suspects, self._texts, size, **limits),
+            plan_chunks(rows, wanted, self._inputs, size, **limits),
+            suspect_chunks(rows, suspects, self._inputs, size, **limits),
         )
 
     def _run(self, pool: Pool) -> None:

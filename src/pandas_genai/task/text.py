@@ -61,9 +61,9 @@ def _each(index: pd.Index, rows: Iterable[Any], text_of: Callable[[Any], Value])
         texts.extend(map(text_of, rows))  # the texts before the one that fails are kept
     except Exception as error:
         label = printable(repr(index[len(texts)]), _SHOWN)
-        said = printable(f"{type(error).__name__}: {error}", _SHOWN)
+        problem = printable(f"{type(error).__name__}: {error}", _SHOWN)
         raise UsageError(
-            f"The text of row {label} cannot be written: {said}. Correct or drop the value, or "
+            f"The text of row {label} cannot be written: {problem}. Correct or drop the value, or "
             "convert the column to text before."
         ) from error
     return texts
