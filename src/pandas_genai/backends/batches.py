@@ -387,7 +387,7 @@ class BatchApi(ABC):
     def recent(
         self, path: str, cursor: str, read: Callable[[Mapping[str, Any]], Batch], wanted: Wanted
     ) -> Iterator[Batch]:
-        """Yield the batches since a part was about to be created that no handle accounts for."""
+        """Yield the batches since a part was about to be created that no manifest accounts for."""
         for entry in self.pages(path, cursor, limit=100):
             try:
                 batch = read(entry)

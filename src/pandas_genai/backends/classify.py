@@ -210,7 +210,7 @@ _MOST_INT = 10**18
 
 @dataclass(frozen=True)
 class Problem:
-    """What an unsuccessful answer said, whichever vendor said it.
+    """What is wrong by an unsuccessful answer, whichever vendor sent it.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.sizes import CALL_CHARACTERS, answer_characters
 
-__all__ = ["Ceiling", "Room"]
+__all__ = ["AnswerRange", "Ceiling"]
 
 _HIDDEN = 256
 """Tokens that a vendor may add around a prompt: its template, and its words on tools or formats.
@@ -64,7 +64,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Room:
+class AnswerRange:
     """How long one call's answer may be.
 
     Parameters
@@ -129,19 +129,19 @@ class Ceiling:
         rest = self._backend.without_rows(body)
         return len(json.dumps(rest, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
-    def room(self, chunk: Chunk, body: Mapping[str, Any]) -> Room:
+    def answer_range(self, chunk: Chunk, body: Mapping[str, Any]) -> AnswerRange:
         """Return how long the answer to a chunk may be."""
         limit = self._backend.limit_of(body)  # some backends send one with every request
         if limit is not None and not self.task.sent_params.keys().isdisjoint(
             self._backend.limit_names
         ):
-            return Room(limit, limit, fixed=True)
+            return AnswerRange(limit, limit, fixed=True)
         thinking = self._backend.thinking_tokens(body)
         least = max(self._expected(len(chunk.rows)) + thinking, self._needed(chunk))
         least = -(-least // _STEP) * _STEP
         most = max(_DEFAULT_MOST, _GROWTH * least) if limit is None else limit
         most = min(most, _HIGHEST, self._taken)
-        return Room(min(least, most), most)
+        return AnswerRange(min(least, most), most)
 
     def _expected(self, rows: int) -> int:
         """Return the tokens that an answer of so many rows hardly ever exceeds."""
@@ -170,7 +170,7 @@ class Ceiling:
         """Note that an answer was cut off at this limit; whether it may have a higher one."""
         key = chunk.rows[0].key
         self._needs[key] = limit * _GROWTH
-        if self.room(chunk, self.body(chunk)).least > limit:
+        if self.answer_range(chunk, self.body(chunk)).least > limit:
             return True
         del self._needs[key]
         return False

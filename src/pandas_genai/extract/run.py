@@ -75,7 +75,7 @@ class Extraction:
     spending : Spending, optional
         Which calls may begin, instead of those that ``max_cost`` allows.
     jobs : JobsFolder, optional
-        Overnight jobs; texts that they have under way are warned of.
+        Batch jobs; texts that they have under way are warned of.
 
     Raises
     ------

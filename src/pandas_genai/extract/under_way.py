@@ -1,4 +1,4 @@
-"""What a live run would ask although an overnight job has it under way."""
+"""What a live run would ask although a batch job has it under way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["RowsUnderWayWarning", "warn_under_way"]
 
 
 class RowsUnderWayWarning(UserWarning):
-    """An overnight job will bring answers that a live run is about to pay for."""
+    """A batch job will bring answers that a live run is about to pay for."""
 
 
 def warn_under_way(jobs: JobsFolder, prompt_hash: str, keys: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from pandas_genai.costs.ceiling import Ceiling, Room
+from pandas_genai.costs.ceiling import AnswerRange, Ceiling
 from pandas_genai.costs.prices import dollars
 from pandas_genai.errors import BudgetError
 from pandas_genai.task.chunks import Chunk
@@ -189,7 +189,7 @@ class Budget:
             sent = self._ceiling.sent(body)
             if reserve.fixed or not self._rate(sent):
                 return None
-            tokens = min(reserve.tokens, self._ceiling.room(chunk, body).most)
+            tokens = min(reserve.tokens, self._ceiling.answer_range(chunk, body).most)
             if sent <= reserve.sent:
                 return tokens
             short = self._worst(sent, tokens) - reserve.cost
@@ -275,30 +275,30 @@ class Budget:
         if chunk is self._waiting and free <= self._too_little:
             return False
         body = self._ceiling.body(chunk)
-        sent, room = self._ceiling.sent(body), self._ceiling.room(chunk, body)
-        tokens = room.least if room.fixed else self._affordable(sent, room)
+        sent, answer = self._ceiling.sent(body), self._ceiling.answer_range(chunk, body)
+        tokens = answer.least if answer.fixed else self._affordable(sent, answer)
         cost = self._next = self._worst(sent, tokens)
         if cost > free:
             self._waiting, self._too_little = chunk, free
             return False
         bound, shared = cost / self._excess, self._ceiling.shared_bytes(body)
-        self._reserved[id(chunk)] = _Reserve(cost, bound, sent, tokens, room.fixed, shared)
+        self._reserved[id(chunk)] = _Reserve(cost, bound, sent, tokens, answer.fixed, shared)
         return True
 
-    def _affordable(self, sent: int, room: Room) -> int:
+    def _affordable(self, sent: int, answer: AnswerRange) -> int:
         """Return the highest limit that leaves as much to every other worker."""
         rate = self._rate(sent)
         if not rate:
-            return room.most
+            return answer.most
         if self._opened and not self._counted:
-            return room.least  # each call costs all that is reserved for it
+            return answer.least  # each call costs all that is reserved for it
         others = self._workers - len(self._reserved) if self._opened else _FIRST_SHARE
         share = self._free / max(1, others)
         fits = math.floor((share - self._worst(sent, 0)) / rate)
-        tokens = room.least
-        while tokens * 2 <= min(fits, room.most):  # few different limits, whatever is left
+        tokens = answer.least
+        while tokens * 2 <= min(fits, answer.most):  # few different limits, whatever is left
             tokens *= 2
-        return room.most if fits >= room.most else tokens
+        return answer.most if fits >= answer.most else tokens
 
     def _rate(self, sent: int) -> float:
         """Return what a token of the answer costs."""

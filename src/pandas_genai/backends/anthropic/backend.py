@@ -23,7 +23,7 @@ from pandas_genai.task.schema.nodes import Node
 __all__ = ["MAX_TOKENS", "AnthropicBackend"]
 
 MAX_TOKENS = 16_000
-"""Room for thinking, which is on by default on the 5.5 models, under the 21,333 above which
+"""Enough for thinking, which is on by default on the 5.5 models, under the 21,333 above which
 the SDK asks for a stated timeout."""
 
 _WITHOUT_OUTPUT_CONFIG = re.compile(r"claude-([123]|instant|(opus|sonnet)-4-(0|2))")
