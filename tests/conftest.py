@@ -25,7 +25,37 @@ _HEAVY = ("tests/browser/", "tests/local/test_server.py")
 _CAMPAIGN = 10  # times as many cases are drawn for a property as in the suite
 # What -m "not slow" leaves out: tests that start processes, browsers, kernels or builds, that fill
 # tables of hundreds of cases with runs, or that draw many cases. All else takes under 90 s.
-_SLOW = ("tests/browser/",)
+_SLOW = (
+    "tests/backends/test_foreign_answers.py",
+    "tests/batch/test_damaged.py",
+    "tests/batch/test_exactly_once.py::test_killed",
+    "tests/batch/test_original_jobs.py::test_whatever_was_begun",
+    "tests/batch/test_parts.py::test_a_full_disk",
+    "tests/batch/test_two_kernels.py::test_submitting_at_once",
+    "tests/browser/",
+    "tests/display/test_final_line.py",
+    "tests/display/test_overnight_notebooks.py",
+    "tests/display/test_plot.py",
+    "tests/display/test_progress.py::test_a_real_terminal",
+    "tests/extract/test_budget_bounds.py",
+    "tests/extract/test_estimate.py::test_a_million_rows",
+    "tests/extract/test_faults.py::test_thousands_of_rows",
+    "tests/extract/test_poison.py::test_drawn_poison",
+    "tests/extract/test_stop.py",
+    "tests/local/",
+    "tests/runs/test_report.py::test_a_later_kernel",
+    "tests/store/test_contract_processes.py",
+    "tests/store/test_damage.py",
+    "tests/task/test_schema_properties.py",
+    "tests/test_doctests.py",
+    "tests/test_layers.py",
+    "tests/test_pages.py",
+    "tests/test_structure.py::test_importing",
+    "tests/test_structure.py::test_the_wheel",
+    "tests/testing/test_any_body.py",
+    "tests/testing/test_process.py",
+    "tests/workers/test_kernels_together.py",
+)
 
 
 def _is_part(option):

@@ -247,6 +247,16 @@ def test_tests_are_laid_out_like_what_they_test():
     assert alone <= modules | OF_ALL
 
 
+def test_what_is_called_slow_is_there():
+    listed = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
+    places = re.findall(r'^    "(tests/[\w/.:]+)",$', listed, re.MULTILINE)
+    assert places
+    for place in places:
+        file, _, name = place.partition("::")
+        assert (ROOT / file).exists(), place
+        assert f"def {name}" in (ROOT / file).read_text("utf-8") if name else True, place
+
+
 def test_no_library_module_prints():
     printing = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

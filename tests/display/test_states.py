@@ -10,7 +10,7 @@ import pytest
 from nbclient import NotebookClient
 
 import pandas_genai
-from pandas_genai.testing import LoopbackProvider
+from pandas_genai.testing import Fault, LoopbackProvider
 
 FRAME = pd.DataFrame({"text": ["a", "b", "a"]})
 
@@ -57,10 +57,11 @@ def test_jobs_can_be_asked_all_at_once(tmp_path, capsys):
     with LoopbackProvider(lambda text: {"label": "good"}, batch_seconds=3600) as provider:
         where = {"base_url": provider.openai_url, "api_key": "k"}
         FRAME.genai.batch_submit("Other?", ["good"], name="lost", folder=tmp_path, **where)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENAI_API_KEY", "k")
-        with pytest.warns(UserWarning, match="'lost' was not refreshed"):
-            assert len(pandas_genai.jobs(tmp_path, refresh=True)) == 2
+        provider.faults = [Fault("forbidden", path="GET /v1/batches")]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("OPENAI_API_KEY", "k")
+            with pytest.warns(UserWarning, match="'lost' was not refreshed"):
+                assert len(pandas_genai.jobs(tmp_path, refresh=True)) == 2
 
 
 def test_runs_lead_with_what_a_person_looks_for(tmp_path):
