@@ -68,7 +68,7 @@ def pytest_itemcollected(item):
     if item.nodeid.startswith(_SLOW) or item.get_closest_marker("campaign"):
         item.add_marker(pytest.mark.slow)
     expression = item.config.option.markexpr
-    drawn = getattr(item.obj, "_hypothesis_internal_use_settings", None)
+    drawn = getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)
     if drawn is not None and "campaign" in expression and "not campaign" not in expression:
         item.add_marker(pytest.mark.campaign)
         if item.originalname not in _enlarged:
