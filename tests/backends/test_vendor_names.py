@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,17 @@ def test_damage_is_found(tmp_path, line):
     found = found_in(copy)
     assert found
     assert all(one.startswith("batch/job.py:") for one in map(Path.as_posix, map(Path, found)))
+
+
+def test_no_sdk_is_imported_before_a_client_is_needed():
+    code = (
+        "import sys, pandas as pd, pandas_genai\n"
+        "task = pandas_genai.Task('Tone?', ['good', 'bad'], backend='anthropic')\n"
+        "pd.DataFrame({'text': ['fine']}).genai.preview(task)\n"
+        "print(sorted({'openai', 'anthropic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_docstrings_may_name_vendors(tmp_path):

@@ -1,1 +1,1 @@
-"""Wire formats, thin SDK clients beside them, errors classed once."""
+"""The vendors' APIs: one object for each of them, and what they share."""

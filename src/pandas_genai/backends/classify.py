@@ -210,7 +210,7 @@ _MOST_INT = 10**18
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong by an unsuccessful answer, whichever vendor sent it.
+    """What an unsuccessful answer says, whichever vendor it is from.
 
     Parameters
     ----------

@@ -153,7 +153,7 @@ def batch_of(entry: Mapping[str, Any]) -> Batch:
         done=as_count(counts.get("completed")) or 0,
         failed=as_count(counts.get("failed")) or 0,
         code=as_text(errors[0].get("code")) or "" if errors else "",
-        message=" ".join(_said(one) for one in errors[:3]),
+        message=" ".join(_message(one) for one in errors[:3]),
         output=as_id(entry.get("output_file_id")),
         error=as_id(entry.get("error_file_id")),
         tags={name: value for name, value in tags if isinstance(value, str)},
@@ -161,6 +161,6 @@ def batch_of(entry: Mapping[str, Any]) -> Batch:
     )
 
 
-def _said(error: Mapping[str, Any]) -> str:
+def _message(error: Mapping[str, Any]) -> str:
     line, message = as_count(error.get("line")), as_text(error.get("message"))
     return f"{message}" + (f" (line {line})" if line is not None else "")
