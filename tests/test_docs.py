@@ -144,7 +144,7 @@ def test_everything_public_is_in_the_reference():
     wanted |= {f"pandas.DataFrame.genai.{name}" for name in public(pd.DataFrame.genai)}
     wanted |= {f"pandas.Series.genai.{name}" for name in public(pd.Series.genai)}
     # Steps of the accessors' verbs, and what a job works with.
-    own = {"folder", "gather", "observer", "submit"}
+    own = {"collect_rows", "folder", "observer", "submit"}
     wanted |= {f"pandas_genai.BatchJob.{one}" for one in set(public(pandas_genai.BatchJob)) - own}
     assert wanted - documented() == set()
     assert "pandas_genai.errors" in (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from pandas_genai import GenaiError, SqliteCache
 from pandas_genai.backends.endpoints import Endpoints
 from pandas_genai.backends.resolve import Question
+from pandas_genai.batch.connection import ConnectionOptions
+from pandas_genai.batch.create import JobSpec
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob, submit
-from pandas_genai.batch.order import Order
-from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import text_form
 from pandas_genai.clock import Clock
 from pandas_genai.extract import Extraction
@@ -174,18 +174,20 @@ def whole(number, text):
 def job(provider, backend, folder, clock):
     jobs = JobsFolder(Path(folder) / "genai_batches")
 
-    def means():
-        return Means(api_key=KEY, clock=clock, tell=lambda _: None, endpoints=Endpoints())
+    def connection_options():
+        return ConnectionOptions(
+            api_key=KEY, clock=clock, tell=lambda _: None, endpoints=Endpoints()
+        )
 
     def submitted():
         with SqliteCache(Path(folder) / "cache.sqlite") as cache:
             form = text_form(FRAME, None)
-            order = Order(
+            spec = JobSpec(
                 question(provider, backend), FRAME, form, cache, name="night", chunk_size=3
             )
-            return submit(jobs, order, means())
+            return submit(jobs, spec, connection_options())
 
-    return submitted, lambda: BatchJob(jobs.job("night"), means())
+    return submitted, lambda: BatchJob(jobs.job("night"), connection_options())
 
 
 @BACKENDS

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import pandas_genai
-from pandas_genai.batch.site import Means
+from pandas_genai.batch.connection import ConnectionOptions
 from pandas_genai.clock import Clock
 from pandas_genai.testing import LoopbackProvider
 
@@ -322,8 +322,8 @@ def test_batch(data):
             shown, lambda: pandas_genai.open_job("night", base_url=options["base_url"], api_key=key)
         )
         if job is not None:
-            means = Means(key, options["base_url"], clock=Hasty())
-            job = pandas_genai.BatchJob(job.folder, means)
+            connection_options = ConnectionOptions(key, options["base_url"], clock=Hasty())
+            job = pandas_genai.BatchJob(job.folder, connection_options)
             called(shown, job.collect)
             called(shown, job.status)
             shown.append(repr(job))

@@ -11,10 +11,10 @@ import pytest
 from pandas_genai import SqliteCache
 from pandas_genai.backends.endpoints import Endpoints
 from pandas_genai.backends.resolve import Question
+from pandas_genai.batch.connection import ConnectionOptions
+from pandas_genai.batch.create import JobSpec
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob, submit
-from pandas_genai.batch.order import Order
-from pandas_genai.batch.site import Means
 from pandas_genai.batch.texts import text_form
 from pandas_genai.clock import Clock
 from pandas_genai.task.task import Task
@@ -70,13 +70,13 @@ class Night:
             return self.provider.openai_url
         return self.provider.anthropic_url
 
-    def means(self, **changes):
+    def connection_options(self, **changes):
         given = {"api_key": KEY, "clock": self.clock, "tell": self.lines.append}
-        return Means(**{**given, "endpoints": Endpoints(), **changes})
+        return ConnectionOptions(**{**given, "endpoints": Endpoints(), **changes})
 
     def submit(self, frame, *, schema=None, name="night", requests=None, model=None, **options):
         params = options.pop("params", None)
-        means = options.pop("means", None) or self.means()
+        connection_options = options.pop("connection_options", None) or self.connection_options()
         task = Task(
             options.pop("prompt", "Echo."),
             {"answer": str} if schema is None else schema,
@@ -88,13 +88,13 @@ class Night:
         question = Question(task, self.url, KEY)
         with SqliteCache(self.cache) as cache:
             form = text_form(frame, options.pop("text", None))
-            order = Order(
+            spec = JobSpec(
                 question, frame, form, cache, name=name, most_requests=requests, **options
             )
-            return submit(self.jobs, order, means)
+            return submit(self.jobs, spec, connection_options)
 
     def open(self, name="night", **changes):
-        return BatchJob(self.jobs.job(name), self.means(**changes))
+        return BatchJob(self.jobs.job(name), self.connection_options(**changes))
 
     def batches(self):
         return self.provider.batches

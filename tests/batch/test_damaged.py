@@ -179,8 +179,8 @@ def kept(request, tmp_path_factory):
 @given(data=st.data())
 def test_any_value_in_any_field_of_the_manifest(kept, stage, data):
     with kept.copy(stage) as folder:
-        handle = folder / "job.json"
-        handle.write_bytes(data.draw(edited(json.loads(handle.read_bytes()))))
+        manifest = folder / "job.json"
+        manifest.write_bytes(data.draw(edited(json.loads(manifest.read_bytes()))))
         kept.check(folder)
 
 
@@ -236,8 +236,8 @@ DAMAGED = {
 def test_the_error_names_file_and_field(kept, field):
     value, named = DAMAGED[field]
     with kept.copy("submitted") as folder:
-        handle = folder / "job.json"
-        handle.write_text(json.dumps({**json.loads(handle.read_bytes()), field: value}))
+        manifest = folder / "job.json"
+        manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), field: value}))
         with pytest.raises(JobError, match=rf"job\.json cannot be read \({named}: .*restore it"):
             pandas_genai.open_job("n").status()
         assert repr(pandas_genai.open_job("n")).startswith("Job 'n': damaged.")
@@ -245,8 +245,8 @@ def test_the_error_names_file_and_field(kept, field):
 
 def test_a_field_of_a_part_is_named(kept):
     with kept.copy("submitted") as folder:
-        handle = folder / "job.json"
-        said = json.loads(handle.read_bytes())
+        manifest = folder / "job.json"
+        said = json.loads(manifest.read_bytes())
         for field, value in {
             "stage": "written",
             "answered": -1,
@@ -254,7 +254,7 @@ def test_a_field_of_a_part_is_named(kept):
             "number": 2,
         }.items():
             part = {**said["parts"][0], field: value}
-            handle.write_text(json.dumps({**said, "parts": [part]}))
+            manifest.write_text(json.dumps({**said, "parts": [part]}))
             with pytest.raises(JobError, match=r"job\.json cannot be read \(parts"):
                 pandas_genai.open_job("n").collect()
 
@@ -273,8 +273,10 @@ def test_other_jobs_are_listed_and_collected_beside_a_damaged_one(kept):
 @pytest.mark.parametrize("path", ["../../../x", "/tmp/nowhere/x", "../../../../../x"])
 def test_a_handle_makes_no_file_outside(kept, scheme, path):
     with kept.copy("submitted") as folder:
-        handle = folder / "job.json"
-        handle.write_text(json.dumps({**json.loads(handle.read_bytes()), "cache": scheme + path}))
+        manifest = folder / "job.json"
+        manifest.write_text(
+            json.dumps({**json.loads(manifest.read_bytes()), "cache": scheme + path})
+        )
         with pytest.raises(JobError, match="pass cache="):
             pandas_genai.open_job("n", api_key=kept.key).collect()
         out = kept.frame.genai.batch_collect("n", cache="mine.sqlite")

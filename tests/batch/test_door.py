@@ -16,7 +16,7 @@ import pytest
 
 import pandas_genai
 from pandas_genai import CredentialsError, JobError, Stopped, UsageError
-from pandas_genai.batch.site import Means
+from pandas_genai.batch.connection import ConnectionOptions
 from pandas_genai.clock import Clock
 from pandas_genai.extract.under_way import RowsUnderWayWarning
 from pandas_genai.testing import Fault, LoopbackProvider
@@ -390,10 +390,10 @@ def test_a_bad_key_is_said_and_nothing_is_lost(backend, frame_of):
 
 def test_a_key_meets_no_address_that_only_the_handle_names(submit, frame_of, monkeypatch):
     job = submit(frame_of(3), name="night")
-    handle = job.path / "job.json"
-    said = json.loads(handle.read_text())
+    manifest = job.path / "job.json"
+    said = json.loads(manifest.read_text())
     said["base_url"] = "https://evil.example.org/v1"
-    handle.write_text(json.dumps(said))
+    manifest.write_text(json.dumps(said))
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(name, "another-key")
     with pytest.raises(CredentialsError, match=r"evil\.example\.org.*another key"):
@@ -423,15 +423,15 @@ def test_every_answer_names_the_run_that_brought_it(submit, frame_of):
 
 def test_a_damaged_handle_is_said(submit, frame_of, provider):
     job = submit(frame_of(3), name="night")
-    handle = job.path / "job.json"
-    good = handle.read_bytes()
-    handle.write_bytes(good[:100])
+    manifest = job.path / "job.json"
+    good = manifest.read_bytes()
+    manifest.write_bytes(good[:100])
     with pytest.raises(JobError, match=r"job\.json cannot be read.*restore it"):
         frame_of(3).genai.batch_collect("night")
-    handle.write_bytes(good.replace(b'"format": 1', b'"format": 99'))
+    manifest.write_bytes(good.replace(b'"format": 1', b'"format": 99'))
     with pytest.raises(JobError, match=r"newer pandas-genai.*format 99"):
         frame_of(3).genai.batch_collect("night")
-    handle.write_bytes(good.replace(b'"format": 1', b'"format": 1, "of_tomorrow": 3'))
+    manifest.write_bytes(good.replace(b'"format": 1', b'"format": 1, "of_tomorrow": 3'))
     assert frame_of(3).genai.batch_collect("night")["answer"].notna().all()
     assert len(provider.batches) == 1
 
@@ -454,7 +454,7 @@ def test_stop_while_waiting(backend, frame_of):
         url = provider.openai_url if backend == "openai" else provider.anthropic_url
         options = {"backend": backend, "base_url": url, "api_key": KEY}
         job = frame_of(3).genai.batch_submit("Echo.", SCHEMA, **options)
-        waiting = pandas_genai.BatchJob(job.folder, Means(KEY, clock=Pressed()))
+        waiting = pandas_genai.BatchJob(job.folder, ConnectionOptions(KEY, clock=Pressed()))
         with pytest.raises(Stopped, match=r"Stopped waiting.*0 of 3 rows.*Nothing is lost"):
             waiting.collect(wait=True)
         assert pandas_genai.runs()["status"].tolist() == ["stopped"]

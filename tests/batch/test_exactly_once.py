@@ -32,8 +32,8 @@ from pandas_genai import SqliteCache
 from pandas_genai.clock import Clock
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import submit
-from pandas_genai.batch.order import Order
-from pandas_genai.batch.site import Means
+from pandas_genai.batch.create import JobSpec
+from pandas_genai.batch.connection import ConnectionOptions
 from pandas_genai.batch.texts import text_form
 from pandas_genai.backends.resolve import Question
 from pandas_genai.task.task import Task
@@ -70,10 +70,10 @@ def kernel(order):
     frame = pd.DataFrame({"text": [f"row {n}" for n in range(order["rows"])]})
     task = Task("Echo.", {"answer": str}, model=order["model"], backend=order["backend"])
     question = Question(task, order["url"], "sk-k")
-    means = Means("sk-k", clock=Clock())
+    means = ConnectionOptions("sk-k", clock=Clock())
     with SqliteCache("cache.sqlite") as cache:
         form = text_form(frame, None)
-        asked = Order(question, frame, form, cache, name="night", chunk_size=order["per_request"],
+        asked = JobSpec(question, frame, form, cache, name="night", chunk_size=order["per_request"],
                       most_requests=order["per_batch"])
         job = submit(JobsFolder(__import__("pathlib").Path("jobs")), asked, means)
     out = job.collect()

@@ -15,7 +15,7 @@ from pandas_genai import (
     RowsFailedWarning,
     UsageError,
 )
-from pandas_genai.batch.site import Means
+from pandas_genai.batch.connection import ConnectionOptions
 from pandas_genai.testing import BatchFault, Fault, LoopbackProvider
 
 SCHEMA = {
@@ -196,8 +196,8 @@ def test_status_until_the_end(frame, backend, clock):
         lambda text: {"answer": text}, batch_seconds=1_000, wall_clock=clock.now
     ) as provider:
         if backend == "openai":
-            means = Means("k", provider.openai_url, clock=clock)
-            extractor = OpenAIBatchExtractor("jobs", means=means)
+            connection_options = ConnectionOptions("k", provider.openai_url, clock=clock)
+            extractor = OpenAIBatchExtractor("jobs", options=connection_options)
             extractor.create_batch_jsonl(frame, "id", "body", "Echo.", "j", "gpt-6-luna")
             (batch_id,) = extractor.submit_batches("j")
             assert extractor.check_batch_status("j") == {batch_id: "validating"}
@@ -205,8 +205,8 @@ def test_status_until_the_end(frame, backend, clock):
             assert found == {batch_id: "completed"}
             assert clock.waits == [300] * 4
         else:
-            means = Means("k", provider.anthropic_url, clock=clock)
-            extractor = AnthropicBatchExtractor("jobs", means=means)
+            connection_options = ConnectionOptions("k", provider.anthropic_url, clock=clock)
+            extractor = AnthropicBatchExtractor("jobs", options=connection_options)
             extractor.create_batch_requests(frame, "id", "body", "Echo.", "j", "claude-haiku-5-5")
             extractor.submit_batch("j")
             status = extractor.check_batch_status("j", continuous=True, timeout=90)
@@ -227,8 +227,10 @@ def test_an_outage_while_the_status_is_asked(frame, clock):
             provider.faults = lost if clock.now() < begun + 2_000 else []
 
         clock.on_sleep.append(lose_the_network)
-        means = Means("k", provider.openai_url, clock=clock, tell=lines.append)
-        extractor = OpenAIBatchExtractor("jobs", means=means)
+        connection_options = ConnectionOptions(
+            "k", provider.openai_url, clock=clock, tell=lines.append
+        )
+        extractor = OpenAIBatchExtractor("jobs", options=connection_options)
         extractor.create_batch_jsonl(frame, "id", "body", "Echo.", "j", "gpt-6-luna")
         (batch_id,) = extractor.submit_batches("j")
         assert extractor.check_batch_status("j", continuous=True) == {batch_id: "completed"}
@@ -381,7 +383,7 @@ def test_an_unfinished_job_has_no_results_yet(frame, backend, clock):
     with LoopbackProvider(lambda text: {"answer": text}, **options) as provider:
         url = provider.openai_url if backend == "openai" else provider.anthropic_url
         kind = OpenAIBatchExtractor if backend == "openai" else AnthropicBatchExtractor
-        extractor = kind("jobs", means=Means("k", url, clock=clock))
+        extractor = kind("jobs", options=ConnectionOptions("k", url, clock=clock))
         make(extractor, frame)
         assert extractor.retrieve_results_as_dataframe("job1") is None
         extractor.check_batch_status("job1")

@@ -9,10 +9,10 @@ import pytest
 
 from pandas_genai import JobError, SqliteCache
 from pandas_genai.backends.registry import backend_named
-from pandas_genai.batch.collect import Collection
-from pandas_genai.batch.digest import keys_of
+from pandas_genai.batch.advance import PartAdvancer
+from pandas_genai.batch.connection import Connection
+from pandas_genai.batch.ingest import keys_of
 from pandas_genai.batch.requests import SentInputs, inputs_of
-from pandas_genai.batch.site import Site
 from pandas_genai.task.inputs import MediaPart, RowInput, TextPart
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.testing import Fault
@@ -103,10 +103,10 @@ class TestReadAtIngest:
 
     @staticmethod
     def ingest(kernel, job, check):
-        with Site(job.folder, kernel.means()) as site, site.locked():
-            site.task = replace(site.task, checks=(check,))
+        with Connection(job.folder, kernel.connection_options()) as connection, connection.locked():
+            connection.task = replace(connection.task, checks=(check,))
             with SqliteCache(kernel.cache) as cache:
-                Collection(site, cache).step()
+                PartAdvancer(connection, cache).step()
 
     def test_a_check_reads_each_rows_own_text_and_image(self, night):
         seen = {}

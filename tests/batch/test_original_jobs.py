@@ -23,7 +23,7 @@ from pandas_genai import (
     SqliteCache,
     UsageError,
 )
-from pandas_genai.batch.site import Means
+from pandas_genai.batch.connection import ConnectionOptions
 from pandas_genai.testing import Fault, LoopbackProvider
 
 PROMPT = "Echo each text, as JSON."
@@ -189,11 +189,13 @@ def provider_url(original):
 class Ours:
     """The same calls of ours, whichever the vendor."""
 
-    def __init__(self, original, **means):
+    def __init__(self, original, **connection_options):
         kind = OpenAIBatchExtractor if original.backend == "openai" else AnthropicBatchExtractor
         self.original = original
         url = provider_url(original)
-        self.extractor = kind(original.root, means=Means("k", url, **means))
+        self.extractor = kind(
+            original.root, options=ConnectionOptions("k", url, **connection_options)
+        )
 
     def create(self, frame, **options):
         given = {"chunk_size": 2, "schema_dict": self.original.schema} | options

@@ -14,11 +14,11 @@ from pandas_genai import UsageError
 from pandas_genai.backends.batches import Limits
 from pandas_genai.backends.endpoints import Capabilities, Endpoint
 from pandas_genai.backends.registry import backend_named
+from pandas_genai.batch.connection import limits_of
 from pandas_genai.batch.folder import JobFolder
-from pandas_genai.batch.journal import Part
+from pandas_genai.batch.manifest import Part
 from pandas_genai.batch.names import checked_name, custom_prefix, default_name
 from pandas_genai.batch.requests import Template, compact, write_requests
-from pandas_genai.batch.site import limits_of
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
@@ -111,9 +111,9 @@ def test_what_the_live_path_learnt_goes_into_the_batch(night, frame_of):
         options = {"base_url": kernel.provider.openai_url, "api_key": "k", "progress": False}
         model = "learnt-model"
         frame.genai.extract("Echo.", {"answer": str}, model=model, cache=False, **options)
-        means = kernel.means(endpoints=ENDPOINTS)
+        connection_options = kernel.connection_options(endpoints=ENDPOINTS)
         kernel.backend = "openai"
-        job = kernel.submit(frame, model=model, means=means)
+        job = kernel.submit(frame, model=model, connection_options=connection_options)
         assert job.collect()["answer"].notna().all()
         assert job.folder.journal().parts[0].rung == "json_object"
 

@@ -125,15 +125,19 @@ def test_rows_answered_live_meanwhile_are_not_sent(night, frame_of, backend):
 def test_what_the_results_taught_is_heeded(night, frame_of):
     """A server refuses strict schemas; the second batch asks as the live path would."""
     with night(dialect="no_strict") as kernel:
-        means = kernel.means()
-        job = kernel.submit(frame_of(4), chunk_size=2, means=means)
+        connection_options = kernel.connection_options()
+        job = kernel.submit(frame_of(4), chunk_size=2, connection_options=connection_options)
         assert job.collect()["answer"].isna().all()
         assert set(job.report.errors["reason"]) == {"bad request"}
         job.resubmit_failed()
         assert job.collect()["answer"].notna().all()
         assert job.folder.journal().parts[1].rung == "json_schema"
-        endpoints = means.endpoints
-        kernel.submit(frame_of(3, "other"), name="later", means=kernel.means(endpoints=endpoints))
+        endpoints = connection_options.endpoints
+        kernel.submit(
+            frame_of(3, "other"),
+            name="later",
+            connection_options=kernel.connection_options(endpoints=endpoints),
+        )
         assert kernel.open("later").collect()["answer"].notna().all()
 
 

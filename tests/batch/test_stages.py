@@ -13,8 +13,8 @@ import pytest
 import pandas_genai
 from pandas_genai import JobError
 from pandas_genai.batch import stages
-from pandas_genai.batch.journal import Part
-from pandas_genai.batch.site import Means, Site
+from pandas_genai.batch.connection import Connection, ConnectionOptions
+from pandas_genai.batch.manifest import Part
 from pandas_genai.batch.stages import FIRST, STAGES, Stage, job_stage
 
 PACKAGE = Path(pandas_genai.__file__).parent
@@ -107,12 +107,12 @@ def test_a_refused_move_leaves_the_manifest_as_it_was(night, frame_of):
         folder = kernel.submit(frame_of(3)).folder
         manifest = folder.path / "job.json"
         before = manifest.read_bytes()
-        with Site(folder, Means()) as site, site.locked():
-            part = site.journal.parts[0]
+        with Connection(folder, ConnectionOptions()) as connection, connection.locked():
+            part = connection.journal.parts[0]
             with pytest.raises(JobError):
-                site.move(part, "stored")
+                connection.move(part, "stored")
             assert manifest.read_bytes() == before
-            site.move(part, "ended")
+            connection.move(part, "ended")
         assert folder.journal().parts[0].stage == "ended"
 
 
@@ -138,7 +138,7 @@ def test_no_code_sets_a_stage_but_the_move():
                 and any(isinstance(one, ast.Constant) and one.value == "stage" for one in node.args)
             )
             found += [path.stem] * (len(names) + calls_setter)
-    assert found == ["journal"]
+    assert found == ["manifest"]
 
 
 def test_no_code_keeps_a_set_of_stages_of_its_own():

@@ -19,12 +19,11 @@ import pandas as pd
 
 from pandas_genai import SqliteCache
 from pandas_genai.backends.resolve import Question
-from pandas_genai.batch.collect import Collection
+from pandas_genai.batch.advance import PartAdvancer
+from pandas_genai.batch.connection import Connection, ConnectionOptions
+from pandas_genai.batch.create import JobSpec, prepare
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob
-from pandas_genai.batch.order import Order
-from pandas_genai.batch.prepare import prepare
-from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.texts import text_form
 from pandas_genai.task.task import Task
 
@@ -67,11 +66,11 @@ def build(frame, backend, place):
         with SqliteCache(
             place / "warm.sqlite"
         ) as other:  # a job's rows are not submitted in a second one
-            warm = Order(question, frame.iloc[:1_000], form, other, chunk_size=CHUNK)
-            prepare(JobsFolder(place / "warm"), warm, Means())
+            warm = JobSpec(question, frame.iloc[:1_000], form, other, chunk_size=CHUNK)
+            prepare(JobsFolder(place / "warm"), warm, ConnectionOptions())
         before, since = start()
-        order = Order(question, frame, form, cache, chunk_size=CHUNK)
-        folder = prepare(JobsFolder(place / "jobs"), order, Means())
+        spec = JobSpec(question, frame, form, cache, chunk_size=CHUNK)
+        folder = prepare(JobsFolder(place / "jobs"), spec, ConnectionOptions())
         return folder, time.perf_counter() - since, memory_mb("VmHWM") - before
 
 
@@ -144,11 +143,14 @@ def collect(folder, backend, place):
         answer(folder, backend, part)
     folder.save(journal)
     before, since = start()
-    with Site(folder, Means()) as site, SqliteCache(place / "cache.sqlite") as cache:
-        Collection(site, cache).step()
+    with (
+        Connection(folder, ConnectionOptions()) as connection,
+        SqliteCache(place / "cache.sqlite") as cache,
+    ):
+        PartAdvancer(connection, cache).advance()
     cached, memory = time.perf_counter() - since, memory_mb("VmHWM") - before
     since = time.perf_counter()
-    out = BatchJob(folder, Means()).collect()
+    out = BatchJob(folder, ConnectionOptions()).collect()
     assert out["tone"].eq("negative").all()
     return cached, time.perf_counter() - since, memory
 

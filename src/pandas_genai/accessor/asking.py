@@ -13,13 +13,12 @@ from pandas_genai.accessor.arguments import checked_text, task_of, with_advice
 from pandas_genai.accessor.joining import mark_order, warn_of_duplicates
 from pandas_genai.accessor.origin import remember_origin
 from pandas_genai.backends.resolve import Question
-from pandas_genai.batch.allowance import Allowance
+from pandas_genai.batch.collect import WaitOptions
+from pandas_genai.batch.connection import Connection, ConnectionOptions
+from pandas_genai.batch.create import Allowance, JobSpec
 from pandas_genai.batch.folder import JobsFolder
-from pandas_genai.batch.gather import Patience
 from pandas_genai.batch.job import BatchJob, submit
-from pandas_genai.batch.order import Order
-from pandas_genai.batch.shelf import fitting_job
-from pandas_genai.batch.site import Means, Site
+from pandas_genai.batch.jobs import fitting_job
 from pandas_genai.batch.texts import FrameInputs, TextForm, text_form
 from pandas_genai.costs.plan import Plan
 from pandas_genai.display.cards import PlanCard, PreviewCard, ShownJob
@@ -129,9 +128,11 @@ class Asking:
         warn_of_duplicates(self.data.index)
         question, options = self.question, self.options
         path, where = jobs_place(folder)
-        means = Means(question.api_key, question.base_url, question.client, tell=say)
+        connection_options = ConnectionOptions(
+            question.api_key, question.base_url, question.client, tell=say
+        )
         with using(options.cache) as opened:
-            order = Order(
+            spec = JobSpec(
                 *(question, self.data, text_form(self.data, question.task.text), opened),
                 chunk_size=options.chunk_size,
                 name=name,
@@ -139,9 +140,9 @@ class Asking:
                 allowance=Allowance(options.max_cost, options.prices),
             )
             with with_advice(question):
-                job = submit(JobsFolder(path), order, means)
+                job = submit(JobsFolder(path), spec, connection_options)
         say(submitted_line(job, where))
-        return ShownJob(job.folder, means, bar)
+        return ShownJob(job.folder, connection_options, bar)
 
     def _inputs(self) -> FrameInputs:
         return FrameInputs(self.data, text_form(self.data, self.question.task.text))
@@ -156,16 +157,18 @@ def collected(
     data: Rows,
     name: str | None,
     folder: str | Path | None,
-    patience: Patience,
+    patience: WaitOptions,
     cache: Cache | None,
     on_error: OnError,
-    means: Means,
+    connection_options: ConnectionOptions,
 ) -> pd.DataFrame:
     """Collect what a job has answered, for these rows."""
     path, _ = jobs_place(folder)
     job, rows = fitting_job(JobsFolder(path), name, data)
-    result = BatchJob(job, means, bar).gather(rows, data.index, patience, cache, on_error)
-    where = Site(job, Means()).store_url() if cache is None else cache
+    result = BatchJob(job, connection_options, bar).collect_rows(
+        rows, data.index, patience, cache, on_error
+    )
+    where = Connection(job, ConnectionOptions()).store_url() if cache is None else cache
     many = compile_schema(job.journal().schema).many
     _remember(result, data, _renderer(job.journal().text), where, many=many)
     return result

@@ -11,10 +11,10 @@ from pandas_genai.accessor.asking import bar
 from pandas_genai.accessor.frame import FrameAccessor
 from pandas_genai.backends.client import AnthropicClient, OpenAIClient
 from pandas_genai.batch import JobState
+from pandas_genai.batch.connection import ConnectionOptions
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.job import BatchJob
-from pandas_genai.batch.shelf import existing, jobs_frame
-from pandas_genai.batch.site import Means
+from pandas_genai.batch.jobs import existing, jobs_frame
 from pandas_genai.display.cards import ShownJob
 from pandas_genai.display.lines import say
 from pandas_genai.display.where import default_cache_path, jobs_place
@@ -78,7 +78,7 @@ def jobs(folder: str | Path | None = None, *, refresh: bool = False) -> pd.DataF
 def _asked(found: JobFolder) -> None:
     """Ask the provider of a job how far it is; one that does not answer stops nobody."""
     try:
-        BatchJob(found, Means(tell=say)).status()
+        BatchJob(found, ConnectionOptions(tell=say)).status()
     except GenaiError as error:
         warn_user(f"The job {found.name!r} was not refreshed: {error}", UserWarning)
 
@@ -123,7 +123,9 @@ def open_job(
         If ``prices`` are none.
     """
     found = existing(JobsFolder(jobs_place(folder)[0]), name)
-    return ShownJob(found, Means(api_key, base_url, client, tell=say, prices=prices), bar)
+    return ShownJob(
+        found, ConnectionOptions(api_key, base_url, client, tell=say, prices=prices), bar
+    )
 
 
 def runs(cache: SqliteCache | str | Path | None = None) -> pd.DataFrame:

@@ -11,9 +11,9 @@ import pandas as pd
 from pandas_genai.accessor.arguments import named_arguments
 from pandas_genai.accessor.asking import Asking, collected
 from pandas_genai.backends.client import AnthropicClient, OpenAIClient
-from pandas_genai.batch.gather import Patience
+from pandas_genai.batch.collect import WaitOptions
+from pandas_genai.batch.connection import ConnectionOptions
 from pandas_genai.batch.job import BatchJob
-from pandas_genai.batch.site import Means
 from pandas_genai.costs.plan import Plan
 from pandas_genai.display.lines import say
 from pandas_genai.extract import Preview
@@ -432,6 +432,6 @@ max_workers, fresh, on_error, params, examples, progress, max_cost, prices, keep
         RowsFailedError
             With ``on_error="raise"``.
         """
-        patience = Patience(wait, poll_s, timeout)
-        means = Means(tell=say, prices=prices, keep_replies=keep_replies)
-        return collected(self._data, name, folder, patience, cache, on_error, means)
+        patience = WaitOptions(wait, poll_s, timeout)
+        connection_options = ConnectionOptions(tell=say, prices=prices, keep_replies=keep_replies)
+        return collected(self._data, name, folder, patience, cache, on_error, connection_options)

@@ -1,285 +1,321 @@
-"""Goes on with a job as far as the provider lets it: status, results, cache."""
+"""From a job to the frame of its answers, now or when it has ended."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
+import json
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 
-from pandas_genai.backends.batches import Batch, BatchApi
-from pandas_genai.batch.digest import Digestion, give_up, keys_of
-from pandas_genai.batch.journal import Part, count_of, cut, moment_of
-from pandas_genai.batch.lines import ResultLines
-from pandas_genai.batch.site import Site
-from pandas_genai.batch.stages import NO_BATCH, STAGES, Action
-from pandas_genai.batch.submit import Submission
+import pandas as pd
+
+from pandas_genai.batch.advance import PartAdvancer
+from pandas_genai.batch.connection import Connection
+from pandas_genai.batch.failures import forgotten, reasons
+from pandas_genai.batch.manifest import Part, cut
+from pandas_genai.batch.state import JobState
+from pandas_genai.clock import Deadline
+from pandas_genai.costs.prices import known_cost
 from pandas_genai.errors import (
     CacheError,
     CallError,
-    GenaiError,
     JobError,
-    RowError,
-    StopRunError,
+    Stopped,
+    UsageError,
     WaitError,
 )
-from pandas_genai.files import new_file
-from pandas_genai.store import AnswerStore
+from pandas_genai.runs.answers import unanswered
+from pandas_genai.runs.failures import NOT_FAILED
+from pandas_genai.runs.origins import origin_columns
+from pandas_genai.runs.parameters import params_columns
+from pandas_genai.runs.partial import RunStore
+from pandas_genai.runs.progress import Observer, Progress
+from pandas_genai.runs.recorder import OnError, RunRecorder
+from pandas_genai.store import AnswerStore, Cache, open_store
+from pandas_genai.task.bound import BoundTask
+from pandas_genai.task.reply import Failure, Usage
+from pandas_genai.task.rows import Keys, Rows
 
-__all__ = ["Collection", "is_gone"]
+__all__ = ["Collector", "WaitOptions"]
 
-_GONE = frozenset({"not found", "bad request"})
-"""Reasons of errors after which results are not to be had any more: 404, and 410."""
-
-_OUTAGES = 3
-"""Parts in a row without an answer after which the others are not asked this time."""
+_GROWTH = 1.5
+_LONGEST_POLL_S = 900.0
 
 
-class Collection:
-    """Takes each part of a job to its next stage, again and again.
+@dataclass(frozen=True)
+class WaitOptions:
+    """How long to wait for a job.
 
     Parameters
     ----------
-    site : Site
-        The job, locked.
-    cache : AnswerStore, optional
-        Where answers go; needed by ``step`` and ``digest_again``.
-    run_id : str, optional
-        The run that collects, for the answers' column ``run_id``; else the job's identity.
+    wait : bool
+        Whether to wait at all.
+    poll_s : float
+        Seconds until the provider is asked again; each time half as long again, up to 15 minutes.
+    timeout : float, optional
+        Seconds after which what is there is returned.
     """
 
-    def __init__(self, site: Site, cache: AnswerStore | None, run_id: str | None = None) -> None:
-        self._site = site
-        self._cache = cache
-        self._run_id = run_id or site.journal.uid
-        self._ended = 0
+    wait: bool = False
+    poll_s: float = 60.0
+    timeout: float | None = None
 
-    def step(self) -> None:
-        """Do everything that can be done now, for each part by itself.
+    def __post_init__(self) -> None:
+        for name in ("poll_s", "timeout"):
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (number and value > 0):
+                raise UsageError(f"{name}= must be a number of seconds above 0, not {value!r}.")
 
-        What goes wrong with one part is noted with it, and the others go on. It is raised only
-        where nothing went right.
+
+class Collector:
+    """Collects a job for the rows of one frame.
+
+    Parameters
+    ----------
+    connection : Connection
+        The job.
+    rows : Rows
+        The rows of the frame.
+    index : Index
+        Its index.
+    cache : AnswerStore, str, Path or None
+        Where the answers go; None: where the job was submitted with.
+    observer : Observer
+        Who watches while it waits.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        rows: Rows,
+        index: pd.Index,
+        cache: Cache | None,
+        observer: Observer,
+    ) -> None:
+        self._connection = connection
+        self._rows = rows
+        self._index = index
+        self._observer = observer
+        self._run_id = uuid.uuid4().hex[:12]
+        self._unread = list(range(len(rows.keys)))
+        self._trouble: CallError | JobError | None = None
+        chosen = connection.store_url() if cache is None else cache
+        if chosen is None:
+            raise UsageError(
+                f"The job {connection.folder.name!r} was submitted with a cache in memory: "
+                "pass cache=."
+            )
+        self._cache_choice: Cache = chosen
+
+    def run(self, wait_options: WaitOptions, on_error: OnError = "keep") -> pd.DataFrame:
+        """Return the frame of what is there, or, waiting, of everything.
 
         Raises
         ------
-        JobError
-            If the job's requests were never all written, or its files are damaged.
-        CallError
-            What is done stays in the journal; the next step goes on from it.
+        RowsFailedError
+            With ``on_error="raise"``, if rows have failed.
+        JobError, CallError, CacheError, UsageError
+            What was collected stays collected.
+        Stopped
+            After Stop while waiting.
         """
-        site = self._site
-        if not site.journal.ready:
-            raise JobError(
-                f"The job {site.folder.name!r} was interrupted before it was submitted: run the "
-                "cell with batch_submit() again; nothing was sent yet."
+        if on_error not in ("keep", "raise"):
+            raise UsageError(f"on_error= must be 'keep' or 'raise', not {on_error!r}.")
+        with ExitStack() as stack:
+            cache, ours = open_store(self._cache_choice)
+            kept = RunStore(cache, ours=ours)
+            stack.callback(kept.release)
+            recorder = RunRecorder(
+                cache,
+                self._connection.task,
+                self._connection.system(),
+                self._run_id,
+                "batch_collect",
+                self._index,
             )
-        self._advance_all(("upload", "create", "ask", "store", "ingest"))
-
-    def store_all(self) -> None:
-        """Store the results of every batch that has ended, as the provider wrote them.
-
-        No answer is read, and nothing is sent but what the provider had no quota for.
-        """
-        self._advance_all(("ask", "store"))
-
-    def _advance_all(self, actions: Sequence[Action]) -> None:
-        """Take every part as far as these actions take it, then send what had to wait."""
-        parts = self._site.journal.parts
-        self._ended = 0
-        self._each(
-            [part for part in parts if STAGES[part.stage].action in actions],
-            lambda part: self._advance(part, actions),
-        )
-        self._send_waiting()
-
-    def refresh_all(self) -> None:
-        """Ask how far every batch is that has not ended."""
-        self._each([part for part in self._site.journal.parts if part.in_flight], self.refresh)
-
-    def give_up_gone(self) -> None:
-        """Note as lost what the provider says it does not have, even if it has nothing else."""
-        for part in self._site.journal.parts:
-            if part.in_flight:
-                try:
-                    self.refresh(part)
-                except CallError as error:
-                    if not is_gone(error):
-                        raise
-                    give_up(self._site, part, str(error))
-        self._site.save()
-
-    def _each(self, parts: Sequence[Part], work: Callable[[Part], None]) -> None:
-        """Work on each part by itself; see ``step`` for what goes wrong."""
-        troubles: list[tuple[Part, GenaiError]] = []
-        went_right = outages = 0
-        for part in parts:
-            if outages >= _OUTAGES:
-                break
-            before, part.trouble = part.stage, ""
+            self._unread = self._unanswered(cache, recorder)
+            new: list[Part] = []
             try:
-                work(part)
-            except CacheError:
+                recorder.open(self._rows, self._rows.sent - self._copies_of_unread())
+                self._advance(cache, wait_options, new)
+                failures = self._failures(cache)
+                self._say()
+                columns = self._counts(new, failures)
+                if not new:  # others read these results before: the report says who answered
+                    origins = cache.origins(self._connection.task.prompt_hash, self._rows.keys)
+                    columns |= origin_columns(origins, self._connection.price())
+                status = "completed" if self._connection.journal.finished else "partial"
+                return recorder.conclude(
+                    self._rows, failures, columns, status=status, on_error=on_error
+                )
+            except BaseException as error:
+                status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+                kept.carry(error, lambda found: self._partial(recorder, found, new, status))
+                if not recorder.closed:
+                    with suppress(CacheError):  # what went wrong first is what is raised
+                        recorder.close(status, _columns(self._connection.task, new, 0, 0))
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever one part's files and replies do
-                trouble = self._trouble(part, error)
-                troubles.append((part, trouble))
-                part.trouble = cut(str(trouble))
-                outages += isinstance(trouble, WaitError)
-            else:
-                outages = 0
-                went_right += (before, part.stage) != ("lost", "lost")
-        if not troubles:
-            return
-        if not went_right:
-            self._site.save()
-            raise troubles[0][1]
-        for part, trouble in troubles:
-            if part.stage == "created" and is_gone(trouble):
-                with suppress(JobError):
-                    give_up(self._site, part, str(trouble))
-        self._site.save()
 
-    def _trouble(self, part: Part, error: Exception) -> GenaiError:
-        """Return an error as one of ours, which names the part."""
-        if isinstance(error, GenaiError):
-            return error
-        folder = self._site.folder
-        where = getattr(error, "filename", None) or folder.path
-        return JobError(
-            f"Part {part.number} of the job {folder.name!r} cannot be worked on "
-            f"({type(error).__name__}: {error}; {where}). The others are not touched by it."
+    def _counts(self, new: Sequence[Part], failures: Sequence[Failure]) -> dict[str, object]:
+        failed = {one.row.key for one in failures if one.refusal.reason not in NOT_FAILED}
+        without = self._copies({one.row.key for one in failures})
+        ok = self._rows.sent - without
+        return _columns(self._connection.task, new, ok, self._copies(failed))
+
+    def _partial(
+        self, recorder: RunRecorder, cache: AnswerStore, new: Sequence[Part], status: str
+    ) -> pd.DataFrame | None:
+        """Build the frame of what the cache has, after an error."""
+        connection = self._connection
+        failures = reasons(connection.folder, connection.journal, self._missing(cache))
+        columns = self._counts(new, failures)
+        return recorder.partial(cache, self._rows, failures, columns, status)
+
+    def _unanswered(self, cache: AnswerStore, recorder: RunRecorder) -> list[int]:
+        """Return which texts have no answer; what can no longer be replaced is read at once."""
+        if self._connection.journal.finished:
+            return recorder.read_known(self._rows)
+        return unanswered(cache, self._connection.journal.prompt_hash, self._rows.keys)
+
+    def _copies_of_unread(self) -> int:
+        return int(self._rows.copies[self._unread].sum())
+
+    def _copies(self, keys: set[str]) -> int:
+        if not keys:
+            return 0
+        return sum(
+            int(copies)
+            for key, copies in zip(self._rows.keys, self._rows.copies, strict=True)
+            if key in keys
         )
 
-    def _advance(self, part: Part, actions: Sequence[Action]) -> None:
-        """Take one part as far as it goes now: the table says what is done in each stage."""
-        submission = Submission(self._site)
-        work: dict[Action, Callable[[Part], None]] = {
-            "upload": submission.upload,
-            "create": submission.create,
-            "ask": self._ask,
-            "store": self._store,
-            "ingest": self._digest,
-        }
-        while (action := STAGES[part.stage].action) in actions:
-            before = part.stage
-            work[action](part)
-            if part.stage in (before, "lost"):  # what is lost is asked for once each time
-                return
+    def _missing(self, cache: AnswerStore) -> set[str]:
+        """Return what had no answer when the run began, and has none now."""
+        keys = Keys(self._rows.keys.table[self._unread])
+        return set(keys.take(unanswered(cache, self._connection.journal.prompt_hash, keys)))
 
-    def _ask(self, part: Part) -> None:
-        """Ask how far a batch is; of results that were lost, a refusal is what is known already."""
-        if part.in_flight:
-            self.refresh(part)
-            self._ended += not part.in_flight
+    def _failures(self, cache: AnswerStore) -> list[Failure]:
+        """Say why texts have no answer; answers that the cache has lost are read again."""
+        connection = self._connection
+        missing = self._missing(cache)
+        if missing:
+            gone = forgotten(connection.folder, connection.journal, missing)
+            if gone:
+                with connection.locked():
+                    PartAdvancer(connection, cache, self._run_id).ingest_again(gone)
+                missing = self._missing(cache)
+        return reasons(connection.folder, connection.journal, missing)
+
+    def _advance(self, cache: AnswerStore, wait_options: WaitOptions, new: list[Part]) -> None:
+        """Go on with the job, until it has ended where that is wanted."""
+        if not self._try(cache, new) or not wait_options.wait or self._is_done():
             return
-        with suppress(CallError):
-            self.refresh(part)
-
-    def _digest(self, part: Part) -> None:
-        assert self._cache is not None
-        Digestion(self._site, part, self._cache, self._run_id).run()
-
-    def refresh(self, part: Part) -> None:
-        """Ask how far a batch is."""
-        batch = self._site.api.get(part.batch_id or "")
-        _described(part, batch)
-        if batch.ended:
-            if batch.code in self._site.api.quota_codes and not batch.done:
-                part.rejected.append(part.batch_id or "")
-                self._site.move(part, "waiting")
-            else:
-                self._site.move(part, "ended")
-        else:
-            self._site.save()
-
-    def _store(self, part: Part) -> None:
-        """Keep the results as they are before a line of them is read."""
-        site, api = self._site, self._site.api
-        backend = site.journal.backend
-        batch = Batch(
-            part.batch_id or "", part.status, ended=True, output=part.output, error=part.error
-        )
-        results, errors = site.folder.results(backend, part), site.folder.errors(backend, part)
+        waiting, poll = Deadline(self._connection.clock, wait_options.timeout), wait_options.poll_s
+        outcome = "failed"
         try:
-            stored = api.fetch(batch, "output", results)
-            if part.candidates and stored and not self._is_ours(part, results):
-                results.unlink()
-                self._next_candidate(part)
-                return
-            anything = api.fetch(batch, "error", errors) or stored
-            if part.done and not anything:
-                raise gone(part)
-        except (RowError, StopRunError) as error:
-            if not is_gone(error):
+            self._observer.started(self._progress())
+            while not self._is_done():
+                if waiting.is_over:
+                    outcome = "stopped"
+                    return
+                waiting.sleep(poll)
+                poll = min(poll * _GROWTH, max(_LONGEST_POLL_S, wait_options.poll_s))
+                goes_on = self._try(cache, new, waits=True)
+                self._observer.moved(self._progress(poll))
+                if not goes_on:
+                    outcome = "stopped"
+                    return
+            outcome = "completed"
+        except KeyboardInterrupt:
+            outcome = "stopped"
+            raise Stopped(
+                f"Stopped waiting. {JobState.of(self._connection.journal)} Nothing is lost: "
+                "collect again whenever you like."
+            ) from None
+        finally:
+            self._observer.ended(self._progress(), outcome)
+
+    def _try(self, cache: AnswerStore, new: list[Part], *, waits: bool = False) -> bool:
+        """Go on as far as it goes; False where waiting does not help.
+
+        Where no part of the job could be worked on, that is raised if there is nothing to return
+        yet; a job outlives many an outage, so that it is waited out.
+        """
+        self._trouble = None
+        try:
+            self._step(cache, new)
+        except (CallError, JobError) as error:
+            outage = isinstance(error, WaitError)
+            if not (waits and outage) and not any(
+                part.finished for part in self._connection.journal.parts
+            ):
                 raise
-            give_up(site, part, str(error))
+            self._trouble = error
+            return outage
+        return True
+
+    def _is_done(self) -> bool:
+        return self._connection.journal.finished
+
+    def _step(self, cache: AnswerStore, new: list[Part]) -> None:
+        connection = self._connection
+        if connection.journal.finished and not connection.journal.lost:
             return
-        if stored and not api.has_error_files:
-            write_errors(results, errors, api)
-        part.candidates = []
-        site.move(part, "stored")
+        with connection.locked():
+            before = {part.number for part in connection.journal.parts if part.finished}
+            try:
+                PartAdvancer(connection, cache, self._run_id).advance()
+                if connection.journal.finished:
+                    cache.end_job(connection.journal.uid)
+            finally:
+                new += [
+                    part
+                    for part in connection.journal.parts
+                    if part.finished and part.number not in before
+                ]
 
-    def _is_ours(self, part: Part, results: Path) -> bool:
-        known = keys_of(self._site.folder, part)
-        return ResultLines(self._site.journal.backend, [results], known).first_id() in known
+    def _progress(self, poll: float = 0.0) -> Progress:
+        state, trouble = JobState.of(self._connection.journal), self._trouble
+        return Progress(
+            total=state.rows,
+            done=state.answered + state.failed + state.worked_on,
+            failed=state.failed,
+            input_tokens=state.usage.input_tokens,
+            output_tokens=state.usage.output_tokens,
+            cost=state.cost,
+            waiting_s=poll if trouble else 0.0,
+            waiting_for=getattr(trouble, "reason", "damaged files") if trouble else "",
+        )
 
-    def _next_candidate(self, part: Part) -> None:
-        """Go on without a batch that turned out to be somebody else's."""
-        others = [name for name in part.candidates if name != part.batch_id]
-        part.rejected.append(part.batch_id or "")
-        part.candidates = others
-        part.batch_id = others[0] if others else None
-        self._site.move(part, "created" if others else "creating")
-
-    def _send_waiting(self) -> None:
-        """Create again what had no room: as many as have ended, all once nothing is left."""
-        parts = self._site.journal.parts
-        waiting = [part for part in parts if part.stage == "waiting"]
-        busy = any(part.in_flight for part in parts)
-        for part in waiting[: self._ended if busy else None]:
-            self._site.move(part, "uploaded")
-            Submission(self._site).create(part)
-
-    def digest_again(self, numbers: set[int]) -> None:
-        """Read stored results once more, for a cache that has lost them."""
-        for part in self._site.journal.parts:
-            if part.number in numbers:
-                self._digest(part)
-
-    def cancel(self) -> None:
-        """Ask the provider to end every batch that has not ended, and send nothing more."""
-        for part in self._site.journal.parts:
-            if part.stage == "creating" and not Submission(self._site).left(part):
-                self._site.move(part, "uploaded")
-            if part.in_flight:
-                _described(part, self._site.api.cancel(part.batch_id or ""))
-                self._site.save()
-            elif part.stage in NO_BATCH:
-                part.status = "cancelled"
-                self._site.move(part, "stored")
+    def _say(self) -> None:
+        journal, tell = self._connection.journal, self._connection.options.tell
+        if not journal.finished:
+            reason = f" The last time it was asked: {self._trouble}" if self._trouble else ""
+            tell(f"{JobState.of(journal)}{reason}")
+        elif journal.lost:
+            tell(str(JobState.of(journal)))
+        for part in journal.parts:
+            if part.trouble and part.trouble != cut(str(self._trouble)):
+                tell(f"Part {part.number}: {part.trouble}")
 
 
-def write_errors(results: Path, errors: Path, api: BatchApi) -> None:
-    """Copy what has failed out of results that hold both."""
-    with results.open("rb") as lines, new_file(errors) as file:
-        file.writelines(line for line in lines if api.has_failed(line))
-
-
-def is_gone(error: GenaiError) -> bool:
-    """Whether an error says that the provider does not have what was asked for."""
-    return isinstance(error, CallError) and error.reason in _GONE
-
-
-def gone(part: Part) -> StopRunError:
-    """Return the error of a batch that has ended and whose results are nowhere."""
-    return StopRunError(
-        f"{part.done:,} requests of the batch {part.batch_id} were answered, but the provider "
-        "names no results of it.",
-        reason="not found",
-    )
-
-
-def _described(part: Part, batch: Batch) -> None:
-    part.status, part.code, part.message = map(cut, (batch.status, batch.code, batch.message))
-    part.done, part.failed = count_of(batch.done), count_of(batch.failed)
-    part.ends_by = moment_of(batch.ends_by) or part.ends_by
-    part.output, part.error = batch.output or None, batch.error or None
+def _columns(task: BoundTask, parts: Sequence[Part], ok: int, failed: int) -> dict[str, object]:
+    """Return the counts of a run that read these parts' results for the first time."""
+    usage = sum((part.usage for part in parts), Usage())
+    models = [name for part in parts for name in part.models]
+    costs = [part.cost for part in parts]
+    return {
+        "ok": ok,
+        "failed": failed,
+        "calls": sum(part.calls for part in parts),
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "output_tokens": usage.output_tokens,
+        "unknown_calls": usage.unknown_calls,
+        "cost": known_cost(usage, None if None in costs else sum(cost or 0.0 for cost in costs)),
+        "models": json.dumps(list(dict.fromkeys(models))),
+        **params_columns(task, (part.params_sent for part in parts)),
+    }

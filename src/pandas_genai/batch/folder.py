@@ -16,8 +16,7 @@ from pydantic_core import from_json
 
 from pandas_genai.backends.batches import FileNames
 from pandas_genai.backends.registry import backend_named, names
-from pandas_genai.batch.journal import Journal, Part
-from pandas_genai.batch.manifest import opened, read_manifest, unreadable
+from pandas_genai.batch.manifest import Journal, Part, opened, read_manifest, unreadable
 from pandas_genai.batch.names import checked_name, file_name
 from pandas_genai.errors import JobError, UsageError
 from pandas_genai.files import atomic_write
@@ -29,12 +28,12 @@ T = TypeVar("T")
 _README = """\
 # Overnight jobs of pandas-genai
 
-One directory a job. `job.json` is the handle from which any later kernel goes on: which batches
+One directory a job. `job.json` is the manifest from which a later kernel goes on: which batches
 the provider has, and how far each of them is. `batch_input/` holds what was sent (with your
 texts), `batch_output/` what came back, as the provider wrote it, `state/` which rows are in which
 request. No file holds a key.
 
-Do not change or delete anything here before `df.genai.batch_collect()` has said that all rows are
+Do not change or delete anything here before `df.genai.batch_collect()` reports that all rows are
 collected: a batch that is paid for would be lost. Afterwards the answers are in the cache, and a
 job's directory may go.
 
@@ -114,7 +113,7 @@ class JobsFolder:
     def job(self, name: object) -> JobFolder:
         """Return the place of a job, whether or not there is one."""
         job = JobFolder(self.path / checked_name(name))
-        if self._backend is None or not job.handle.exists():
+        if self._backend is None or not job.manifest.exists():
             return job
         if job.journal().backend == self._backend:
             return job
@@ -169,7 +168,7 @@ class JobFolder:
         ending = f"_{second}" if second else ""
         self.path = path
         self.name = path.name
-        self.handle = path / f"job{ending}.json"
+        self.manifest = path / f"job{ending}.json"
         self.rows = path / f"rows{ending}.jsonl"
         self._state = path / f"{_STATE}{ending}"
         self._is_second = bool(second)
@@ -181,13 +180,13 @@ class JobFolder:
         if job.exists:
             yield job
             others = (cls(path, backend) for backend in names())
-            yield from (other for other in others if other.handle.exists())
+            yield from (other for other in others if other.manifest.exists())
 
     @property
     def exists(self) -> bool:
         """Whether there is a job, sound or damaged."""
         try:
-            os.lstat(self.handle)
+            os.lstat(self.manifest)
         except (FileNotFoundError, NotADirectoryError):
             # Something was submitted from here, and what says so is gone.
             return self.rows.exists() and any(self.path.glob("batch_*put/submission*.json"))
@@ -230,11 +229,11 @@ class JobFolder:
         JobError
             If it is damaged.
         """
-        return read_manifest(self.handle)
+        return read_manifest(self.manifest)
 
     def save(self, journal: Journal) -> None:
         """Write the job's journal."""
-        journal.save(self.handle)
+        journal.save(self.manifest)
 
     def tidy(self) -> None:
         """Remove what a killed kernel left half written; to be called under the lock."""

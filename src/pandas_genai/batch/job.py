@@ -1,4 +1,4 @@
-"""``BatchJob``: one overnight submission, in whatever kernel."""
+"""``BatchJob``: one submission to a batch API, in whatever kernel."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from pandas_genai.batch.collect import Collection
+from pandas_genai.batch.advance import PartAdvancer
+from pandas_genai.batch.collect import Collector, WaitOptions
+from pandas_genai.batch.connection import Connection, ConnectionOptions
+from pandas_genai.batch.create import JobSpec, prepare
+from pandas_genai.batch.failures import reasons
 from pandas_genai.batch.folder import JobFolder, JobsFolder, explained
-from pandas_genai.batch.gather import Gathering, Patience
-from pandas_genai.batch.journal import Journal
-from pandas_genai.batch.order import Order
-from pandas_genai.batch.prepare import prepare
-from pandas_genai.batch.reasons import reasons
+from pandas_genai.batch.manifest import Journal
 from pandas_genai.batch.resubmit import Again, write_again
 from pandas_genai.batch.rowfile import saved_rows
-from pandas_genai.batch.site import Means, Site
 from pandas_genai.batch.state import JobState
 from pandas_genai.batch.submit import Submission
 from pandas_genai.errors import JobError, counted
@@ -60,7 +59,7 @@ class BatchJob:
     """
 
     folder: JobFolder = field(repr=False)
-    means: Means = field(default_factory=Means, repr=False)
+    options: ConnectionOptions = field(default_factory=ConnectionOptions, repr=False)
     observer: Callable[[], Observer] = field(default=Silent, repr=False)
 
     def __repr__(self) -> str:
@@ -87,10 +86,14 @@ class BatchJob:
         JobState
             Prints as one line.
         """
-        with explained(self.folder), Site(self.folder, self.means) as site, site.locked():
+        with (
+            explained(self.folder),
+            Connection(self.folder, self.options) as connection,
+            connection.locked(),
+        ):
             # No cache is opened: only results would go into it.
-            Collection(site, None).refresh_all()
-        return JobState.of(site.journal)
+            PartAdvancer(connection, None).refresh_all()
+        return JobState.of(connection.journal)
 
     def collect(
         self,
@@ -114,28 +117,34 @@ class BatchJob:
         DataFrame
             A row for each row of the frame that was submitted, under its index labels.
         """
-        patience = Patience(wait, poll_s, timeout)
+        wait_options = WaitOptions(wait, poll_s, timeout)
         with explained(self.folder):
             rows, index = saved_rows(self.folder, self.folder.journal())
-        job = replace(self, means=replace(self.means, keep_replies=keep_replies))
-        return job.gather(rows, index, patience, cache, on_error)
+        job = replace(self, options=replace(self.options, keep_replies=keep_replies))
+        return job.collect_rows(rows, index, wait_options, cache, on_error)
 
-    def gather(
+    def collect_rows(
         self,
         rows: Rows,
         index: pd.Index,
-        patience: Patience,
+        wait_options: WaitOptions,
         cache: Cache | None,
         on_error: OnError,
     ) -> pd.DataFrame:
         """Collect what is finished, for any rows."""
-        with explained(self.folder), Site(self.folder, self.means) as site:
-            return Gathering(site, rows, index, cache, self.observer()).run(patience, on_error)
+        with explained(self.folder), Connection(self.folder, self.options) as connection:
+            return Collector(connection, rows, index, cache, self.observer()).run(
+                wait_options, on_error
+            )
 
     def submit(self) -> BatchJob:
         """Give the provider whatever part of the job it does not have yet."""
-        with explained(self.folder), Site(self.folder, self.means) as site, site.locked():
-            Submission(site).run()
+        with (
+            explained(self.folder),
+            Connection(self.folder, self.options) as connection,
+            connection.locked(),
+        ):
+            Submission(connection).run()
         return self
 
     def resubmit_failed(
@@ -168,23 +177,27 @@ class BatchJob:
         """
         with (
             explained(self.folder),
-            Site(self.folder, self.means) as site,
-            site.locked(),
-            using(site.store_url() or False if cache is None else cache) as answers,
+            Connection(self.folder, self.options) as connection,
+            connection.locked(),
+            using(connection.store_url() or False if cache is None else cache) as answers,
         ):
             if lost:
-                Collection(site, None).give_up_gone()
-            Submission(site).run()
-            again = write_again(site, answers, lost=lost)
-            Submission(site).run()
-        self.means.tell(_sent_again(self.name, again))
+                PartAdvancer(connection, None).give_up_gone()
+            Submission(connection).run()
+            again = write_again(connection, answers, lost=lost)
+            Submission(connection).run()
+        self.options.tell(_sent_again(self.name, again))
         return self
 
     def cancel(self) -> JobState:
         """Ask the provider to end the job early; what it has finished can still be collected."""
-        with explained(self.folder), Site(self.folder, self.means) as site, site.locked():
-            Collection(site, None).cancel()
-        return JobState.of(site.journal)
+        with (
+            explained(self.folder),
+            Connection(self.folder, self.options) as connection,
+            connection.locked(),
+        ):
+            PartAdvancer(connection, None).cancel()
+        return JobState.of(connection.journal)
 
     @property
     def report(self) -> Report:
@@ -192,13 +205,13 @@ class BatchJob:
         journal = self.folder.journal()
         state = JobState.of(journal)
         rows, index = saved_rows(self.folder, journal)
-        site = Site(self.folder, self.means)
-        with using(site.store_url() or False) as cache:
+        connection = Connection(self.folder, self.options)
+        with using(connection.store_url() or False) as cache:
             known = cache.present(journal.prompt_hash, rows.keys)
         missing = set(rows.keys) - known
         found = failed_rows(rows, reasons(self.folder, journal, missing))
         failed = [row for row in found if row.key is not None and row.reason != IN_PROGRESS]
-        params = _params(site.task, journal)
+        params = _params(connection.task, journal)
         models: dict[str, int] = {}
         for part in journal.parts:
             for model, count in part.models.items():
@@ -234,11 +247,11 @@ def _params(task: BoundTask, journal: Journal) -> dict[str, dict[str, Any]]:
     return {name: json.loads(text or "{}") for name, text in columns.items()}
 
 
-def submit(jobs: JobsFolder, order: Order, means: Means) -> BatchJob:
+def submit(jobs: JobsFolder, spec: JobSpec, options: ConnectionOptions) -> BatchJob:
     """Prepare a job and give it to the provider, or go on with the one that was prepared."""
     with explained(jobs):
-        folder = prepare(jobs, order, means)
-    return BatchJob(folder, means).submit()
+        folder = prepare(jobs, spec, options)
+    return BatchJob(folder, options).submit()
 
 
 def _sent_again(name: str, again: Again) -> str:

@@ -1,27 +1,327 @@
-"""Reads a job's manifest into typed, bounded values, or says which of its fields is damaged."""
+"""A job's manifest: what was done and what is about to be done, on disk before it is."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
+from typing import Annotated, Any, Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from pandas_genai.backends.endpoints import Capabilities
 from pandas_genai.backends.registry import backend_named, names
-from pandas_genai.batch.journal import FORMAT, Journal, Part
-from pandas_genai.batch.stages import STAGES
+from pandas_genai.batch.stages import FIRST, STAGES, Stage, check_move
 from pandas_genai.costs.prices import checked_prices
-from pandas_genai.errors import JobError, UsageError
+from pandas_genai.errors import JobError, UsageError, printable
+from pandas_genai.files import atomic_write
+from pandas_genai.task.bound import BoundTask
+from pandas_genai.task.reply import Usage
+from pandas_genai.task.task import Task
 
-__all__ = ["check_digest", "opened", "read_manifest", "unreadable"]
+__all__ = ["FORMAT", "LATEST", "MOST", "Journal", "Part"]
+__all__ += ["check_digest", "count_of", "cut", "moment_of", "opened"]
+__all__ += ["read_manifest", "unreadable"]
+
+FORMAT = 1
+
+MOST = 2**53
+"""The largest count that a manifest holds: one that JSON carries exactly."""
+
+LATEST = 9_000_000_000.0
+"""The latest moment in epoch seconds: pandas' nanoseconds end in the year 2262."""
+
+LONGEST = 1_000_000
+"""The longest line of a manifest, in characters; what a provider says is cut far below."""
+
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Moment = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
+Money = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
+Line = Annotated[str, Field(max_length=LONGEST)]
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST)]
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{4,128}$")]
+Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+
+_MOST_TEXT = 2_000
+
+
+def count_of(number: object) -> int:
+    """Return a provider's count as it is kept: 0 where it is none."""
+    return min(max(number, 0), MOST) if type(number) is int else 0
+
+
+def moment_of(seconds: object) -> float | None:
+    """Return a provider's time as it is kept: None where no calendar has it."""
+    if isinstance(seconds, (int, float)) and 0 <= seconds <= LATEST:
+        return float(seconds)
+    return None
+
+
+def cut(text: str) -> str:
+    """Return what a provider says as it is kept: printable, and not without end."""
+    return printable(text, _MOST_TEXT)
+
+
+@dataclass
+class Part:
+    """One file of requests, and the batch that was made of it.
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    round : int
+        How often its rows were submitted before.
+    requests, rows, bytes, characters : int
+        What is in the file; rows are distinct texts, characters those of the texts.
+    digest, keys_digest : str
+        SHA-256 of the file, and of the file that says which rows each request holds.
+    rung, dropped : str, list of str
+        How the requests were built: see ``Capabilities``.
+    stage : Stage
+        How far it has come.
+    file_id, batch_id : str or None
+        The provider's ids.
+    candidates : list of str
+        Batches that may be this part's, where the provider keeps no tags to tell them by.
+    rejected : list of str
+        Batches that ended for want of quota before a request was worked on.
+    intended : float or None
+        Epoch seconds at which the batch was first about to be created.
+    submitted, ends_by : float or None
+        Epoch seconds, as the provider says.
+    status, code, message : str
+        The provider's own words for the state of the batch.
+    trouble : str
+        Why it could not be worked on the last time, the others could; empty otherwise.
+    output, error : str or None
+        Where the provider keeps the results.
+    done, failed : int
+        Requests, as the provider counts them.
+    answered, refused, expired : int
+        Distinct texts, once the results were read; the expired are among the refused.
+    calls : int
+        Requests that were answered.
+    input_tokens, cached_tokens, cache_write_tokens, output_tokens : int
+        Of their answers.
+    unknown_calls : int
+        Answers among them that came without a usable count.
+    cost : float or None
+        Of their answers, in US dollars; None where the price is unknown.
+    params_sent : str
+        What its requests were sent with, as JSON text; empty until results were read.
+    models : dict
+        How often each model answered.
+    strange : dict
+        What the results held that was never asked for: custom ids by kind.
+    """
+
+    number: Annotated[int, Field(ge=1, le=MOST)]
+    round: Count = 0
+    requests: Count = 0
+    rows: Count = 0
+    bytes: Count = 0
+    characters: Count = 0
+    digest: Digest = ""
+    keys_digest: Digest = ""
+    rung: Line = ""
+    dropped: list[Line] = field(default_factory=list)
+    stage: Stage = FIRST
+    file_id: Id | None = None
+    batch_id: Id | None = None
+    candidates: list[Id] = field(default_factory=list)
+    rejected: list[Line] = field(default_factory=list)
+    intended: Moment | None = None
+    submitted: Moment | None = None
+    ends_by: Moment | None = None
+    status: Line = ""
+    code: Line = ""
+    message: Line = ""
+    trouble: Line = ""
+    output: Id | None = None
+    error: Id | None = None
+    done: Count = 0
+    failed: Count = 0
+    answered: Count = 0
+    refused: Count = 0
+    expired: Count = 0
+    calls: Count = 0
+    input_tokens: Count = 0
+    cached_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    output_tokens: Count = 0
+    unknown_calls: Count = 0
+    cost: Money | None = 0.0
+    params_sent: Line = ""
+    models: dict[Line, Count] = field(default_factory=dict)
+    strange: dict[Line, Count] = field(default_factory=dict)
+
+    @classmethod
+    def sent_with(cls, capabilities: Capabilities, number: int, round_: int = 0) -> Self:
+        """Return a new part whose requests are built for an endpoint that takes so much."""
+        dropped = sorted(capabilities.dropped)
+        return cls(number, round_, rung=capabilities.output_mode, dropped=dropped)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """How its requests were built."""
+        return Capabilities(self.rung, frozenset(self.dropped))
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of its answers."""
+        return Usage(
+            self.input_tokens,
+            self.cached_tokens,
+            self.cache_write_tokens,
+            self.output_tokens,
+            self.unknown_calls,
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing to wait for: its answers are in the cache, or lost."""
+        return STAGES[self.stage].finished
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the provider is working on it."""
+        return STAGES[self.stage].batch == "running"
+
+    def move(self, stage: Stage) -> None:
+        """Take the part to another stage, as the table allows. ``Connection.move`` also saves it.
+
+        Raises
+        ------
+        JobError
+            If the table has no such way; the part stays where it is.
+        """
+        check_move(self.stage, stage)
+        self.stage = stage
+
+
+@dataclass
+class Journal:
+    """One job.
+
+    Parameters
+    ----------
+    name : str
+        The job's name: its directory.
+    uid : str
+        Identity of the job, hexadecimal.
+    backend, base_url, model : str
+        Who is asked; never the key.
+    key_check : str
+        What tells whether a key is the one that was used, without telling the key.
+    prompt_hash, prompt, schema, params
+        The task; the schema as a JSON schema.
+    text : object
+        What is sent of each row: ``text=`` as it was given.
+    chunk_size : int
+        Rows a request.
+    fingerprint : str
+        Hash of the task and of the texts of the frame.
+    cache : str or None
+        The URL of the store, a file's path in it relative to the job's directory where that is
+        possible; the bare path in jobs of earlier versions.
+    created : float
+        Epoch seconds.
+    version : str
+        Of the package.
+    rows, empty, twins, cached, elsewhere, sent : int
+        Rows of the frame; without text; equal to another; answered before; in another job that
+        had not ended; distinct texts that were submitted.
+    index_names, index_dtypes : list
+        The names and types of the index's levels.
+    rows_digest : str
+        SHA-256 of the file with the rows' labels and keys; empty in jobs of version 0.1.
+    ready : bool
+        Whether all files of requests are written.
+    lower : tuple or None
+        Rung and dropped parameters to build with from now on, as the results taught.
+    prices : dict or None
+        The user's own prices, as they were given with the job.
+    examples : list of (str, str)
+        Solved cases: the text, and the answer as JSON text.
+    parts : list of Part
+        In the order of their numbers.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=400)]
+    uid: Hex
+    backend: str
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=LONGEST)]
+    model: Id
+    key_check: Annotated[str, Field(max_length=LONGEST)]
+    prompt_hash: Hex
+    prompt: str
+    schema: Any
+    params: dict[str, Any]
+    text: dict[str, Any]
+    chunk_size: Annotated[int, Field(ge=1, le=MOST)]
+    fingerprint: Hex
+    created: Moment
+    version: Line
+    cache: Id | None = None
+    rows: Count = 0
+    empty: Count = 0
+    twins: Count = 0
+    cached: Count = 0
+    elsewhere: Count = 0
+    sent: Count = 0
+    index_names: list[str | None] = field(default_factory=list)
+    index_dtypes: list[Line] = field(default_factory=list)
+    rows_digest: Digest = ""
+    ready: bool = False
+    lower: tuple[Line, list[Line]] | None = None
+    prices: dict[Line, Money] | None = None
+    examples: list[tuple[str, str]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    format: Count = FORMAT
+
+    def save(self, path: Path) -> None:
+        """Write the journal: the old one or the new one is there, never a part of either."""
+        atomic_write(path, json.dumps(asdict(self), ensure_ascii=False, indent=1))
+
+    @property
+    def unbound(self) -> Task:
+        """The task; custom validators of a user's own model are not part of it."""
+        return Task(
+            self.prompt, self.schema, model=self.model, backend=self.backend, params=self.params
+        )
+
+    def task(self, host: str) -> BoundTask:
+        """Return the task at an endpoint, its examples as they were sent."""
+        bound = BoundTask.of(self.unbound, model=self.model, backend=self.backend, host=host)
+        return replace(bound, examples=tuple((text, answer) for text, answer in self.examples))
+
+    @property
+    def lost(self) -> bool:
+        """Whether the provider has some results no more."""
+        return any(part.stage == "lost" for part in self.parts)
+
+    @property
+    def next_capabilities(self) -> Capabilities:
+        """What the endpoint takes, as the last part was written or its results have taught."""
+        if self.lower is None:
+            return self.parts[-1].capabilities
+        return Capabilities(self.lower[0], frozenset(self.lower[1]))
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing to wait for: every answer is in the cache, or lost."""
+        return self.ready and all(part.finished for part in self.parts)
+
 
 _LARGEST = 256 * 2**20
 """The largest manifest in bytes: a thousand times that of the largest job."""
@@ -60,8 +360,8 @@ def read_manifest(path: Path) -> Journal:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise unreadable(path, f"{_place(first['loc'])}: {first['msg']}") from None
-    for field, why in _contradictions(journal):
-        raise unreadable(path, f"{field}: {why}")
+    for name, why in _contradictions(journal):
+        raise unreadable(path, f"{name}: {why}")
     return journal
 
 
@@ -149,8 +449,8 @@ def _contradictions(journal: Journal) -> Iterator[tuple[str, str]]:
         yield "parts", "they are not numbered from 1 in their order"
     yield from _mode_contradictions(journal)
     for place, part in enumerate(journal.parts):
-        for field, why in _part_contradictions(part):
-            yield f"parts[{place}].{field}", why
+        for name, why in _part_contradictions(part):
+            yield f"parts[{place}].{name}", why
 
 
 def _mode_contradictions(journal: Journal) -> Iterator[tuple[str, str]]:
@@ -161,9 +461,9 @@ def _mode_contradictions(journal: Journal) -> Iterator[tuple[str, str]]:
     used = {f"parts[{place}].rung": part.rung for place, part in enumerate(journal.parts)}
     if journal.lower is not None:
         used = {"lower": journal.lower[0], **used}
-    for field, mode in used.items():
+    for name, mode in used.items():
         if mode not in modes:
-            yield field, f"{mode!r} is no output mode of this backend"
+            yield name, f"{mode!r} is no output mode of this backend"
 
 
 def _part_contradictions(part: Part) -> Iterator[tuple[str, str]]:

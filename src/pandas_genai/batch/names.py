@@ -69,8 +69,8 @@ def default_name(prompt: str, today: date) -> str:
     'classify-the-product-that-the-2026-11-23'
     """
     words = _IN_NAME.findall(prompt.lower())[:_WORDS]
-    said = "-".join(words)[:48].strip("-_") or "task"
-    return f"{said}-{today.isoformat()}"
+    short = "-".join(words)[:48].strip("-_") or "task"
+    return f"{short}-{today.isoformat()}"
 
 
 def custom_prefix(name: str) -> str:

@@ -17,8 +17,7 @@ from pandas_genai.backends.batches import Container, Limits
 from pandas_genai.backends.endpoints import Capabilities, Endpoint
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.batch.folder import JobFolder
-from pandas_genai.batch.journal import Part
-from pandas_genai.batch.manifest import opened, unreadable
+from pandas_genai.batch.manifest import Part, opened, unreadable
 from pandas_genai.errors import UsageError
 from pandas_genai.files import new_file
 from pandas_genai.task.bound import BoundTask

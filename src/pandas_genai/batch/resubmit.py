@@ -1,23 +1,31 @@
-"""Sends the failed rows of a job once more, as new batches of the same job."""
+"""Sends failed rows of a job once more, and adds the rows that it did not have."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
 from pandas_genai.backends.endpoints import Capabilities
-from pandas_genai.batch.digest import RESULTS_LOST, Lost, keys_of, lost_of
-from pandas_genai.batch.journal import Part
-from pandas_genai.batch.leases import lease_rows
+from pandas_genai.batch.connection import Connection, limits_of
+from pandas_genai.batch.create import JobSpec, fingerprint_of, lease_rows, naming
+from pandas_genai.batch.ingest import RESULTS_LOST, Lost, keys_of, lost_of
+from pandas_genai.batch.manifest import Part
 from pandas_genai.batch.requests import Template, inputs_of, write_requests
-from pandas_genai.batch.site import Site, limits_of
+from pandas_genai.batch.rowfile import save_rows, saved_rows
+from pandas_genai.batch.texts import FrameInputs
 from pandas_genai.costs.window import ContextWindow
 from pandas_genai.errors import JobError
+from pandas_genai.runs.answers import answered
 from pandas_genai.store import AnswerStore
-from pandas_genai.task.chunks import Chunk
+from pandas_genai.task.chunks import Chunk, plan_chunks
 from pandas_genai.task.inputs import RowInput
+from pandas_genai.task.rows import Rows, distinct_rows, rows_of_keys
 
-__all__ = ["Again", "write_again"]
+__all__ = ["Again", "top_up", "write_again"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ _BROKEN = frozenset({"server error", "timeout", "missing in results"})
 
 
 def write_again(
-    site: Site,
+    connection: Connection,
     cache: AnswerStore,
     *,
     lost: bool = False,
@@ -59,7 +67,7 @@ def write_again(
 
     Parameters
     ----------
-    site : Site
+    connection : Connection
         The job, locked.
     cache : AnswerStore
         A text that was answered in the meantime is not sent.
@@ -78,34 +86,34 @@ def write_again(
     JobError
         If the files of requests are gone.
     """
-    journal, folder = site.journal, site.folder
+    journal, folder = connection.journal, connection.folder
     if not journal.parts:
         return Again(0, 0)
     capabilities = journal.next_capabilities
-    failed = _failed(site, cache, only)
+    failed = _failed(connection, cache, only)
     kept = [key for key, (_, one) in failed.items() if one.reason == RESULTS_LOST and not lost]
     for key in kept:
         del failed[key]
     if not failed:
         return Again(0, len(kept))
     # Those that another job has sent meanwhile are its own.
-    for key in lease_rows(cache, folder, journal, list(failed), site.clock.now()):
+    for key in lease_rows(cache, folder, journal, list(failed), connection.clock.now()):
         del failed[key]
     if not failed:
         return Again(0, len(kept))
     alone = [key for key, (part, one) in failed.items() if _goes_alone(part, one, capabilities)]
     together = list(failed.keys() - set(alone))
-    task, endpoint = site.task, site.endpoint
+    task, endpoint = connection.task, connection.endpoint
     rounds = max(part.round for part in journal.parts) + 1
-    window = ContextWindow.of(task, endpoint, site.means.endpoints, journal.chunk_size)
-    rows = _Rows(site)
+    window = ContextWindow.of(task, endpoint, connection.options.endpoints, journal.chunk_size)
+    rows = _Rows(connection)
     new = write_requests(
         folder,
         task,
         rows.chunks([(together, journal.chunk_size), (alone, 1)], window.most_bytes),
         Template(task, endpoint, capabilities),
         limits_of(task.backend),
-        site.custom_id,
+        connection.custom_id,
         lambda number: Part.sent_with(capabilities, number, rounds),
         lambda sent: [rows.labels.get(row.key) for row in sent],
         first=len(journal.parts) + 1,
@@ -115,23 +123,23 @@ def write_again(
             if part.stage == "lost":
                 part.move("cached")  # its results are not asked for any more
     journal.parts += new
-    site.save()
+    connection.save()
     return Again(len(failed), len(kept))
 
 
 def _failed(
-    site: Site, cache: AnswerStore, only: Collection[str] | None
+    connection: Connection, cache: AnswerStore, only: Collection[str] | None
 ) -> dict[str, tuple[Part, Lost]]:
     """Return the texts that have failed, each with the part in which it did last."""
     failed: dict[str, tuple[Part, Lost]] = {}
-    for part in site.journal.parts:
+    for part in connection.journal.parts:
         if part.finished:
-            failed |= {one.key: (part, one) for one in lost_of(site.folder, part)}
+            failed |= {one.key: (part, one) for one in lost_of(connection.folder, part)}
         else:  # on its way again
-            for sent in keys_of(site.folder, part).values():
+            for sent in keys_of(connection.folder, part).values():
                 for key in sent.keys:
                     failed.pop(key, None)
-    for key in cache.present(site.journal.prompt_hash, list(failed)):
+    for key in cache.present(connection.journal.prompt_hash, list(failed)):
         del failed[key]
     return failed if only is None else {key: failed[key] for key in failed if key in only}
 
@@ -150,8 +158,8 @@ def _goes_alone(part: Part, failed: Lost, capabilities: Capabilities) -> bool:
 class _Rows:
     """Reads the inputs of some rows back from the files in which they were sent first."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self.labels: dict[str, str | None] = {}
 
     def chunks(
@@ -175,19 +183,19 @@ class _Rows:
                 yield Chunk.of_keys(list(waiting), waiting)
 
     def _found(self, wanted: set[str]) -> Iterator[tuple[str, RowInput]]:
-        site = self._site
+        connection = self._connection
         left = set(wanted)
-        for part in site.journal.parts:
+        for part in connection.journal.parts:
             if not left:
                 return
-            path = site.folder.requests(site.journal.backend, part.number)
+            path = connection.folder.requests(connection.journal.backend, part.number)
             if not path.exists():
                 raise JobError(
                     f"{path} is gone, and with it the texts of the failed rows: ask them with "
                     "df.genai.extract(), or submit them with df.genai.batch_submit()."
                 )
-            known = keys_of(site.folder, part)
-            for custom_id, inputs in inputs_of(path, site.journal.backend):
+            known = keys_of(connection.folder, part)
+            for custom_id, inputs in inputs_of(path, connection.journal.backend):
                 sent = known[custom_id]
                 if left.isdisjoint(sent.keys):
                     continue
@@ -197,3 +205,97 @@ class _Rows:
                         left.discard(row.key)
                         self.labels[row.key] = label
                         yield row.key, inputs[row.token]
+
+
+def top_up(connection: Connection, spec: JobSpec) -> Again:
+    """Write the requests that a job lacks to answer the rows of a frame; nothing is sent.
+
+    Rows that have failed are asked again, those that are under way or lost are not, and rows that
+    the job did not have are added to it.
+
+    Parameters
+    ----------
+    connection : Connection
+        The job, locked. Its task is that of the order.
+    spec : JobSpec
+        The rows, and the cache that the job was submitted with.
+
+    Returns
+    -------
+    Again
+        How many texts are to be sent, and how many of lost results are not.
+    """
+    inputs = FrameInputs(spec.data, spec.text)
+    rows = distinct_rows(inputs)
+    known, _ = saved_rows(connection.folder, connection.journal)
+    theirs = set(known.keys)
+    again = write_again(connection, spec.cache, only=set(rows.keys))
+    new = np.array([key not in theirs for key in rows.keys], dtype=bool)
+    added = _Addition(connection, spec, inputs, rows, known).write(new) if new.any() else 0
+    return Again(again.sent + added, again.kept)
+
+
+@dataclass(frozen=True)
+class _Addition:
+    """Rows that a job did not have."""
+
+    connection: Connection
+    spec: JobSpec
+    inputs: FrameInputs
+    rows: Rows
+    known: Rows
+
+    def write(self, new: npt.NDArray[np.bool_]) -> int:
+        """Add some of the distinct texts to the job; return how many are to be sent."""
+        connection, spec, rows = self.connection, self.spec, self.rows
+        journal = connection.journal
+        positions = np.flatnonzero((rows.codes >= 0) & new[rows.codes])
+        of_rows = rows.keys.take(rows.codes[positions])
+        labels: pd.Index = spec.labels[positions]
+        cached = answered(spec.cache, journal.prompt_hash, rows.keys)
+        wanted = np.flatnonzero(new & ~cached)
+        others = lease_rows(
+            spec.cache, connection.folder, journal, rows.keys.take(wanted), connection.clock.now()
+        )
+        wanted = wanted[[key not in others for key in rows.keys.take(wanted)]]
+        parts = self._requests(wanted)
+        all_keys = rows_of_keys([*self.known.keys, *of_rows])
+        # A kernel that is killed between these two leaves lines that the manifest does not count.
+        journal.rows_digest = save_rows(
+            connection.folder, labels, rows_of_keys(of_rows), kept=journal.rows
+        )
+        journal.rows += len(of_rows)
+        journal.twins += len(of_rows) - int(new.sum())
+        journal.cached += int((new & cached).sum())
+        journal.elsewhere += len(others)
+        journal.sent += len(wanted)
+        journal.fingerprint = fingerprint_of(journal.prompt_hash, all_keys)
+        journal.parts += parts
+        connection.save()
+        return len(wanted)
+
+    def _requests(self, wanted: npt.NDArray[np.int64]) -> list[Part]:
+        connection, task = self.connection, self.connection.task
+        journal = connection.journal
+        capabilities = journal.next_capabilities
+        window = ContextWindow.of(
+            task, connection.endpoint, connection.options.endpoints, journal.chunk_size
+        )
+        chunks = plan_chunks(
+            self.rows,
+            wanted.tolist(),
+            self.inputs,
+            journal.chunk_size,
+            most_bytes=window.most_bytes,
+        )
+        return write_requests(
+            connection.folder,
+            task,
+            chunks,
+            Template(task, connection.endpoint, capabilities),
+            self.spec.limits(limits_of(task.backend)),
+            connection.custom_id,
+            lambda number: Part.sent_with(capabilities, number),
+            naming(self.spec.labels),
+            first=len(journal.parts) + 1,
+        )

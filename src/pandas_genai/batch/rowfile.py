@@ -12,8 +12,7 @@ import pandas as pd
 from pydantic_core import to_json
 
 from pandas_genai.batch.folder import JobFolder, lines_of
-from pandas_genai.batch.journal import Journal
-from pandas_genai.batch.manifest import opened, unreadable
+from pandas_genai.batch.manifest import Journal, opened, unreadable
 from pandas_genai.files import new_file
 from pandas_genai.runs.report import label_value
 from pandas_genai.task.rows import Rows, rows_of_keys

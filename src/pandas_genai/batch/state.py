@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.batch.manifest import Journal, Part
 from pandas_genai.batch.stages import ENDED, job_stage
 from pandas_genai.costs.prices import known_cost
 from pandas_genai.errors import counted, printable
@@ -100,27 +100,27 @@ class JobState:
 
     def __repr__(self) -> str:
         rows = counted(self.rows, "row")
-        said = f"Job {self.name!r}: {self.stage}; {self.answered:,} of {rows} collected"
+        line = f"Job {self.name!r}: {self.stage}; {self.answered:,} of {rows} collected"
         if self.failed:
-            said += f", {self.failed:,} failed"
+            line += f", {self.failed:,} failed"
         if self.lost:
-            said += (
+            line += (
                 f" (of {self.lost:,} the provider has lost the results, which were paid for: "
                 "resubmit_failed(lost=True) pays for them again)"
             )
         if self.stage != "collected":
             verb = "has" if self.batches == 1 else "have"
-            said += f"; {self.ended} of {counted(self.batches, 'batch', 'batches')} {verb} ended"
+            line += f"; {self.ended} of {counted(self.batches, 'batch', 'batches')} {verb} ended"
             if self.worked_on:
-                said += f", about {counted(self.worked_on, 'more row')} done there"
+                line += f", about {counted(self.worked_on, 'more row')} done there"
             if self.waiting:
-                said += f", {self.waiting} wait for quota until others have"
+                line += f", {self.waiting} wait for quota until others have"
         if self.strange:
             odd = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.strange.items()))
-            said += f"; odd lines in the results: {odd}"
+            line += f"; odd lines in the results: {odd}"
         if self.ends_by is not None:
-            said += f"; the end is due by {self.ends_by:%Y-%m-%d %H:%M} UTC"
-        return printable(f"{said}.")
+            line += f"; the end is due by {self.ends_by:%Y-%m-%d %H:%M} UTC"
+        return printable(f"{line}.")
 
 
 def moment(seconds: float | None) -> datetime | None:

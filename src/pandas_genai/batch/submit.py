@@ -11,9 +11,8 @@ from typing import TypeVar
 from pandas_genai.backends.batches import Batch, Wanted
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.backends.retry import ATTEMPTS
-from pandas_genai.batch.journal import Part, cut, moment_of
-from pandas_genai.batch.manifest import check_digest
-from pandas_genai.batch.site import Site
+from pandas_genai.batch.connection import Connection
+from pandas_genai.batch.manifest import Part, check_digest, cut, moment_of
 from pandas_genai.batch.stages import STAGES
 from pandas_genai.errors import RowError, StopRunError, WaitError
 from pandas_genai.files import atomic_write
@@ -37,12 +36,12 @@ class Submission:
 
     Parameters
     ----------
-    site : Site
+    connection : Connection
         The job, locked.
     """
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def run(self) -> None:
         """Send every part that is not at the provider, and was not put off.
@@ -52,7 +51,7 @@ class Submission:
         CallError
             What is at the provider stays in the journal; the next call goes on from it.
         """
-        for part in self._site.journal.parts:
+        for part in self._connection.journal.parts:
             self.send(part)
 
     def send(self, part: Part) -> None:
@@ -64,47 +63,48 @@ class Submission:
 
     def upload(self, part: Part) -> None:
         """Upload the requests of a part where its provider takes files."""
-        site, api = self._site, self._site.api
+        connection, api = self._connection, self._connection.api
         if api.has_files:
             path = self._intact(part)
-            name = f"{site.tags(part)['pandas_genai_job']}-{part.number}-{part.digest[:12]}.jsonl"
+            job = connection.tags(part)["pandas_genai_job"]
+            name = f"{job}-{part.number}-{part.digest[:12]}.jsonl"
             resumed = part.stage == "uploading"
-            site.move(part, "uploading")
+            connection.move(part, "uploading")
             part.file_id = self._settled(
                 send=lambda: api.upload(path, name),
                 find=lambda: api.find_file(name, part.bytes),
                 waits=() if resumed else _SETTLE_S,
                 resumed=resumed,
             )
-        site.move(part, "uploaded")
+        connection.move(part, "uploaded")
 
     def _intact(self, part: Part) -> Path:
         """Return the file of a part's requests, which must be what was written."""
-        path = self._site.folder.requests(self._site.journal.backend, part.number)
+        path = self._connection.folder.requests(self._connection.journal.backend, part.number)
         check_digest(path, part.digest)
         return path
 
     def create(self, part: Part) -> None:
         """Create the batch of a part, or find the one that was created."""
-        site, api = self._site, self._site.api
+        connection, api = self._connection, self._connection.api
         resumed = part.stage == "creating"
-        path = site.folder.requests(site.journal.backend, part.number)
+        path = connection.folder.requests(connection.journal.backend, part.number)
         if not api.has_files:
             path = self._intact(part)
         if not resumed:
-            part.intended = site.clock.now()
-            site.move(part, "creating")
+            part.intended = connection.clock.now()
+            connection.move(part, "creating")
         headers = self._headers(part)
-        long_ago = site.clock.now() - (part.intended or 0.0) > _LONG_AGO_S
+        long_ago = connection.clock.now() - (part.intended or 0.0) > _LONG_AGO_S
         try:
             batch = self._settled(
-                send=lambda: api.create(path, part.file_id, site.tags(part), headers),
+                send=lambda: api.create(path, part.file_id, connection.tags(part), headers),
                 find=lambda: self._found(part),
                 waits=() if long_ago else _SETTLE_S,
                 resumed=resumed,
             )
         except (StopRunError, RowError) as error:
-            site.move(part, "uploaded")  # refused: there is certainly no batch
+            connection.move(part, "uploaded")  # refused: there is certainly no batch
             raise StopRunError(
                 f"The batch was refused, nothing was submitted of part {part.number}: {error}",
                 reason=error.reason,
@@ -124,7 +124,7 @@ class Submission:
         part.ends_by = moment_of(batch.ends_by)
         part.code = part.message = ""
         self._note(part)
-        self._site.move(part, "created")
+        self._connection.move(part, "created")
 
     def _found(self, part: Part) -> Batch | None:
         """Return the batch that the provider has of a part.
@@ -132,18 +132,18 @@ class Submission:
         Where it keeps no tags, every batch of the same size and time may be it; its results will
         tell, and until then none is created instead.
         """
-        site = self._site
+        connection = self._connection
         wanted = Wanted(
-            site.tags(part),
+            connection.tags(part),
             part.file_id,
             part.requests,
-            part.intended or site.journal.created,
-            site.known_batches(part),
+            part.intended or connection.journal.created,
+            connection.known_batches(part),
         )
-        found = sorted(site.api.find(wanted), key=lambda batch: batch.created or 0.0)
+        found = sorted(connection.api.find(wanted), key=lambda batch: batch.created or 0.0)
         if not found:
             return None
-        part.candidates = [] if site.api.has_tags else [batch.id for batch in found]
+        part.candidates = [] if connection.api.has_tags else [batch.id for batch in found]
         return found[0]
 
     def _settled(
@@ -155,7 +155,7 @@ class Submission:
         resumed: bool,
     ) -> T:
         """Send once, as far as one can know: after every lost answer, look first."""
-        sleep = self._site.clock.sleep
+        sleep = self._connection.clock.sleep
         if resumed:
             found = self._looked(find, waits)
             if found is not None:
@@ -181,26 +181,29 @@ class Submission:
         for seconds in waits:
             if found is not None:
                 break
-            self._site.clock.sleep(seconds)
+            self._connection.clock.sleep(seconds)
             found = find()
         return found
 
     def _headers(self, part: Part) -> Mapping[str, str]:
-        task = self._site.task
+        task = self._connection.task
         sent = {name: 1 for name in task.sent_params if name not in part.dropped}
         return backend_named(task.backend).headers_for(sent)
 
     def _note(self, part: Part) -> None:
         """Write the file in which the original toolkit's users look for the batch's id."""
-        site = self._site
-        said = {
-            "job_id": site.journal.name,
+        connection = self._connection
+        note = {
+            "job_id": connection.journal.name,
             "id": part.batch_id,
             "batch_id": part.batch_id,
             "input_file_id": part.file_id,
             "requests": part.requests,
             "created_at": part.submitted,
-            "base_url": site.journal.base_url,
-            "model": site.journal.model,
+            "base_url": connection.journal.base_url,
+            "model": connection.journal.model,
         }
-        atomic_write(site.folder.submission(site.journal.backend, part), json.dumps(said, indent=1))
+        atomic_write(
+            connection.folder.submission(connection.journal.backend, part),
+            json.dumps(note, indent=1),
+        )

@@ -6,8 +6,8 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterable
 
+from pandas_genai.batch.failures import under_way
 from pandas_genai.batch.folder import JobsFolder
-from pandas_genai.batch.reasons import under_way
 from pandas_genai.errors import JobError, warn_user
 
 __all__ = ["RowsUnderWayWarning", "warn_under_way"]

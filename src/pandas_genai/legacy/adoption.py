@@ -15,9 +15,9 @@ from pandas_genai.backends.fields import as_count, as_text
 from pandas_genai.backends.openai.batches import batch_of
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.backends.resolve import Question
-from pandas_genai.batch.collect import is_gone, write_errors
+from pandas_genai.batch.advance import is_gone, write_errors
+from pandas_genai.batch.connection import ConnectionOptions
 from pandas_genai.batch.names import file_name
-from pandas_genai.batch.site import Means
 from pandas_genai.errors import CallError, counted
 from pandas_genai.files import atomic_write
 from pandas_genai.legacy.original import OriginalJob, Request, Submission
@@ -27,18 +27,18 @@ __all__ = ["Adoption", "provider_of"]
 
 
 @contextmanager
-def provider_of(backend: str, means: Means) -> Iterator[BatchApi]:
+def provider_of(backend: str, options: ConnectionOptions) -> Iterator[BatchApi]:
     """Open the batch API at the address that the settings or the extractor name.
 
     The original's files name no address: it was that of the environment.
     """
     task = Task("Not asked.", backend=backend)
-    question = Question(task, means.base_url, means.api_key, means.client)
+    question = Question(task, options.base_url, options.api_key, options.client)
     resolved = question.resolve()
     client, ours = resolved.open(1)
     kind = backend_named(backend).batches
     try:
-        yield kind(client, resolved.endpoint, means.clock.sleep)
+        yield kind(client, resolved.endpoint, options.clock.sleep)
     finally:
         if ours:
             client.close()
@@ -54,13 +54,13 @@ class Adoption:
         The directory.
     api : BatchApi
         The provider.
-    means : Means
+    options : ConnectionOptions
         How it is worked on.
     """
 
     job: OriginalJob
     api: BatchApi
-    means: Means
+    options: ConnectionOptions
     _files: dict[str, tuple[str, int] | None] = field(default_factory=dict)
 
     def refresh(self) -> None:
@@ -103,7 +103,7 @@ class Adoption:
         ended = "completed" if self.job.backend == "openai" else "ended"
         one.note("lost" if lost else ended, collected=True, lost=lost)
         if lost:
-            self.means.tell(f"The results of the batch {one.id} are lost: {why}")
+            self.options.tell(f"The results of the batch {one.id} are lost: {why}")
 
     def find_forgotten(self) -> None:
         """Find batches whose creation the original could not write down before it was killed."""
@@ -221,7 +221,7 @@ class Adoption:
         waiting = [one for one in self.job.submissions if not one.is_collected]
         if waiting:
             verb = "has" if len(waiting) == 1 else "have"
-            self.means.tell(
+            self.options.tell(
                 f"{counted(len(waiting), 'batch', 'batches')} of the job "
                 f"{self.job.folder.name!r}, which the original toolkit submitted, {verb} not ended."
             )

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.backends.anthropic.backend import MAX_TOKENS
-from pandas_genai.batch.site import Means
+from pandas_genai.batch.connection import ConnectionOptions
 from pandas_genai.legacy.extractor import Extractor
 from pandas_genai.legacy.original import Request
 from pandas_genai.settings import CHUNK_SIZE
@@ -40,9 +40,9 @@ class AnthropicBatchExtractor(Extractor):
         base_url: str | None = None,
         client: Any = None,
         *,
-        means: Means | None = None,
+        options: ConnectionOptions | None = None,
     ) -> None:
-        super().__init__(batch_root_dir, means or Means(api_key, base_url, client))
+        super().__init__(batch_root_dir, options or ConnectionOptions(api_key, base_url, client))
 
     def create_batch_requests(
         self,

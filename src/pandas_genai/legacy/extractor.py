@@ -10,19 +10,17 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.backends.resolve import Question
-from pandas_genai.batch.collect import Collection
+from pandas_genai.batch.advance import PartAdvancer
+from pandas_genai.batch.connection import Connection, ConnectionOptions
+from pandas_genai.batch.create import JobSpec, prepare
 from pandas_genai.batch.folder import JobsFolder, explained
 from pandas_genai.batch.job import BatchJob
-from pandas_genai.batch.journal import Journal
-from pandas_genai.batch.order import Order
-from pandas_genai.batch.prepare import prepare
-from pandas_genai.batch.resubmit import Again
-from pandas_genai.batch.shelf import existing
-from pandas_genai.batch.site import Means, Site
+from pandas_genai.batch.jobs import existing
+from pandas_genai.batch.manifest import Journal
+from pandas_genai.batch.resubmit import Again, top_up
 from pandas_genai.batch.stages import STORED, UNSENT
 from pandas_genai.batch.state import JobState
 from pandas_genai.batch.texts import text_form
-from pandas_genai.batch.topup import top_up
 from pandas_genai.clock import Deadline
 from pandas_genai.errors import UsageError, WaitError, counted, warn_user
 from pandas_genai.legacy.adoption import Adoption, provider_of
@@ -51,10 +49,10 @@ class Extractor:
 
     _backend: str
 
-    def __init__(self, root: str | Path, means: Means) -> None:
+    def __init__(self, root: str | Path, options: ConnectionOptions) -> None:
         self.batch_root_dir = Path(root)
         self._jobs = JobsFolder(self.batch_root_dir, self._backend)
-        self._means = means
+        self._options = options
 
     def _params_of(self, request: Request) -> dict[str, Any]:
         """Return the parameters of a request that the original wrote, as ours are named."""
@@ -82,7 +80,7 @@ class Extractor:
                 dataframe = _unanswered(adoption, dataframe, columns, question, schema, fresh=fresh)
         folder = self._jobs.job(job_id)
         if original is not None and dataframe.empty:
-            return BatchJob(folder, self._means) if folder.exists else None
+            return BatchJob(folder, self._options) if folder.exists else None
         return self._write(dataframe, columns, question, job_id, chunk_size, **options)
 
     def _write(
@@ -97,7 +95,7 @@ class Extractor:
         id_col, text_col = columns
         self._jobs.make()
         with SqliteCache(self._jobs.path / CACHE_NAME) as cache, explained(self._jobs):
-            order = Order(
+            spec = JobSpec(
                 question,
                 dataframe,
                 text_form(dataframe, text_col),
@@ -109,15 +107,15 @@ class Extractor:
             )
             folder, task = self._jobs.job(job_id), question.resolve().task
             if folder.exists and _is_sent(folder.journal(), task.prompt_hash):
-                return self._topped_up(BatchJob(folder, self._means), order)
-            return BatchJob(prepare(self._jobs, order, self._means), self._means)
+                return self._topped_up(BatchJob(folder, self._options), spec)
+            return BatchJob(prepare(self._jobs, spec, self._options), self._options)
 
     def _question(
         self, prompt: str, schema: Any, model: str, params: Mapping[str, Any]
     ) -> Question:
-        means = self._means
+        options = self._options
         task = Task(prompt, schema, model=model, backend=self._backend, params=params)
-        return Question(task, means.base_url, means.api_key, means.client)
+        return Question(task, options.base_url, options.api_key, options.client)
 
     def _original(self, job_id: str) -> OriginalJob | None:
         """Return what the original toolkit wrote under a name, if it did."""
@@ -129,21 +127,21 @@ class Extractor:
 
         Before something is sent, batches are looked for that the original could not note.
         """
-        folder, means = original.folder, self._means
+        folder, options = original.folder, self._options
         with (
             explained(folder),
-            folder.lock(means.tell),
-            provider_of(self._backend, means) as api,
+            folder.lock(options.tell),
+            provider_of(self._backend, options) as api,
         ):
-            adoption = Adoption(original, api, means)
+            adoption = Adoption(original, api, options)
             if sends:
                 adoption.find_forgotten()
             adoption.refresh()
             yield adoption
 
-    def _topped_up(self, job: BatchJob, order: Order) -> BatchJob:
+    def _topped_up(self, job: BatchJob, spec: JobSpec) -> BatchJob:
         """Write what a job that was submitted lacks: its users call the same four methods again."""
-        if order.fresh:
+        if spec.fresh:
             raise UsageError(
                 f"The job {job.name!r} was submitted already: exclude_processed=False asks its "
                 "rows again, and they are paid for again. Choose another job_id for that."
@@ -151,8 +149,8 @@ class Extractor:
         journal = self._stored(job)
         if any(part.stage == "stored" for part in journal.parts):
             job.collect()
-        with Site(job.folder, self._means) as site, site.locked():
-            again = top_up(site, order)
+        with Connection(job.folder, self._options) as connection, connection.locked():
+            again = top_up(connection, spec)
         self._report(job.name, again)
         return job
 
@@ -166,7 +164,7 @@ class Extractor:
                 RowsFailedWarning,
             )
         rows = counted(again.sent, "row") if again.sent else "No row"
-        self._means.tell(f"{rows} of the job {name!r} will be submitted again.")
+        self._options.tell(f"{rows} of the job {name!r} will be submitted again.")
 
     def _files(self, job: BatchJob) -> list[Path]:
         """Return the files of requests that are not submitted yet."""
@@ -175,7 +173,7 @@ class Extractor:
         return [job.folder.requests(journal.backend, number) for number in unsent]
 
     def _job(self, job_id: str) -> BatchJob:
-        return BatchJob(existing(self._jobs, job_id), self._means)
+        return BatchJob(existing(self._jobs, job_id), self._options)
 
     def _submit(self, job_id: str) -> list[str]:
         """Submit what was not yet; return the ids of all batches."""
@@ -213,7 +211,7 @@ class Extractor:
         self, job_id: str, *, continuous: bool, interval: float, timeout: float | None = None
     ) -> dict[str, str]:
         """Return the status of each batch; wait until all have ended, where that is wanted."""
-        clock = self._means.clock
+        clock = self._options.clock
         deadline = Deadline(clock, timeout)
         found: dict[str, str] = {}
         while True:
@@ -222,7 +220,7 @@ class Extractor:
             except WaitError as error:  # an outage is waited out
                 if not continuous:
                     raise
-                self._means.tell(str(error))
+                self._options.tell(str(error))
                 done = False
             if done or deadline.is_over or not continuous:
                 return found
@@ -239,7 +237,7 @@ class Extractor:
         journal = self._stored(self._job(job_id))
         state = JobState.of(journal)
         if state.ended < state.batches:
-            self._means.tell(str(state))
+            self._options.tell(str(state))
         found |= {part.batch_id or f"part {part.number}": part.status for part in journal.parts}
         return found, done and state.ended == state.batches
 
@@ -252,8 +250,12 @@ class Extractor:
 
     def _stored(self, job: BatchJob) -> Journal:
         """Store the results of what has ended, and submit what waited for quota."""
-        with explained(job.folder), Site(job.folder, self._means) as site, site.locked():
-            Collection(site, None).store_all()
+        with (
+            explained(job.folder),
+            Connection(job.folder, self._options) as connection,
+            connection.locked(),
+        ):
+            PartAdvancer(connection, None).store_all()
         return job.folder.journal()
 
     def retrieve_results_as_dataframe(self, job_id: str) -> pd.DataFrame | None:
@@ -279,7 +281,7 @@ class Extractor:
         own = self._own_results(job_id) if original.is_topped_up else pd.DataFrame()
         if own is None:
             return None
-        result = merged_results(original, self._means)
+        result = merged_results(original, self._options)
         result.attrs.update(own.attrs)
         return result
 
@@ -287,7 +289,7 @@ class Extractor:
         job = self._job(job_id)
         journal = self._stored(job)
         if not journal.ready or any(part.stage not in STORED for part in journal.parts):
-            self._means.tell(str(JobState.of(journal)))
+            self._options.tell(str(JobState.of(journal)))
             return None
         found = job.collect()
         result = found.reset_index()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from pandas_genai.batch.connection import Connection, ConnectionOptions
 from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.rowfile import saved_rows
-from pandas_genai.batch.site import Means, Site
 from pandas_genai.errors import counted, warn_user
 from pandas_genai.legacy.original import OriginalJob
 from pandas_genai.runs.failures import RowsFailedWarning
@@ -24,14 +24,14 @@ def schema_of(job: OriginalJob) -> Schema:
     return compile_schema(None if first is None else first.schema)
 
 
-def merged_results(job: OriginalJob, means: Means) -> pd.DataFrame:
+def merged_results(job: OriginalJob, options: ConnectionOptions) -> pd.DataFrame:
     """Build the frame of a job that has ended.
 
     Parameters
     ----------
     job : OriginalJob
         What the original submitted; answers are found by the user's ids.
-    means : Means
+    options : ConnectionOptions
         How the job of ours in the same directory is worked on, if there is one.
 
     Returns
@@ -40,7 +40,7 @@ def merged_results(job: OriginalJob, means: Means) -> pd.DataFrame:
         ``input_id`` and the fields: a row for each row of the frames that were asked.
     """
     if job.is_topped_up:
-        schema, ours = _answers_of_ours(job.folder, means)
+        schema, ours = _answers_of_ours(job.folder, options)
     else:
         schema, ours = schema_of(job), {}
     theirs = job.answers(schema)
@@ -69,13 +69,15 @@ def merged_results(job: OriginalJob, means: Means) -> pd.DataFrame:
     return build_frame(schema, index, np.arange(len(labels)), results).reset_index()
 
 
-def _answers_of_ours(folder: JobFolder, means: Means) -> tuple[Schema, dict[str, list[str | None]]]:
+def _answers_of_ours(
+    folder: JobFolder, options: ConnectionOptions
+) -> tuple[Schema, dict[str, list[str | None]]]:
     """Return the schema of our job, and its answers by the user's ids, several where ids repeat."""
-    with Site(folder, means) as site, using(site.store_url() or False) as cache:
-        rows, index = saved_rows(folder, site.journal)
-        found = cache.read(site.journal.prompt_hash, rows.keys)
+    with Connection(folder, options) as connection, using(connection.store_url() or False) as cache:
+        rows, index = saved_rows(folder, connection.journal)
+        found = cache.read(connection.journal.prompt_hash, rows.keys)
         answers: dict[str, list[str | None]] = {}
         for label, code in zip(index.tolist(), rows.codes.tolist(), strict=True):
             answer = found.get(rows.keys[code]) if code >= 0 else None
             answers.setdefault(str(label), []).append(answer)
-        return site.task.schema, answers
+        return connection.task.schema, answers

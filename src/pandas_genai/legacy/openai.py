@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pandas_genai.backends.openai.backend import temperature_for
-from pandas_genai.batch.site import Means
+from pandas_genai.batch.connection import ConnectionOptions
 from pandas_genai.legacy.extractor import Extractor
 from pandas_genai.legacy.original import Request
 from pandas_genai.settings import CHUNK_SIZE
@@ -54,9 +54,9 @@ class OpenAIBatchExtractor(Extractor):
         base_url: str | None = None,
         client: Any = None,
         *,
-        means: Means | None = None,
+        options: ConnectionOptions | None = None,
     ) -> None:
-        super().__init__(batch_root_dir, means or Means(api_key, base_url, client))
+        super().__init__(batch_root_dir, options or ConnectionOptions(api_key, base_url, client))
         self._most_requests = max_requests_per_batch
 
     def create_batch_jsonl(

@@ -27,8 +27,7 @@ from pandas_genai.backends.endpoints import (
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.batch.folder import JobFolder, JobsFolder
-from pandas_genai.batch.journal import Journal, Part
-from pandas_genai.batch.manifest import unreadable
+from pandas_genai.batch.manifest import Journal, Part, unreadable
 from pandas_genai.batch.names import custom_prefix
 from pandas_genai.batch.stages import Stage
 from pandas_genai.clock import Clock
@@ -39,7 +38,7 @@ from pandas_genai.settings import confirmed_base_url, load_settings
 from pandas_genai.store import file_of, in_folder, is_database
 from pandas_genai.task.bound import BoundTask
 
-__all__ = ["Means", "Site", "custom_ids", "key_check", "limits_of"]
+__all__ = ["Connection", "ConnectionOptions", "custom_ids", "key_check", "limits_of"]
 
 
 _log = logging.getLogger("pandas_genai")
@@ -53,14 +52,14 @@ def limits_of(backend: str) -> Limits:
 def key_check(key: str, uid: str, base_url: str) -> str:
     """Return what shows that a key was used with an address, without telling the key.
 
-    Half of a keyed hash. A handle whose address was changed does not fit its own check.
+    Half of a keyed hash. A manifest whose address was changed does not fit its own check.
     """
     known = f"{uid}\n{base_url}".encode()
     return hmac.new(key.encode(), known, hashlib.sha256).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
-class Means:
+class ConnectionOptions:
     """How a job is worked on.
 
     Parameters
@@ -70,7 +69,7 @@ class Means:
     clock : Clock
         Time; tests give their own.
     tell : callable
-        Says one line to the user; unless told, to the log.
+        Says one line to the user; by default, to the log.
     endpoints : Endpoints
         What the process knows of endpoints.
     prices : mapping, optional
@@ -92,21 +91,21 @@ class Means:
         checked_prices(self.prices)
 
 
-class Site:
+class Connection:
     """A job at work; a context manager, which closes the connection to the provider.
 
     Parameters
     ----------
     folder : JobFolder
         Where it lies.
-    means : Means
+    options : ConnectionOptions
         How it is worked on.
     """
 
-    def __init__(self, folder: JobFolder, means: Means) -> None:
+    def __init__(self, folder: JobFolder, options: ConnectionOptions) -> None:
         self.folder = folder
-        self.means = means
-        self.clock = means.clock
+        self.options = options
+        self.clock = options.clock
         self.journal: Journal = folder.journal()
         self._api: BatchApi | None = None
         self._close: Callable[[], None] | None = None
@@ -122,7 +121,7 @@ class Site:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other kernels from the job meanwhile, and go on from what they left."""
-        with self.folder.lock(self.means.tell):
+        with self.folder.lock(self.options.tell):
             self.folder.tidy()
             self.journal = self.folder.journal()
             yield
@@ -147,12 +146,12 @@ class Site:
             try:
                 task = journal.task(address)
             except Exception as error:  # noqa: BLE001 - a schema can be damaged in any way
-                raise unreadable(self.folder.handle, f"schema or params: {error}") from None
+                raise unreadable(self.folder.manifest, f"schema or params: {error}") from None
             if task.prompt_hash == journal.prompt_hash:
                 return task
         self._check_key(self.endpoint)
         raise unreadable(
-            self.folder.handle,
+            self.folder.manifest,
             "prompt, schema, model, backend, base_url or params: not what prompt_hash was made of",
         )
 
@@ -167,7 +166,7 @@ class Site:
     @property
     def prices(self) -> Prices | None:
         """The user's own prices; None for the vendor's."""
-        return self.means.prices or self.journal.prices
+        return self.options.prices or self.journal.prices
 
     def price(self) -> Price:
         """Return what one of the job's calls is billed by."""
@@ -212,16 +211,16 @@ class Site:
         return self._api
 
     def _resolved(self) -> Resolved:
-        journal, means = self.journal, self.means
-        url = None if means.client is not None else self._named_url() or journal.base_url
-        return Question(journal.unbound, url, means.api_key, means.client).resolve()
+        journal, options = self.journal, self.options
+        url = None if options.client is not None else self._named_url() or journal.base_url
+        return Question(journal.unbound, url, options.api_key, options.client).resolve()
 
     def _check_key(self, endpoint: Endpoint) -> None:
-        """Keep a key from an address that only the handle names, be it on this machine."""
-        journal, means = self.journal, self.means
+        """Keep a key from an address that only the manifest names, even one on this machine."""
+        journal, options = self.journal, self.options
         has_key = endpoint.api_key not in ("", NO_KEY)
         vendor = origin_of(VENDOR_URLS[journal.backend])
-        if means.client is not None or not has_key or origin_of(journal.base_url) == vendor:
+        if options.client is not None or not has_key or origin_of(journal.base_url) == vendor:
             return
         if self._named_url() is not None:
             return
@@ -229,20 +228,20 @@ class Site:
         if not hmac.compare_digest(check.encode(), str(journal.key_check).encode()):
             raise CredentialsError(
                 f"The job {journal.name!r} was submitted to {endpoint.shown} with another key than "
-                f"the one that is set now, or its handle was changed or is of an older version: "
+                f"the one that is set now, or its manifest was changed or is of an older version: "
                 f"pass base_url={endpoint.base_url!r} to open_job() to confirm that the key may be "
                 "sent there, or api_key= with the key that it was submitted with."
             )
 
     def _named_url(self) -> str | None:
         """Return the job's address as the call or the settings name it, secrets and all."""
-        given = self.means.base_url
+        given = self.options.base_url
         known = public_url(self.journal.base_url)
         if given is not None and public_url(given.strip()) == known:
             return given
         backend, settings = self.journal.backend, load_settings()
         try:
-            url = confirmed_base_url(settings, backend, self.means.api_key, dict(os.environ))
+            url = confirmed_base_url(settings, backend, self.options.api_key, dict(os.environ))
         except CredentialsError:
             return None
         return url if url is not None and public_url(url) == known else None
@@ -265,7 +264,7 @@ class Site:
         known = set(part.rejected)
         sound, _ = JobsFolder(self.folder.path.parent).jobs()
         for folder, journal in sound:
-            same = folder.handle == self.folder.handle
+            same = folder.manifest == self.folder.manifest
             for other in (self.journal if same else journal).parts:
                 if not (same and other.number == part.number):
                     known |= {other.batch_id or "", *other.rejected} - {""}
@@ -284,9 +283,9 @@ class Site:
         is_beside = os.path.realpath(path.parent) in map(os.path.realpath, (jobs.parent, jobs))
         if not is_beside and not is_database(path):
             raise JobError(
-                f"{self.folder.handle} names the cache {path}, which is not there: pass cache= "
+                f"{self.folder.manifest} names the cache {path}, which is not there: pass cache= "
                 "with the file that the answers belong into. Only beside the jobs a cache is made "
-                "because a handle says so."
+                "because a manifest says so."
             )
         return url
 

@@ -16,13 +16,12 @@ from pandas_genai.backends.caller import capabilities_kind, params_sent
 from pandas_genai.backends.classify import Problem, classify
 from pandas_genai.backends.endpoints import Capabilities
 from pandas_genai.backends.registry import backend_named
+from pandas_genai.batch.connection import Connection
 from pandas_genai.batch.folder import JobFolder, lines_of
-from pandas_genai.batch.journal import Journal, Part, count_of, cut
 from pandas_genai.batch.lines import Matched, ResultLines
-from pandas_genai.batch.manifest import check_digest, unreadable
+from pandas_genai.batch.manifest import Journal, Part, check_digest, count_of, cut, unreadable
 from pandas_genai.batch.requests import SentInputs, Template, compact
 from pandas_genai.batch.rowfile import row_keys
-from pandas_genai.batch.site import Site
 from pandas_genai.errors import GenaiError, RowError
 from pandas_genai.files import new_file
 from pandas_genai.runs.answers import answers_of, request_of
@@ -30,7 +29,7 @@ from pandas_genai.store import AnswerStore, AnswerWriter, RequestRecord
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Refusal, Reply, Usage, check_reply
 
-__all__ = ["Digestion", "Lost", "Sent", "keys_of", "lost_of"]
+__all__ = ["Ingestion", "Lost", "Sent", "keys_of", "lost_of"]
 
 RESULTS_LOST = "results lost"
 """The reason of rows whose results the provider does not have any more, though they were paid."""
@@ -124,18 +123,18 @@ def _checked(
     check_digest(path, digest, lines)
 
 
-def give_up(site: Site, part: Part, why: str) -> None:
+def give_up(connection: Connection, part: Part, why: str) -> None:
     """Note that the provider has the results of a part no more: its rows have failed.
 
     They were paid for, so that they are sent again only on demand.
     """
     message = f"The provider does not have the results of the row's batch any more: {why}"
-    with new_file(site.folder.failures(part.number)) as failures:
-        for sent in keys_of(site.folder, part).values():
+    with new_file(connection.folder.failures(part.number)) as failures:
+        for sent in keys_of(connection.folder, part).values():
             _write(failures, _all(sent.keys, RESULTS_LOST, cut(message), whole=True))
     part.answered, part.refused, part.expired = 0, part.rows, 0
     part.trouble = ""
-    site.move(part, "lost")
+    connection.move(part, "lost")
 
 
 def lost_of(folder: JobFolder, part: Part) -> Iterator[Lost]:
@@ -151,12 +150,12 @@ def _lost(line: Any) -> Lost:
     return Lost(key, reason, message, request_id, whole)
 
 
-class Digestion:
+class Ingestion:
     """Reads one part's results.
 
     Parameters
     ----------
-    site : Site
+    connection : Connection
         The job, locked.
     part : Part
         Its results are stored.
@@ -166,20 +165,20 @@ class Digestion:
         The run that brings them.
     """
 
-    def __init__(self, site: Site, part: Part, cache: AnswerStore, run_id: str) -> None:
-        self._keep_replies = site.means.keep_replies
+    def __init__(self, connection: Connection, part: Part, cache: AnswerStore, run_id: str) -> None:
+        self._keep_replies = connection.options.keep_replies
         self._refused: list[RequestRecord] = []
         self._numbers: dict[str, int] = {}
         self._run_id = run_id
-        self._site = site
+        self._connection = connection
         self._part = part
         self._cache = cache
-        self._task = site.task
+        self._task = connection.task
         self._backend = backend_named(self._task.backend)
         self._capabilities = part.capabilities
-        endpoint = site.endpoint
+        endpoint = connection.endpoint
         self._where = f"{endpoint.host} ({self._task.model})"
-        self._price = site.price()
+        self._price = connection.price()
         self._params_sent = ""
         self._ready: list[tuple[Sent, Reply, RequestRecord]] = []
         self._waiting = 0
@@ -195,7 +194,7 @@ class Digestion:
 
         Results that are read again replace what is there with the same, and are counted once.
         """
-        folder, part, backend = self._site.folder, self._part, self._task.backend
+        folder, part, backend = self._connection.folder, self._part, self._task.backend
         known = keys_of(folder, part)
         paths = [folder.results(backend, part), folder.errors(backend, part)]
         if not self._backend.batches.has_error_files:
@@ -203,7 +202,7 @@ class Digestion:
         lines = ResultLines(backend, paths, known)
         answered = refused = 0
         missing = dict.fromkeys(known)
-        first = _first_number(self._site.journal.uid, part.number)
+        first = _first_number(self._connection.journal.uid, part.number)
         self._inputs = SentInputs(folder.requests(backend, part.number), self._backend, known)
         self._numbers = {custom_id: first + place for place, custom_id in enumerate(known)}
         writer = self._cache.writer()
@@ -291,7 +290,7 @@ class Digestion:
             kept,
             self._run_id,
             cost=self._price(reply.usage, reply.model),
-            job=self._site.journal.uid,
+            job=self._connection.journal.uid,
             number=self._numbers[matched.custom_id],
         )
 
@@ -312,7 +311,7 @@ class Digestion:
     def _sent_with(self, chunk: Chunk) -> str:
         """Return what the part's requests were sent with: the same for all of them."""
         if not self._params_sent:
-            template = Template(self._task, self._site.endpoint, self._capabilities)
+            template = Template(self._task, self._connection.endpoint, self._capabilities)
             body = template.body(Chunk.of_keys([row.key for row in chunk.rows]))
             self._params_sent = params_sent(self._backend, body, self._capabilities)
         return self._params_sent
@@ -330,11 +329,11 @@ class Digestion:
         """Say why a request has no answer; learn what the endpoint does not take."""
         if outcome.unfinished:
             self._expired += len(keys) if outcome.unfinished == "expired" else 0
-            said = {
+            reasons = {
                 "expired": "The batch reached its time limit before this row's turn.",
                 "cancelled": "The batch was cancelled before this row's turn.",
             }
-            return _all(keys, outcome.unfinished, said[outcome.unfinished], whole=True)
+            return _all(keys, outcome.unfinished, reasons[outcome.unfinished], whole=True)
         problem = outcome.problem
         assert problem is not None
         self._learn(keys, problem)
@@ -346,7 +345,7 @@ class Digestion:
     def _learn(self, keys: Sequence[str], problem: Problem) -> None:
         if self._lower is not None or problem.status not in _ADAPTABLE:
             return
-        template = Template(self._task, self._site.endpoint, self._capabilities)
+        template = Template(self._task, self._connection.endpoint, self._capabilities)
         body = template.body(Chunk.of_keys(keys))
         lower = self._backend.next_capabilities(
             self._capabilities, body, problem.message, problem.param
@@ -363,7 +362,7 @@ class Digestion:
         if part.status in ("expired", "cancelled"):
             self._expired += len(keys) if part.status == "expired" else 0
             return _all(keys, part.status, f"The batch was {part.status}.", whole=True)
-        folder, backend = self._site.folder, self._site.journal.backend
+        folder, backend = self._connection.folder, self._connection.journal.backend
         if part.done and not folder.results(backend, part).exists():
             # Answered, and so paid, but no file of answers is named: only its errors are.
             why = "The provider names no file of the answers that it says it has."
@@ -383,11 +382,13 @@ class Digestion:
         part.unknown_calls, part.params_sent = usage.unknown_calls, self._params_sent
         part.strange = strange
         if self._lower is not None:
-            site, task = self._site, self._task
-            site.journal.lower = (self._lower.output_mode, sorted(self._lower.dropped))
-            url = site.journal.base_url
-            site.means.endpoints.learn(url, task.model, capabilities_kind(task), self._lower)
-        self._site.move(part, "cached")
+            connection, task = self._connection, self._task
+            connection.journal.lower = (self._lower.output_mode, sorted(self._lower.dropped))
+            url = connection.journal.base_url
+            connection.options.endpoints.learn(
+                url, task.model, capabilities_kind(task), self._lower
+            )
+        self._connection.move(part, "cached")
 
 
 def _agreed(first: Reply, second: Reply) -> Reply:

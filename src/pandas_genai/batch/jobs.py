@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from pandas_genai.batch.digest import check_files
 from pandas_genai.batch.folder import JobFolder, JobsFolder
-from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.batch.ingest import check_files
+from pandas_genai.batch.manifest import Journal, Part
 from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.batch.state import JobState, moment
 from pandas_genai.batch.texts import FrameInputs
@@ -64,7 +64,7 @@ def fitting_job(
     if len(found) == 1:
         (job, _), rows = found[0]
         return job, rows
-    lines = [_said(*pair) for pair in ([pair for pair, _ in found] or sound)]
+    lines = [_described(*pair) for pair in ([pair for pair, _ in found] or sound)]
     lines += [f"{job.name!r}: damaged; {error}" for job, error in damaged]
     listed = "\n".join(f"  {line}" for line in lines)
     which = "Several jobs fit these rows" if found else "No job fits these rows"
@@ -83,7 +83,7 @@ def _fit(job: JobFolder, journal: Journal, data: pd.DataFrame | pd.Series[Any]) 
     return rows if fewer and common >= _LEAST_SHARE * fewer else None
 
 
-def _said(job: JobFolder, journal: Journal) -> str:
+def _described(job: JobFolder, journal: Journal) -> str:
     prompt = " ".join(journal.prompt.split())
     short = prompt if len(prompt) <= 60 else f"{prompt[:59]}…"
     return f"{job.name!r}: {counted(journal.rows, 'row')}, {journal.model}, {short!r}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from pandas_genai.batch.digest import keys_of, lost_of
 from pandas_genai.batch.folder import JobFolder, JobsFolder
-from pandas_genai.batch.journal import Journal, Part
+from pandas_genai.batch.ingest import keys_of, lost_of
+from pandas_genai.batch.manifest import Journal, Part
 from pandas_genai.errors import JobError
 from pandas_genai.runs.failures import IN_PROGRESS, NOT_SUBMITTED
 from pandas_genai.task.chunks import Row
@@ -99,10 +99,10 @@ def _given_up(job: JobFolder, part: Part) -> Iterator[Failure]:
 
 
 def _waited_for(job: JobFolder, part: Part) -> Iterator[Failure]:
-    said = _QUOTA if part.stage == "waiting" else _BATCH
+    message = _QUOTA if part.stage == "waiting" else _BATCH
     if part.trouble:
-        said = f"{said} The last time: {part.trouble}"
-    refusal = Refusal(IN_PROGRESS, said)
+        message = f"{message} The last time: {part.trouble}"
+    refusal = Refusal(IN_PROGRESS, message)
     if not part.finished:
         for sent in keys_of(job, part).values():
             for key in sent.keys:
@@ -115,8 +115,8 @@ def _elsewhere(job: JobFolder, journal: Journal, missing: set[str]) -> dict[str,
     jobs = JobsFolder(job.path.parent)
     for other, key in under_way(jobs, journal.prompt_hash, but=job.name, strict=False):
         if key in missing:
-            said = f"The row is in the job {other!r}: collect that one, too."
-            found[key] = _failure(key, Refusal(IN_PROGRESS, said), 1)
+            message = f"The row is in the job {other!r}: collect that one, too."
+            found[key] = _failure(key, Refusal(IN_PROGRESS, message), 1)
     return found
 
 
@@ -126,7 +126,7 @@ def forgotten(job: JobFolder, journal: Journal, missing: Iterable[str]) -> set[i
     found = set()
     for part in journal.parts:
         if part.finished and part.answered:
-            with suppress(JobError):  # its rows are said to be those of a damaged job
+            with suppress(JobError):  # its rows are reported as those of a damaged job
                 lost = {one.key for one in lost_of(job, part)}
                 keys = (key for sent in keys_of(job, part).values() for key in sent.keys)
                 if any(key in wanted and key not in lost for key in keys):
