@@ -8,8 +8,8 @@ from typing import Literal
 from pandas_genai.backends.endpoints import ENDPOINTS, Endpoints
 from pandas_genai.clock import Clock
 from pandas_genai.costs.prices import Prices, checked_cost, checked_prices
-from pandas_genai.errors import UsageError
 from pandas_genai.runs.progress import Observer, Silent
+from pandas_genai.runs.recorder import check_on_error
 from pandas_genai.settings import CHUNK_SIZE, Default, load_settings, whole_number
 from pandas_genai.store import Cache
 
@@ -64,8 +64,7 @@ class RunOptions:
             whole_number(name, getattr(self, name))
         checked_prices(self.prices)
         checked_cost(self.max_cost)
-        if self.on_error not in ("keep", "raise"):
-            raise UsageError(f"on_error= must be 'keep' or 'raise', not {self.on_error!r}.")
+        check_on_error(self.on_error)
 
     def sizes(self, *, is_local: bool) -> tuple[int, int]:
         """Return chunk size and workers; where nobody chose, the settings or the model decide.

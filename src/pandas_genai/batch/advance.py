@@ -180,7 +180,7 @@ class PartAdvancer:
 
     def _ingest(self, part: Part) -> None:
         assert self._cache is not None
-        Ingestion(self._connection, part, self._cache, self._run_id).run()
+        Ingestion(self._connection, part, self._cache, self._run_id).ingest()
 
     def refresh(self, part: Part) -> None:
         """Ask how far a batch is."""

@@ -31,7 +31,7 @@ from pandas_genai.runs.origins import origin_columns
 from pandas_genai.runs.parameters import params_columns
 from pandas_genai.runs.partial import RunStore
 from pandas_genai.runs.progress import Observer, Progress
-from pandas_genai.runs.recorder import OnError, RunRecorder
+from pandas_genai.runs.recorder import OnError, RunRecorder, check_on_error
 from pandas_genai.store import AnswerStore, Cache, open_store
 from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Failure, Usage
@@ -109,7 +109,7 @@ class Collector:
             )
         self._cache_choice: Cache = chosen
 
-    def run(self, wait_options: WaitOptions, on_error: OnError = "keep") -> pd.DataFrame:
+    def collect(self, wait_options: WaitOptions, on_error: OnError = "keep") -> pd.DataFrame:
         """Return the frame of what is there, or, waiting, of everything.
 
         Raises
@@ -121,8 +121,7 @@ class Collector:
         Stopped
             After Stop while waiting.
         """
-        if on_error not in ("keep", "raise"):
-            raise UsageError(f"on_error= must be 'keep' or 'raise', not {on_error!r}.")
+        check_on_error(on_error)
         with ExitStack() as stack:
             cache, ours = open_store(self._cache_choice)
             kept = RunStore(cache, ours=ours)

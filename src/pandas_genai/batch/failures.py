@@ -20,7 +20,7 @@ _BATCH = "The row's batch has not ended yet."
 _QUOTA = "The row's batch waits for quota: it is sent again when others have ended."
 _NEVER = (
     "The row was not in the job when it was submitted: df.genai.extract() asks it now, or "
-    "batch_submit() overnight."
+    "batch_submit() sends it in a batch."
 )
 
 

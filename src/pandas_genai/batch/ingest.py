@@ -189,7 +189,7 @@ class Ingestion:
         self._lower: Capabilities | None = None
         self._expired = 0
 
-    def run(self) -> None:
+    def ingest(self) -> None:
         """Cache every valid answer, write down the rest, then note in the journal that it is done.
 
         Results that are read again replace what is there with the same, and are counted once.
@@ -220,7 +220,7 @@ class Ingestion:
                     writer.put([])  # raises what kept the answers from the disk
         finally:
             writer.close()
-        self._note(answered, refused, lines.strange)
+        self._note(answered, refused, lines.odd)
 
     def _confined(
         self, sent: Sent, matched: Matched, writer: AnswerWriter
@@ -371,7 +371,7 @@ class Ingestion:
             keys, "missing in results", "The provider's results leave this row out.", whole=True
         )
 
-    def _note(self, answered: int, refused: int, strange: dict[str, int]) -> None:
+    def _note(self, answered: int, refused: int, odd: dict[str, int]) -> None:
         part, usage = self._part, self._usage
         part.answered, part.refused, part.expired = answered, refused, self._expired
         part.calls, part.cost, part.models = self._calls, self._cost, self._models
@@ -380,7 +380,7 @@ class Ingestion:
         part.cache_write_tokens = count_of(usage.cache_write_tokens)
         part.output_tokens = count_of(usage.output_tokens)
         part.unknown_calls, part.params_sent = usage.unknown_calls, self._params_sent
-        part.strange = strange
+        part.strange = odd
         if self._lower is not None:
             connection, task = self._connection, self._task
             connection.journal.lower = (self._lower.output_mode, sorted(self._lower.dropped))

@@ -133,7 +133,7 @@ class BatchJob:
     ) -> pd.DataFrame:
         """Collect what is finished, for any rows."""
         with explained(self.folder), Connection(self.folder, self.options) as connection:
-            return Collector(connection, rows, index, cache, self.observer()).run(
+            return Collector(connection, rows, index, cache, self.observer()).collect(
                 wait_options, on_error
             )
 
@@ -144,7 +144,7 @@ class BatchJob:
             Connection(self.folder, self.options) as connection,
             connection.locked(),
         ):
-            Submission(connection).run()
+            Submission(connection).send_all()
         return self
 
     def resubmit_failed(
@@ -183,9 +183,9 @@ class BatchJob:
         ):
             if lost:
                 PartAdvancer(connection, None).give_up_gone()
-            Submission(connection).run()
+            Submission(connection).send_all()
             again = write_again(connection, answers, lost=lost)
-            Submission(connection).run()
+            Submission(connection).send_all()
         self.options.tell(_sent_again(self.name, again))
         return self
 

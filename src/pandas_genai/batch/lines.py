@@ -48,7 +48,7 @@ class ResultLines:
 
     Attributes
     ----------
-    strange : dict
+    odd : dict
         Once all is read: how many lines had an unknown id (``unknown``), were one more for the
         same id (``doubled``), could not be read (``unreadable``), and how many ids had no line
         (``missing``).
@@ -57,7 +57,7 @@ class ResultLines:
     backend: str
     paths: Sequence[Path]
     known: Collection[str]
-    strange: dict[str, int] = field(default_factory=dict)
+    odd: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._batches = backend_named(self.backend).batches
@@ -88,7 +88,7 @@ class ResultLines:
         yield from several.values()
         found = alone | several.keys()
         odd["missing"] = sum(custom_id not in found for custom_id in self.known)
-        self.strange = {kind: count for kind, count in odd.items() if count}
+        self.odd = {kind: count for kind, count in odd.items() if count}
 
     def _lines(self) -> Iterator[bytes]:
         for path in self.paths:

@@ -43,7 +43,7 @@ class Submission:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def run(self) -> None:
+    def send_all(self) -> None:
         """Send every part that is not at the provider, and was not put off.
 
         Raises

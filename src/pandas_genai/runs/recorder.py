@@ -10,7 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
-from pandas_genai.errors import CacheError, RowsFailedError, counted
+from pandas_genai.errors import CacheError, RowsFailedError, UsageError, counted
 from pandas_genai.runs.answers import AnswerReader
 from pandas_genai.runs.failures import (
     NOT_FAILED,
@@ -32,12 +32,19 @@ from pandas_genai.task.inputs import NO_INPUT
 from pandas_genai.task.reply import Failure, Refusal
 from pandas_genai.task.rows import Rows
 
-__all__ = ["ATTR", "OnError", "RunRecorder"]
+__all__ = ["ATTR", "OnError", "RunRecorder", "check_on_error"]
 
 ATTR = "pandas_genai_run"
 """The key of ``DataFrame.attrs`` that holds the id of the run."""
 
 OnError = Literal["keep", "raise"]
+
+
+def check_on_error(on_error: object) -> None:
+    """Refuse what is no choice of ``on_error=``."""
+    if on_error not in ("keep", "raise"):
+        raise UsageError(f"on_error= must be 'keep' or 'raise', not {on_error!r}.")
+
 
 _UNREACHED = Refusal(NOT_REACHED, "The run ended before this row was answered.")
 
