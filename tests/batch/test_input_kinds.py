@@ -106,7 +106,7 @@ class TestReadAtIngest:
         with Connection(job.folder, kernel.connection_options()) as connection, connection.locked():
             connection.task = replace(connection.task, checks=(check,))
             with SqliteCache(kernel.cache) as cache:
-                PartAdvancer(connection, cache).step()
+                PartAdvancer(connection, cache).advance()
 
     def test_a_check_reads_each_rows_own_text_and_image(self, night):
         seen = {}
