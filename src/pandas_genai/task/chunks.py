@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pandas_genai.task.inputs import NO_INPUT, Inputs, RowInput, Value, as_inputs
-from pandas_genai.task.rows import Rows
+from pandas_genai.task.rows import Keys, Rows
 
 __all__ = ["MAX_ROUNDS", "Chunk", "Row", "copies_of", "cuts", "plan_chunks", "shuffled"]
 
@@ -25,6 +25,8 @@ _SHUFFLE_SEED = 42
 _TOKEN_LENGTH = 5
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_LETTERS = np.frombuffer(_ALPHABET.encode(), dtype=np.uint8)
+_SHIFTS = np.array([20, 15, 10, 5, 0])
 _BLOCK = 2_000
 
 
@@ -201,9 +203,11 @@ def _chunks(
 ) -> Iterator[Chunk]:
     positions = rows.first[places].tolist()
     taken = inputs.take(positions)
-    keys, copies = rows.keys.take(places), rows.copies[places].tolist()
+    table = rows.keys.table[places]
+    keys, tokens, copies = Keys(table)[:], _short_of(table), rows.copies[places].tolist()
     for part in _parts(rows.sizes[places].tolist(), chunk_size, most_bytes):
-        columns = (keys[part], _tokens(keys[part]), taken[part], positions[part], copies[part])
+        ours = _apart(tokens[part], keys[part])
+        columns = (keys[part], ours, taken[part], positions[part], copies[part])
         yield Chunk(tuple(map(Row, *columns)))
 
 
@@ -240,7 +244,11 @@ def cuts(sizes: Iterable[float], most: float) -> list[int]:
 
 def _tokens(keys: Sequence[str]) -> list[str]:
     """Short ids out of the hashes, long enough to differ within one chunk."""
-    tokens = [_short(key) for key in keys]
+    return _apart([_short(key) for key in keys], keys)
+
+
+def _apart(tokens: list[str], keys: Sequence[str]) -> list[str]:
+    """Return the short ids of one chunk, or longer ones where two of them are the same."""
     if len(set(tokens)) == len(tokens):
         return tokens
     full = [base64.b32encode(bytes.fromhex(key)).decode().rstrip("=").lower() for key in keys]
@@ -254,3 +262,11 @@ def _short(key: str) -> str:
     """Return the first five characters of a hash's base 32: its first 25 bits."""
     bits = int(key[:7], 16) >> 3
     return _PAIRS[bits >> 15] + _PAIRS[(bits >> 5) & 1023] + _ALPHABET[bits & 31]
+
+
+def _short_of(table: npt.NDArray[np.uint8]) -> list[str]:
+    """Return the same of many keys, given as bytes, in a quarter of the time."""
+    bits = np.ascontiguousarray(table[:, :4]).view(">u4") >> 7
+    letters: bytes = _LETTERS[(bits >> _SHIFTS) & 31].tobytes()
+    text = letters.decode()
+    return [text[start : start + _TOKEN_LENGTH] for start in range(0, len(text), _TOKEN_LENGTH)]

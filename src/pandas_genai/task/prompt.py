@@ -97,18 +97,24 @@ def user_content(chunk: Chunk) -> str | list[Part]:
     str, or list of Part
         Parts only where there are images or files.
     """
-    inputs = [row.input for row in chunk.rows]
+    sources: list[Any] = [row.source for row in chunk.rows]
+    media: list[MediaPart] = []
+    if set(map(type, sources)) == {TextInput}:  # nearly always, and a quarter faster
+        texts = map(_encode, sources)
+    else:
+        inputs = [row.input for row in chunk.rows]
+        texts = map(_text_of, inputs)
+        media = [part for one in inputs for part in one.media]
     # As json.dumps would write the whole list, in a third of the time; tokens need no escapes.
     items = [
-        f'{{"input_id": "{row.token}", "input_text": {_written(one)}}}'
-        for row, one in zip(chunk.rows, inputs, strict=True)
+        f'{{"input_id": "{row.token}", "input_text": {text}}}'
+        for row, text in zip(chunk.rows, texts, strict=True)
     ]
     user = f"[{', '.join(items)}]"
-    media = [part for one in inputs if not one.is_text for part in one.media]
     return _cut(user, media) if media else user
 
 
-def _written(one: RowInput) -> str:
+def _text_of(one: RowInput) -> str:
     if one.is_text:
         return _encode(one.text)
     parts = (
