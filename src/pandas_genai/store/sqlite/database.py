@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pandas_genai.errors import CacheError
 from pandas_genai.files import atomic_write
@@ -17,6 +17,9 @@ __all__ = ["FILE_ERRORS", "Database", "explained", "is_lock"]
 
 FILE_ERRORS = (sqlite3.Error, UnicodeError)
 """What a database's file may raise; text in it, and SQLite's words about it, may be no text."""
+
+Values: TypeAlias = Sequence[Any] | Mapping[str, Any]
+"""For ``?`` in their sequence; by name for ``:name``, as ``?1`` is an error from Python 3.14 on."""
 
 _LOCKS = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -114,7 +117,7 @@ class Database:
             raise CacheError(f"The cache {self.name} is closed: open it again with SqliteCache.")
         return self._connection
 
-    def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def query(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """Return all rows of one statement.
 
         Raises
@@ -128,7 +131,7 @@ class Database:
             except FILE_ERRORS as error:
                 raise explained(error, self.name) from error
 
-    def records(self, statement: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    def records(self, statement: str, values: Values = ()) -> list[dict[str, Any]]:
         """Return all rows of one statement as dicts by column."""
         with self._lock:
             try:

@@ -39,7 +39,7 @@ _RUNS = f"""
 SELECT {", ".join(_RUN)}, params_sent, params_dropped, COALESCE(unknown_calls, 0) AS unknown_calls,
 answered_from, answered_to
 FROM runs LEFT JOIN run_details USING (run_id)
-WHERE ?1 IS NULL OR run_id = ?1
+WHERE :run_id IS NULL OR run_id = :run_id
 ORDER BY started DESC, runs.rowid DESC
 """  # noqa: S608 - columns of our own records
 _SAVE_TASK = _insert("tasks", (*TaskRecord.__dataclass_fields__, "created"), "IGNORE")
@@ -54,7 +54,7 @@ _REQUESTS = """
 SELECT id, run_id, job, prompt_hash, request_id, model, model_answered, params_sent, created,
 attempts, refused, reason, input_tokens, cached_tokens, cache_write_tokens, output_tokens, cost,
 rows, reply
-FROM requests WHERE ?1 IS NULL OR run_id = ?1 ORDER BY id
+FROM requests WHERE :run_id IS NULL OR run_id = :run_id ORDER BY id
 """
 _FAILURES = """
 SELECT run_id, position, label, text_hash, reason, message, attempts, request_id
@@ -121,7 +121,7 @@ class History:
                     f"The table runs has no column {name!r}: it has {', '.join(known)}."
                 )
         with self._database.transaction() as connection:
-            cursor = connection.execute(_RUNS, (run_id,))
+            cursor = connection.execute(_RUNS, {"run_id": run_id})
             names = [column[0] for column in cursor.description]
             for row in cursor.fetchall():
                 run = replace(RunRecord(**dict(zip(names, row, strict=True))), **columns)
@@ -130,7 +130,7 @@ class History:
 
     def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return one run or all of them by column, the newest first."""
-        return self._database.records(_RUNS, (run_id,))
+        return self._database.records(_RUNS, {"run_id": run_id})
 
     def save_run_rows(self, run_id: str, blocks: Iterable[bytes]) -> None:
         """Keep the row keys of a run in the order of its input.
@@ -165,7 +165,7 @@ class History:
 
     def requests(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return the billed calls by column, of one run or of all, in the order of their ids."""
-        found = self._database.records(_REQUESTS, (run_id,))
+        found = self._database.records(_REQUESTS, {"run_id": run_id})
         return [{**request, "rows": unpacked_keys(request["rows"])} for request in found]
 
     def save_failures(self, run_id: str, failures: Iterable[FailureRecord]) -> None:

@@ -22,7 +22,7 @@ _JOINED = """
 FROM ids LEFT JOIN results
 ON results.prompt_hash = ids.prompt_hash AND results.text_hash = ids.text_hash AND repeat = 0
 """
-_OF_TASKS = "(?1 IS NULL OR ids.prompt_hash IN (SELECT value FROM json_each(?1)))"
+_OF_TASKS = "(:tasks IS NULL OR ids.prompt_hash IN (SELECT value FROM json_each(:tasks)))"
 
 # As bytes: a damaged answer may be no text at all.
 _GET = f"""
@@ -32,7 +32,7 @@ ids.prompt_hash,
 CASE WHEN results.json_result IS NULL THEN ids.row_id ELSE ids.text_hash END,
 results.json_result IS NOT NULL
 {_JOINED}
-WHERE {_OF_TASKS} AND ids.row_id = ?2 AND result IS NOT NULL
+WHERE {_OF_TASKS} AND ids.row_id = :name AND result IS NOT NULL
 ORDER BY ids.rowid DESC LIMIT 1
 """
 
@@ -51,8 +51,8 @@ VALUES (?, ?, NULL, ?, ?, ?)
 # What an id was answered of another text is no answer of this one.
 _REMEMBER = """
 INSERT OR REPLACE INTO ids (row_id, prompt_hash, text_hash, created, json_result, checksum)
-SELECT ?1, ?2, ?3, ?4, max(json_result), max(checksum) FROM ids
-WHERE row_id = ?1 AND prompt_hash = ?2 AND (text_hash IS NULL OR text_hash = ?3)
+SELECT :name, :task, :key, :created, max(json_result), max(checksum) FROM ids
+WHERE row_id = :name AND prompt_hash = :task AND (text_hash IS NULL OR text_hash = :key)
 """
 
 _SHARED = """
@@ -86,7 +86,7 @@ class UserIds(History):
             with ``input_id``.
         """
         name: str = storable(str(row_id))
-        found = self._database.query(_GET, (self._tasks_of(prompt_hash), name))
+        found = self._database.query(_GET, {"tasks": self._tasks_of(prompt_hash), "name": name})
         if not found:
             return None
         *stored, is_shared = found[0]
@@ -125,7 +125,8 @@ class UserIds(History):
             Of one task, or of all tasks with a prompt: see ``get``.
         """
         return {
-            row_id for (row_id,) in self._database.query(_ALL_IDS, (self._tasks_of(prompt_hash),))
+            row_id
+            for (row_id,) in self._database.query(_ALL_IDS, {"tasks": self._tasks_of(prompt_hash)})
         }
 
     def remember_ids(self, prompt_hash: str, pairs: Iterable[tuple[str, str]]) -> None:
@@ -139,7 +140,10 @@ class UserIds(History):
             Ids and row keys; the answers may come later.
         """
         created = now()
-        rows = ((storable(row_id), prompt_hash, key, created) for row_id, key in pairs)
+        rows = (
+            {"name": storable(row_id), "task": prompt_hash, "key": key, "created": created}
+            for row_id, key in pairs
+        )
         while block := list(islice(rows, _BLOCK)):
             self._database.write(_REMEMBER, block)
 
