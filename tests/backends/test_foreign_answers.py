@@ -284,6 +284,24 @@ def test_bodies_of_a_batch_that_are_json_in_a_string(backend, tmp_path):
 
 
 @BACKENDS
+def test_a_batch_whose_id_came_back_wrong_is_found(backend, tmp_path):
+    """No answer says again what the batch is called: it is found as after a lost answer."""
+    clock = FastWallClock()
+    path = {"openai": "POST /v1/batches", "anthropic": "POST /v1/messages/batches"}[backend]
+
+    def wrong(body):
+        return json.dumps({**json.loads(body), "id": "batch_0"}).encode()
+
+    fault = Fault("rewrite", rewrite=wrong, path=path, times=1)
+    with LoopbackProvider(echo, faults=[fault], wall_clock=clock.now) as provider:
+        submitted, opened = job(provider, backend, tmp_path, clock)
+        submitted()
+        assert opened().collect()["answer"].tolist() == FRAME["text"].tolist()
+        assert opened().report.calls == 2
+        assert len(provider.batches) == 1
+
+
+@BACKENDS
 def test_a_paid_answer_of_a_batch_that_cannot_be_read_is_billed(backend, tmp_path):
     clock, fault = FastWallClock(), Fault("rewrite", rewrite=prose_as_body, text="row 0")
     with LoopbackProvider(echo, faults=[fault], wall_clock=clock.now) as provider:

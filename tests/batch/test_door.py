@@ -438,9 +438,9 @@ def test_a_damaged_handle_is_said(submit, frame_of, provider):
 
 def test_a_job_that_was_never_submitted_is_said(submit, frame_of):
     job = submit(frame_of(3), name="night")
-    journal = job.folder.journal()
-    journal.ready = False
-    job.folder.save(journal)
+    manifest = job.folder.read_manifest()
+    manifest.ready = False
+    job.folder.save(manifest)
     with pytest.raises(JobError, match=r"run the cell with batch_submit\(\) again"):
         frame_of(3).genai.batch_collect("night")
 

@@ -86,7 +86,7 @@ def test_failed_rows_are_sent_again_with_their_images(night, backend):
 def test_any_request_is_read_back_by_itself(night, frame_of, backend):
     with night() as kernel:
         job = kernel.submit(frame_of(20), chunk_size=3)
-        known = keys_of(job.folder, job.folder.journal().parts[0])
+        known = keys_of(job.folder, job.folder.read_manifest().parts[0])
         path = job.folder.requests(backend, 1)
     file = SentInputs(path, backend_named(backend), known)
     keys = distinct_rows(frame_of(20)["text"]).keys

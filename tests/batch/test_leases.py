@@ -89,7 +89,7 @@ def test_each_request_of_a_batch_is_recorded_once(night, frame_of):
             again = cache.requests()
     assert len(requests) == len(again) == 4
     assert [one["id"] for one in requests] == [one["id"] for one in again]
-    assert {one["job"] for one in requests} == {job.folder.journal().uid}
+    assert {one["job"] for one in requests} == {job.folder.read_manifest().uid}
     assert sorted(one["refused"] for one in requests) == [0, 0, 0, 5]
     assert sum(one["output_tokens"] for one in requests) == run["output_tokens"]
     assert sum(one["cost"] for one in requests) == pytest.approx(run["cost"])

@@ -36,10 +36,10 @@ def delete(kernel, path):
 
 def lose(kernel, job, number):
     """Let the provider lose the results of a part: OpenAI's file, Anthropic's whole batch."""
-    part = job.folder.journal().parts[number - 1]
+    part = job.folder.read_manifest().parts[number - 1]
     if kernel.backend == "openai":
         job.status()
-        part = job.folder.journal().parts[number - 1]
+        part = job.folder.read_manifest().parts[number - 1]
         delete(kernel, f"/v1/files/{part.output}")
     else:
         delete(kernel, f"/v1/messages/batches/{part.batch_id}")
@@ -62,7 +62,7 @@ def test_answers_that_are_counted_but_named_nowhere_are_lost_not_missing(night, 
         job.collect()
         assert reasons(job) == {"results lost": 3, "bad request": 1}
         job.resubmit_failed()  # nothing that was paid is paid again without a word
-        assert job.folder.journal().parts[-1].rows == 1
+        assert job.folder.read_manifest().parts[-1].rows == 1
 
 
 def reasons(job):
@@ -99,7 +99,7 @@ def test_results_that_come_back_are_collected(night, frame_of):
     with night() as kernel:
         job = kernel.submit(frame_of(8), chunk_size=2, requests=2)
         job.status()
-        output = job.folder.journal().parts[0].output
+        output = job.folder.read_manifest().parts[0].output
         kernel.provider.faults = [
             Fault("error", status=404, path=f"GET /v1/files/{output}/content")
         ]
@@ -127,7 +127,7 @@ def test_the_only_batch_is_gone(night, frame_of):
 def test_a_part_that_cannot_be_asked_leaves_the_others(night, frame_of, backend, kind):
     with night() as kernel:
         job = kernel.submit(frame_of(12), chunk_size=2, requests=2)
-        batch_id = job.folder.journal().parts[1].batch_id
+        batch_id = job.folder.read_manifest().parts[1].batch_id
         path = "/v1/batches" if backend == "openai" else "/v1/messages/batches"
         kernel.provider.faults = [Fault(kind, path=f"GET {path}/{batch_id}")]
         for _ in range(2):  # the second time, nothing else is left to be done
@@ -137,7 +137,7 @@ def test_a_part_that_cannot_be_asked_leaves_the_others(night, frame_of, backend,
             assert "The last time" in job.report.errors["message"].iloc[0]
         kernel.provider.faults = []
         assert job.collect()["answer"].notna().all()
-        assert job.folder.journal().parts[1].trouble == ""
+        assert job.folder.read_manifest().parts[1].trouble == ""
 
 
 def test_damaged_keys_of_one_part_cost_its_own_rows(night, frame_of):
@@ -259,11 +259,11 @@ def test_no_run_stays_running_whatever_an_observer_raises(night, frame_of, clock
 def test_no_status_steers_a_terminal(night, frame_of):
     with night(batch_seconds=60) as kernel:
         job = kernel.submit(frame_of(3))
-        journal = job.folder.journal()
-        journal.parts[0].status = "in\x1b[2Jprogress"
-        journal.parts[0].strange = {"\x1b]0;x\x07": 1}
-        journal.model = "gpt\x1b[31m"
-        job.folder.save(journal)
+        manifest = job.folder.read_manifest()
+        manifest.parts[0].status = "in\x1b[2Jprogress"
+        manifest.parts[0].strange = {"\x1b]0;x\x07": 1}
+        manifest.model = "gpt\x1b[31m"
+        job.folder.save(manifest)
         shown = (
             repr(job) + str(job.status().statuses) + pandas_genai.jobs(kernel.jobs.path).to_string()
         )

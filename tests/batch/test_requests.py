@@ -115,7 +115,7 @@ def test_what_the_live_path_learnt_goes_into_the_batch(night, frame_of):
         kernel.backend = "openai"
         job = kernel.submit(frame, model=model, connection_options=connection_options)
         assert job.collect()["answer"].notna().all()
-        assert job.folder.journal().parts[0].rung == "json_object"
+        assert job.folder.read_manifest().parts[0].rung == "json_object"
 
 
 def parts_of(tmp_path, backend, texts, limits, chunk_size=1):

@@ -107,7 +107,7 @@ def test_rows_answered_live_meanwhile_are_not_sent(night, frame_of, backend):
         out = frame.genai.extract(
             "Echo.",
             {"answer": str},
-            model=job.folder.journal().model,
+            model=job.folder.read_manifest().model,
             backend=backend,
             base_url=kernel.url,
             api_key="sk-live",
@@ -131,7 +131,7 @@ def test_what_the_results_taught_is_heeded(night, frame_of):
         assert set(job.report.errors["reason"]) == {"bad request"}
         job.resubmit_failed()
         assert job.collect()["answer"].notna().all()
-        assert job.folder.journal().parts[1].rung == "json_schema"
+        assert job.folder.read_manifest().parts[1].rung == "json_schema"
         endpoints = connection_options.endpoints
         kernel.submit(
             frame_of(3, "other"),

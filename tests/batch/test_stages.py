@@ -108,12 +108,12 @@ def test_a_refused_move_leaves_the_manifest_as_it_was(night, frame_of):
         manifest = folder.path / "job.json"
         before = manifest.read_bytes()
         with Connection(folder, ConnectionOptions()) as connection, connection.locked():
-            part = connection.journal.parts[0]
+            part = connection.manifest.parts[0]
             with pytest.raises(JobError):
                 connection.move(part, "stored")
             assert manifest.read_bytes() == before
             connection.move(part, "ended")
-        assert folder.journal().parts[0].stage == "ended"
+        assert folder.read_manifest().parts[0].stage == "ended"
 
 
 def test_no_code_sets_a_stage_but_the_move():

@@ -173,7 +173,7 @@ def test_two_answers_to_one_request_are_kept_where_they_agree(night, frame_of, b
         job = kernel.submit(frame_of(4), chunk_size=2)
         kernel.provider.advance(60)
         job.status()
-        results = job.folder.results(backend, job.folder.journal().parts[0])
+        results = job.folder.results(backend, job.folder.read_manifest().parts[0])
         out = job.collect()
         assert out["answer"].notna().all()
         # The vendor's file again, with one request answered twice, the second time otherwise.
@@ -191,7 +191,7 @@ def test_raw_results_are_there_before_a_line_is_read(night, frame_of, backend):
         job = kernel.submit(frame_of(8), chunk_size=1)
         kernel.provider.advance(86_400)
         job.collect()
-        part = job.folder.journal().parts[0]
+        part = job.folder.read_manifest().parts[0]
         paths = job.folder.results(backend, part), job.folder.errors(backend, part)
         results, errors = ([json.loads(line) for line in open_lines(path)] for path in paths)
         assert len(results) == (4 if backend == "openai" else 8)

@@ -85,4 +85,4 @@ def test_who_waits_says_so(night, frame_of):
                 waiting.join(0.01)
             assert "Another kernel is at work on the job 'night'" in lines[0]
         waiting.join(20)
-        assert job.folder.journal().finished
+        assert job.folder.read_manifest().finished

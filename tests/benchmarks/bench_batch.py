@@ -137,11 +137,11 @@ def result_line(backend, custom_id, text):
 
 def collect(folder, backend, place):
     """Take the results into the cache and build the frame; return the seconds of both."""
-    journal = folder.journal()
-    for part in journal.parts:
+    manifest = folder.read_manifest()
+    for part in manifest.parts:
         part.stage, part.status, part.batch_id = "stored", "completed", f"b{part.number}"
         answer(folder, backend, part)
-    folder.save(journal)
+    folder.save(manifest)
     before, since = start()
     with (
         Connection(folder, ConnectionOptions()) as connection,
@@ -161,7 +161,7 @@ def main(rows):
         with tempfile.TemporaryDirectory() as name:
             place = Path(name)
             folder, seconds, memory = build(frame, backend, place)
-            parts = folder.journal().parts
+            parts = folder.read_manifest().parts
             size = sum(part.bytes for part in parts) / 1e6
             bare = bare_loop(frame, folder, place, backend)
             (place / "bare.jsonl").unlink()

@@ -169,8 +169,8 @@ def collected(
         rows, data.index, patience, cache, on_error
     )
     where = Connection(job, ConnectionOptions()).store_url() if cache is None else cache
-    many = compile_schema(job.journal().schema).many
-    _remember(result, data, _renderer(job.journal().text), where, many=many)
+    many = compile_schema(job.read_manifest().schema).many
+    _remember(result, data, _renderer(job.read_manifest().text), where, many=many)
     return result
 
 

@@ -69,8 +69,8 @@ def jobs(folder: str | Path | None = None, *, refresh: bool = False) -> pd.DataF
     """
     place = JobsFolder(jobs_place(folder)[0])
     if refresh:
-        for found, journal in place.jobs()[0]:
-            if JobState.of(journal).stage not in {"ended", "collected", "not submitted"}:
+        for found, manifest in place.jobs()[0]:
+            if JobState.of(manifest).stage not in {"ended", "collected", "not submitted"}:
                 _asked(found)
     return jobs_frame(place)
 

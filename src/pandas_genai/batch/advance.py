@@ -52,7 +52,7 @@ class PartAdvancer:
     ) -> None:
         self._connection = connection
         self._cache = cache
-        self._run_id = run_id or connection.journal.uid
+        self._run_id = run_id or connection.manifest.uid
         self._ended = 0
 
     def advance(self) -> None:
@@ -66,10 +66,10 @@ class PartAdvancer:
         JobError
             If the job's requests were never all written, or its files are damaged.
         CallError
-            What is done stays in the journal; the next step goes on from it.
+            What is done stays in the manifest; the next step goes on from it.
         """
         connection = self._connection
-        if not connection.journal.ready:
+        if not connection.manifest.ready:
             raise JobError(
                 f"The job {connection.folder.name!r} was interrupted before it was submitted: run "
                 "the cell with batch_submit() again; nothing was sent yet."
@@ -85,7 +85,7 @@ class PartAdvancer:
 
     def _advance_all(self, actions: Sequence[Action]) -> None:
         """Take every part as far as these actions take it, then send what had to wait."""
-        parts = self._connection.journal.parts
+        parts = self._connection.manifest.parts
         self._ended = 0
         self._each(
             [part for part in parts if STAGES[part.stage].action in actions],
@@ -96,12 +96,12 @@ class PartAdvancer:
     def refresh_all(self) -> None:
         """Ask how far every batch is that has not ended."""
         self._each(
-            [part for part in self._connection.journal.parts if part.in_flight], self.refresh
+            [part for part in self._connection.manifest.parts if part.in_flight], self.refresh
         )
 
     def give_up_gone(self) -> None:
         """Note as lost what the provider says it does not have, even if it has nothing else."""
-        for part in self._connection.journal.parts:
+        for part in self._connection.manifest.parts:
             if part.in_flight:
                 try:
                     self.refresh(part)
@@ -184,7 +184,8 @@ class PartAdvancer:
 
     def refresh(self, part: Part) -> None:
         """Ask how far a batch is."""
-        batch = self._connection.api.get(part.batch_id or "")
+        batch = self._batch(part)
+        part.confirmed = True
         _described(part, batch)
         if batch.ended:
             if batch.code in self._connection.api.quota_codes and not batch.done:
@@ -195,10 +196,22 @@ class PartAdvancer:
         else:
             self._connection.save()
 
+    def _batch(self, part: Part) -> Batch:
+        """Return the batch of a part, looked for once where its id may have been misread."""
+        api = self._connection.api
+        try:
+            return api.get(part.batch_id or "")
+        except (RowError, StopRunError) as error:
+            if not part.in_flight or part.confirmed or not is_gone(error):
+                raise
+            if not Submission(self._connection).left(part, waits=()):
+                raise
+            return api.get(part.batch_id or "")
+
     def _store(self, part: Part) -> None:
         """Keep the results as they are before a line of them is read."""
         connection, api = self._connection, self._connection.api
-        backend = connection.journal.backend
+        backend = connection.manifest.backend
         batch = Batch(
             part.batch_id or "", part.status, ended=True, output=part.output, error=part.error
         )
@@ -227,7 +240,7 @@ class PartAdvancer:
 
     def _is_ours(self, part: Part, results: Path) -> bool:
         known = keys_of(self._connection.folder, part)
-        return ResultLines(self._connection.journal.backend, [results], known).first_id() in known
+        return ResultLines(self._connection.manifest.backend, [results], known).first_id() in known
 
     def _next_candidate(self, part: Part) -> None:
         """Go on without a batch that turned out to be somebody else's."""
@@ -239,7 +252,7 @@ class PartAdvancer:
 
     def _send_waiting(self) -> None:
         """Create again what had no room: as many as have ended, all once nothing is left."""
-        parts = self._connection.journal.parts
+        parts = self._connection.manifest.parts
         waiting = [part for part in parts if part.stage == "waiting"]
         busy = any(part.in_flight for part in parts)
         for part in waiting[: self._ended if busy else None]:
@@ -248,13 +261,13 @@ class PartAdvancer:
 
     def ingest_again(self, numbers: set[int]) -> None:
         """Read stored results once more, for a cache that has lost them."""
-        for part in self._connection.journal.parts:
+        for part in self._connection.manifest.parts:
             if part.number in numbers:
                 self._ingest(part)
 
     def cancel(self) -> None:
         """Ask the provider to end every batch that has not ended, and send nothing more."""
-        for part in self._connection.journal.parts:
+        for part in self._connection.manifest.parts:
             if part.stage == "creating" and not Submission(self._connection).left(part):
                 self._connection.move(part, "uploaded")
             if part.in_flight:

@@ -145,7 +145,7 @@ class Collector:
                 if not new:  # others read these results before: the report says who answered
                     origins = cache.origins(self._connection.task.prompt_hash, self._rows.keys)
                     columns |= origin_columns(origins, self._connection.price())
-                status = "completed" if self._connection.journal.finished else "partial"
+                status = "completed" if self._connection.manifest.finished else "partial"
                 return recorder.conclude(
                     self._rows, failures, columns, status=status, on_error=on_error
                 )
@@ -168,15 +168,15 @@ class Collector:
     ) -> pd.DataFrame | None:
         """Build the frame of what the cache has, after an error."""
         connection = self._connection
-        failures = reasons(connection.folder, connection.journal, self._missing(cache))
+        failures = reasons(connection.folder, connection.manifest, self._missing(cache))
         columns = self._counts(new, failures)
         return recorder.partial(cache, self._rows, failures, columns, status)
 
     def _unanswered(self, cache: AnswerStore, recorder: RunRecorder) -> list[int]:
         """Return which texts have no answer; what can no longer be replaced is read at once."""
-        if self._connection.journal.finished:
+        if self._connection.manifest.finished:
             return recorder.read_known(self._rows)
-        return unanswered(cache, self._connection.journal.prompt_hash, self._rows.keys)
+        return unanswered(cache, self._connection.manifest.prompt_hash, self._rows.keys)
 
     def _copies_of_unread(self) -> int:
         return int(self._rows.copies[self._unread].sum())
@@ -193,19 +193,19 @@ class Collector:
     def _missing(self, cache: AnswerStore) -> set[str]:
         """Return what had no answer when the run began, and has none now."""
         keys = Keys(self._rows.keys.table[self._unread])
-        return set(keys.take(unanswered(cache, self._connection.journal.prompt_hash, keys)))
+        return set(keys.take(unanswered(cache, self._connection.manifest.prompt_hash, keys)))
 
     def _failures(self, cache: AnswerStore) -> list[Failure]:
         """Say why texts have no answer; answers that the cache has lost are read again."""
         connection = self._connection
         missing = self._missing(cache)
         if missing:
-            gone = forgotten(connection.folder, connection.journal, missing)
+            gone = forgotten(connection.folder, connection.manifest, missing)
             if gone:
                 with connection.locked():
                     PartAdvancer(connection, cache, self._run_id).ingest_again(gone)
                 missing = self._missing(cache)
-        return reasons(connection.folder, connection.journal, missing)
+        return reasons(connection.folder, connection.manifest, missing)
 
     def _advance(self, cache: AnswerStore, wait_options: WaitOptions, new: list[Part]) -> None:
         """Go on with the job, until it has ended where that is wanted."""
@@ -230,7 +230,7 @@ class Collector:
         except KeyboardInterrupt:
             outcome = "stopped"
             raise Stopped(
-                f"Stopped waiting. {JobState.of(self._connection.journal)} Nothing is lost: "
+                f"Stopped waiting. {JobState.of(self._connection.manifest)} Nothing is lost: "
                 "collect again whenever you like."
             ) from None
         finally:
@@ -248,7 +248,7 @@ class Collector:
         except (CallError, JobError) as error:
             outage = isinstance(error, WaitError)
             if not (waits and outage) and not any(
-                part.finished for part in self._connection.journal.parts
+                part.finished for part in self._connection.manifest.parts
             ):
                 raise
             self._trouble = error
@@ -256,27 +256,27 @@ class Collector:
         return True
 
     def _is_done(self) -> bool:
-        return self._connection.journal.finished
+        return self._connection.manifest.finished
 
     def _step(self, cache: AnswerStore, new: list[Part]) -> None:
         connection = self._connection
-        if connection.journal.finished and not connection.journal.lost:
+        if connection.manifest.finished and not connection.manifest.lost:
             return
         with connection.locked():
-            before = {part.number for part in connection.journal.parts if part.finished}
+            before = {part.number for part in connection.manifest.parts if part.finished}
             try:
                 PartAdvancer(connection, cache, self._run_id).advance()
-                if connection.journal.finished:
-                    cache.end_job(connection.journal.uid)
+                if connection.manifest.finished:
+                    cache.end_job(connection.manifest.uid)
             finally:
                 new += [
                     part
-                    for part in connection.journal.parts
+                    for part in connection.manifest.parts
                     if part.finished and part.number not in before
                 ]
 
     def _progress(self, poll: float = 0.0) -> Progress:
-        state, trouble = JobState.of(self._connection.journal), self._trouble
+        state, trouble = JobState.of(self._connection.manifest), self._trouble
         return Progress(
             total=state.rows,
             done=state.answered + state.failed + state.worked_on,
@@ -289,13 +289,13 @@ class Collector:
         )
 
     def _say(self) -> None:
-        journal, tell = self._connection.journal, self._connection.options.tell
-        if not journal.finished:
+        manifest, tell = self._connection.manifest, self._connection.options.tell
+        if not manifest.finished:
             reason = f" The last time it was asked: {self._trouble}" if self._trouble else ""
-            tell(f"{JobState.of(journal)}{reason}")
-        elif journal.lost:
-            tell(str(JobState.of(journal)))
-        for part in journal.parts:
+            tell(f"{JobState.of(manifest)}{reason}")
+        elif manifest.lost:
+            tell(str(JobState.of(manifest)))
+        for part in manifest.parts:
             if part.trouble and part.trouble != cut(str(self._trouble)):
                 tell(f"Part {part.number}: {part.trouble}")
 

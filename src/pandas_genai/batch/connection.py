@@ -1,4 +1,4 @@
-"""One job with what is needed to work on it: its place, its journal, its provider."""
+"""One job with what is needed to work on it: its place, its manifest, its provider."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pandas_genai.backends.endpoints import (
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.batch.folder import JobFolder, JobsFolder
-from pandas_genai.batch.manifest import Journal, Part, unreadable
+from pandas_genai.batch.manifest import Manifest, Part, unreadable
 from pandas_genai.batch.names import custom_prefix
 from pandas_genai.batch.stages import Stage
 from pandas_genai.clock import Clock
@@ -106,7 +106,7 @@ class Connection:
         self.folder = folder
         self.options = options
         self.clock = options.clock
-        self.journal: Journal = folder.journal()
+        self.manifest: Manifest = folder.read_manifest()
         self._api: BatchApi | None = None
         self._close: Callable[[], None] | None = None
 
@@ -123,7 +123,7 @@ class Connection:
         """Keep other kernels from the job meanwhile, and go on from what they left."""
         with self.folder.lock(self.options.tell):
             self.folder.tidy()
-            self.journal = self.folder.journal()
+            self.manifest = self.folder.read_manifest()
             yield
 
     @property
@@ -140,44 +140,44 @@ class Connection:
         JobError
             If the fields of the manifest are not those of the task that was submitted.
         """
-        journal = self.journal
+        manifest = self.manifest
         # Version 0.1 knew the host alone: its jobs go on under the hash that they have.
-        for address in (identity_of(journal.base_url), host_of(journal.base_url)):
+        for address in (identity_of(manifest.base_url), host_of(manifest.base_url)):
             try:
-                task = journal.task(address)
+                task = manifest.task(address)
             except Exception as error:  # noqa: BLE001 - a schema can be damaged in any way
-                raise unreadable(self.folder.manifest, f"schema or params: {error}") from None
-            if task.prompt_hash == journal.prompt_hash:
+                raise unreadable(self.folder.manifest_path, f"schema or params: {error}") from None
+            if task.prompt_hash == manifest.prompt_hash:
                 return task
         self._check_key(self.endpoint)
         raise unreadable(
-            self.folder.manifest,
+            self.folder.manifest_path,
             "prompt, schema, model, backend, base_url or params: not what prompt_hash was made of",
         )
 
     def system(self) -> str:
         """Return the instructions as they were sent."""
-        journal, task = self.journal, self.task
-        endpoint = Endpoint(task.backend, journal.base_url)
+        manifest, task = self.manifest, self.task
+        endpoint = Endpoint(task.backend, manifest.base_url)
         first = backend_named(task.backend).first_capabilities
-        capabilities = journal.parts[0].capabilities if journal.parts else first(task)
+        capabilities = manifest.parts[0].capabilities if manifest.parts else first(task)
         return system_sent(task, capabilities, vendor=endpoint.is_vendor)
 
     @property
     def prices(self) -> Prices | None:
         """The user's own prices; None for the vendor's."""
-        return self.options.prices or self.journal.prices
+        return self.options.prices or self.manifest.prices
 
     def price(self) -> Price:
         """Return what one of the job's calls is billed by."""
-        journal = self.journal
+        manifest = self.manifest
         return pricer(
-            backend=journal.backend, base_url=journal.base_url, batch=True, prices=self.prices
+            backend=manifest.backend, base_url=manifest.base_url, batch=True, prices=self.prices
         )
 
     def save(self) -> None:
-        """Write the journal."""
-        self.folder.save(self.journal)
+        """Write the manifest."""
+        self.folder.save(self.manifest)
 
     def move(self, part: Part, stage: Stage) -> None:
         """Take a part to another stage, as the table allows, and write the manifest.
@@ -206,40 +206,40 @@ class Connection:
             self._check_key(resolved.endpoint)
             client, ours = resolved.open(1)
             self._close = client.close if ours else None
-            kind = backend_named(self.journal.backend).batches
+            kind = backend_named(self.manifest.backend).batches
             self._api = kind(client, resolved.endpoint, self.clock.sleep)
         return self._api
 
     def _resolved(self) -> Resolved:
-        journal, options = self.journal, self.options
-        url = None if options.client is not None else self._named_url() or journal.base_url
-        return Question(journal.unbound, url, options.api_key, options.client).resolve()
+        manifest, options = self.manifest, self.options
+        url = None if options.client is not None else self._named_url() or manifest.base_url
+        return Question(manifest.unbound, url, options.api_key, options.client).resolve()
 
     def _check_key(self, endpoint: Endpoint) -> None:
         """Keep a key from an address that only the manifest names, even one on this machine."""
-        journal, options = self.journal, self.options
+        manifest, options = self.manifest, self.options
         has_key = endpoint.api_key not in ("", NO_KEY)
-        vendor = origin_of(VENDOR_URLS[journal.backend])
-        if options.client is not None or not has_key or origin_of(journal.base_url) == vendor:
+        vendor = origin_of(VENDOR_URLS[manifest.backend])
+        if options.client is not None or not has_key or origin_of(manifest.base_url) == vendor:
             return
         if self._named_url() is not None:
             return
-        check = key_check(endpoint.api_key, journal.uid, journal.base_url)
-        if not hmac.compare_digest(check.encode(), str(journal.key_check).encode()):
+        check = key_check(endpoint.api_key, manifest.uid, manifest.base_url)
+        if not hmac.compare_digest(check.encode(), str(manifest.key_check).encode()):
             raise CredentialsError(
-                f"The job {journal.name!r} was submitted to {endpoint.shown} with another key than "
-                f"the one that is set now, or its manifest was changed or is of an older version: "
-                f"pass base_url={endpoint.base_url!r} to open_job() to confirm that the key may be "
-                "sent there, or api_key= with the key that it was submitted with."
+                f"The job {manifest.name!r} was submitted to {endpoint.shown} with another key "
+                "than the one that is set now, or its manifest was changed or is of an older "
+                f"version: pass base_url={endpoint.base_url!r} to open_job() to confirm that the "
+                "key may be sent there, or api_key= with the key that it was submitted with."
             )
 
     def _named_url(self) -> str | None:
         """Return the job's address as the call or the settings name it, secrets and all."""
         given = self.options.base_url
-        known = public_url(self.journal.base_url)
+        known = public_url(self.manifest.base_url)
         if given is not None and public_url(given.strip()) == known:
             return given
-        backend, settings = self.journal.backend, load_settings()
+        backend, settings = self.manifest.backend, load_settings()
         try:
             url = confirmed_base_url(settings, backend, self.options.api_key, dict(os.environ))
         except CredentialsError:
@@ -248,12 +248,12 @@ class Connection:
 
     def custom_id(self, part: int, request: int) -> str:
         """Return the id of a request; unique at the provider where ids are all that it keeps."""
-        return custom_ids(self.journal)(part, request)
+        return custom_ids(self.manifest)(part, request)
 
     def tags(self, part: Part) -> dict[str, str]:
         """Return what is attached to a part's batch, by which it is found again."""
         return {
-            "pandas_genai_job": f"{custom_prefix(self.journal.name)}-{self.journal.uid}",
+            "pandas_genai_job": f"{custom_prefix(self.manifest.name)}-{self.manifest.uid}",
             "part": str(part.number),
             "try": str(len(part.rejected) + 1),
             "digest": part.digest,
@@ -263,16 +263,16 @@ class Connection:
         """Return the batches that belong to other parts, of this job or its neighbours."""
         known = set(part.rejected)
         sound, _ = JobsFolder(self.folder.path.parent).jobs()
-        for folder, journal in sound:
-            same = folder.manifest == self.folder.manifest
-            for other in (self.journal if same else journal).parts:
+        for folder, manifest in sound:
+            same = folder.manifest_path == self.folder.manifest_path
+            for other in (self.manifest if same else manifest).parts:
                 if not (same and other.number == part.number):
                     known |= {other.batch_id or "", *other.rejected} - {""}
         return known
 
     def store_url(self) -> str | None:
         """Return the URL of the store that the job was submitted with."""
-        named = self.journal.cache
+        named = self.manifest.cache
         if named is None:
             return None
         url = in_folder(named, self.folder.path)
@@ -283,16 +283,16 @@ class Connection:
         is_beside = os.path.realpath(path.parent) in map(os.path.realpath, (jobs.parent, jobs))
         if not is_beside and not is_database(path):
             raise JobError(
-                f"{self.folder.manifest} names the cache {path}, which is not there: pass cache= "
-                "with the file that the answers belong into. Only beside the jobs a cache is made "
-                "because a manifest says so."
+                f"{self.folder.manifest_path} names the cache {path}, which is not there: pass "
+                "cache= with the file that the answers belong into. Only beside the jobs a cache "
+                "is made because a manifest says so."
             )
         return url
 
 
-def custom_ids(journal: Journal) -> Callable[[int, int], str]:
+def custom_ids(manifest: Manifest) -> Callable[[int, int], str]:
     """Return the function from the numbers of part and request to the request's id."""
-    prefix = custom_prefix(journal.name)
-    if not backend_named(journal.backend).batches.has_tags:
-        prefix = f"{prefix}-{journal.uid}"
+    prefix = custom_prefix(manifest.name)
+    if not backend_named(manifest.backend).batches.has_tags:
+        prefix = f"{prefix}-{manifest.uid}"
     return lambda part, request: f"{prefix}-{part}-{request}"

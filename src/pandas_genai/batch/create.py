@@ -25,7 +25,7 @@ from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.batch.connection import ConnectionOptions, custom_ids, key_check, limits_of
 from pandas_genai.batch.failures import under_way
 from pandas_genai.batch.folder import JobFolder, JobsFolder
-from pandas_genai.batch.manifest import Journal, Part, opened
+from pandas_genai.batch.manifest import Manifest, Part, opened
 from pandas_genai.batch.names import default_name
 from pandas_genai.batch.requests import Template, write_requests
 from pandas_genai.batch.rowfile import level_dtypes, row_keys, save_rows
@@ -88,13 +88,13 @@ class Allowance:
             known_price(self._price(resolved), resolved.task.model)
 
     def keep(
-        self, journal: Journal, resolved: Resolved, rows: Rows, inputs: Inputs, cache: AnswerStore
+        self, manifest: Manifest, resolved: Resolved, rows: Rows, inputs: Inputs, cache: AnswerStore
     ) -> None:
         """Estimate what the requests that are not at the provider will cost.
 
         Parameters
         ----------
-        journal : Journal
+        manifest : Manifest
             The job, its requests written.
         resolved : Resolved
             What is asked and where.
@@ -108,22 +108,22 @@ class Allowance:
         UsageError
             If that is more than the limit.
         """
-        parts = [part for part in journal.parts if part.stage in UNSENT & NO_BATCH]
+        parts = [part for part in manifest.parts if part.stage in UNSENT & NO_BATCH]
         if self.max_cost is None or not parts:
             return
         task = resolved.task
         forecast = Forecast.of(task, resolved.endpoint, ENDPOINTS)
         forecast.answer = cache.answer_tokens(task.prompt_hash)
-        chunks = plan_chunks(rows, range(len(rows.keys)), inputs, journal.chunk_size)
+        chunks = plan_chunks(rows, range(len(rows.keys)), inputs, manifest.chunk_size)
         forecast.read(chunks)
-        asked, size = sum(part.rows for part in parts), journal.chunk_size
+        asked, size = sum(part.rows for part in parts), manifest.chunk_size
         sent = forecast.input_tokens(asked, sum(part.characters for part in parts), size)
         answered = forecast.output_tokens(asked, size)
         totals = Totals(sum(part.requests for part in parts), sent, 0.0, 0.0, answered)
         cost = totals.cost(known_price(self._price(resolved), task.model)) or 0.0
         if cost > self.max_cost:
             raise UsageError(
-                f"The job {journal.name!r} would cost about {dollars(cost)} for "
+                f"The job {manifest.name!r} would cost about {dollars(cost)} for "
                 f"{counted(asked, 'row')} at batch prices, more than "
                 f"max_cost={dollars(self.max_cost)}: nothing was submitted. "
                 "Raise max_cost= and run the cell again, or ask fewer rows."
@@ -193,7 +193,7 @@ _WRITING_S = 3_600.0
 
 
 def lease_rows(
-    cache: AnswerStore, job: JobFolder, journal: Journal, keys: Sequence[str], now: float
+    cache: AnswerStore, job: JobFolder, manifest: Manifest, keys: Sequence[str], now: float
 ) -> set[str]:
     """Lease the rows that a job is about to send.
 
@@ -203,7 +203,7 @@ def lease_rows(
         What the job was submitted with.
     job : JobFolder
         Where it lies.
-    journal : Journal
+    manifest : Manifest
         The job.
     keys : sequence of str
         Row keys.
@@ -215,22 +215,22 @@ def lease_rows(
     set of str
         Rows among them that another job has under way; they are not leased.
     """
-    for uid, place in cache.leasing_jobs(journal.prompt_hash).items():
-        if uid != journal.uid and not _is_under_way(Path(place), uid, now):
+    for uid, place in cache.leasing_jobs(manifest.prompt_hash).items():
+        if uid != manifest.uid and not _is_under_way(Path(place), uid, now):
             cache.end_job(uid)
-    return cache.lease_job(journal.prompt_hash, journal.uid, str(job.path), keys)
+    return cache.lease_job(manifest.prompt_hash, manifest.uid, str(job.path), keys)
 
 
 def _is_under_way(place: Path, uid: str, now: float) -> bool:
     """Whether a job has not ended, as its directory says."""
     for job in JobFolder.found_in(place):
         try:
-            journal = job.journal()
+            manifest = job.read_manifest()
         except JobError:
             return True  # damaged, and perhaps paid for
-        if journal.uid == uid:
-            written = journal.ready or now - journal.created < _WRITING_S
-            return written and not journal.finished
+        if manifest.uid == uid:
+            written = manifest.ready or now - manifest.created < _WRITING_S
+            return written and not manifest.finished
     return False
 
 
@@ -244,11 +244,11 @@ def found_or_new(
     rows: Rows,
     chunk_size: int,
     options: ConnectionOptions,
-) -> tuple[JobFolder, Journal | None]:
-    """Return the job, and its new journal where its requests are still to be written."""
+) -> tuple[JobFolder, Manifest | None]:
+    """Return the job, and its new manifest where its requests are still to be written."""
     fingerprint = fingerprint_of(resolved.task.prompt_hash, rows)
     job = _same_job(jobs, spec.name, fingerprint, resolved.task.prompt_hash, rows)
-    if job is not None and _is_written(job.journal()):
+    if job is not None and _is_written(job.read_manifest()):
         return job, None
     job = job or jobs.job(spec.name or _free_name(jobs, spec.question.task.prompt, options))
     if not job.is_free and not job.exists:
@@ -258,7 +258,7 @@ def found_or_new(
     job.make(ignored=jobs.is_ours)
     uid = secrets.token_hex(4)
     task, endpoint = resolved.task, resolved.endpoint
-    journal = Journal(
+    manifest = Manifest(
         name=job.name,
         uid=uid,
         backend=task.backend,
@@ -283,8 +283,8 @@ def found_or_new(
         index_dtypes=level_dtypes(spec.labels),
         prices=dict(spec.allowance.prices) if spec.allowance.prices else None,
     )
-    job.save(journal)
-    return job, journal
+    job.save(manifest)
+    return job, manifest
 
 
 def _same_job(
@@ -303,8 +303,8 @@ def _same_job(
         named = jobs.job(name)
         if not named.exists:
             return None
-        journal = named.journal()
-        if journal.fingerprint != fingerprint and _is_written(journal):
+        manifest = named.read_manifest()
+        if manifest.fingerprint != fingerprint and _is_written(manifest):
             raise UsageError(
                 f"There is a job {name!r} in {jobs.path} already, with another task or other rows: "
                 "choose another name."
@@ -314,14 +314,14 @@ def _same_job(
     for job, error in damaged:
         if _may_be(job, prompt_hash, rows):
             raise error
-    found = [(job, journal) for job, journal in sound if journal.fingerprint == fingerprint]
-    open_ones = [job for job, journal in found if not journal.finished]
+    found = [(job, manifest) for job, manifest in sound if manifest.fingerprint == fingerprint]
+    open_ones = [job for job, manifest in found if not manifest.finished]
     return next(reversed(open_ones or [job for job, _ in found]), None)
 
 
 def _may_be(job: JobFolder, prompt_hash: str, rows: Rows) -> bool:
     """Whether a damaged job may ask the same of some of these rows: they would be paid twice."""
-    with contextlib.suppress(JobError), opened(job.manifest) as file:
+    with contextlib.suppress(JobError), opened(job.manifest_path) as file:
         named = _PROMPT_HASH.search(file.read())
         if named is not None and named.group(1) != prompt_hash.encode():
             return False
@@ -331,9 +331,9 @@ def _may_be(job: JobFolder, prompt_hash: str, rows: Rows) -> bool:
         return False
 
 
-def _is_written(journal: Journal) -> bool:
+def _is_written(manifest: Manifest) -> bool:
     """Whether requests lie ready or were sent; a job that had none to send may be written anew."""
-    return journal.ready and bool(journal.parts)
+    return manifest.ready and bool(manifest.parts)
 
 
 def _free_name(jobs: JobsFolder, prompt: str, options: ConnectionOptions) -> str:
@@ -369,7 +369,7 @@ def prepare(jobs: JobsFolder, spec: JobSpec, options: ConnectionOptions) -> JobF
     Returns
     -------
     JobFolder
-        Its journal is ready; its parts may have been sent already.
+        Its manifest is ready; its parts may have been sent already.
 
     Raises
     ------
@@ -397,24 +397,24 @@ def prepare(jobs: JobsFolder, spec: JobSpec, options: ConnectionOptions) -> JobF
     jobs.make()
     with jobs.lock(options.tell):
         jobs.describe()
-        job, journal = found_or_new(jobs, spec, resolved, rows, chunk_size, options)
-        if journal is None:
-            found = job.journal()
+        job, manifest = found_or_new(jobs, spec, resolved, rows, chunk_size, options)
+        if manifest is None:
+            found = job.read_manifest()
             spec.allowance.keep(found, resolved, rows, inputs, spec.cache)
             if spec.allowance.prices and spec.allowance.prices != found.prices:
                 found.prices = dict(spec.allowance.prices)
                 job.save(found)
         else:
-            others = () if spec.fresh else under_way(jobs, journal.prompt_hash, but=job.name)
+            others = () if spec.fresh else under_way(jobs, manifest.prompt_hash, but=job.name)
             elsewhere = {key for _, key in others}
             try:
                 _write(
                     job,
-                    journal,
+                    manifest,
                     _Work(spec, resolved, rows, inputs, window, elsewhere, options),
                 )
             except BaseException:
-                spec.cache.end_job(journal.uid)
+                spec.cache.end_job(manifest.uid)
                 raise
     return job
 
@@ -449,39 +449,39 @@ def naming(labels: pd.Index) -> Callable[[Sequence[Row]], list[str | None]]:
     return lambda rows: [label_text(labels[row.position]) for row in rows]
 
 
-def _write(job: JobFolder, journal: Journal, work: _Work) -> None:
+def _write(job: JobFolder, manifest: Manifest, work: _Work) -> None:
     """Write everything that the job needs, and last that it is all there."""
     task, endpoint = work.resolved.task, work.resolved.endpoint
     capabilities = capabilities_of(task, endpoint, work.options.endpoints)
     save_task(work.spec.cache, task, system_sent(task, capabilities, vendor=endpoint.is_vendor))
-    journal.rows_digest = save_rows(job, work.spec.labels, work.rows)
-    wanted, journal.cached = work.wanted()
+    manifest.rows_digest = save_rows(job, work.spec.labels, work.rows)
+    wanted, manifest.cached = work.wanted()
     keys = work.rows.keys.take(wanted)
-    others = lease_rows(work.spec.cache, job, journal, keys, work.options.clock.now())
+    others = lease_rows(work.spec.cache, job, manifest, keys, work.options.clock.now())
     if others and not work.spec.fresh:
         wanted = wanted[[key not in others for key in keys]]
         work.elsewhere.update(others)
-    journal.elsewhere = len(work.elsewhere)
+    manifest.elsewhere = len(work.elsewhere)
     labels = work.spec.labels
     warn_of_long_texts(work.window, work.rows, wanted, lambda row: label_text(labels[row]))
-    journal.parts = write_requests(
+    manifest.parts = write_requests(
         job,
         task,
         plan_chunks(
             work.rows,
             wanted,
             work.inputs,
-            journal.chunk_size,
+            manifest.chunk_size,
             most_bytes=work.window.most_bytes,
         ),
         Template(task, endpoint, capabilities),
         work.spec.limits(limits_of(task.backend)),
-        custom_ids(journal),
+        custom_ids(manifest),
         lambda number: Part.sent_with(capabilities, number),
         naming(labels),
     )
-    journal.sent = len(wanted)
+    manifest.sent = len(wanted)
     # Refused, the job stays as if its files were not written: the next call writes them again.
-    work.spec.allowance.keep(journal, work.resolved, work.rows, work.inputs, work.spec.cache)
-    journal.ready = True
-    job.save(journal)
+    work.spec.allowance.keep(manifest, work.resolved, work.rows, work.inputs, work.spec.cache)
+    manifest.ready = True
+    job.save(manifest)

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.ingest import keys_of, lost_of
-from pandas_genai.batch.manifest import Journal, Part
+from pandas_genai.batch.manifest import Manifest, Part
 from pandas_genai.errors import JobError
 from pandas_genai.runs.failures import IN_PROGRESS, NOT_SUBMITTED
 from pandas_genai.task.chunks import Row
@@ -24,9 +24,9 @@ _NEVER = (
 )
 
 
-def in_flight(job: JobFolder, journal: Journal) -> Iterator[tuple[Part, str]]:
+def in_flight(job: JobFolder, manifest: Manifest) -> Iterator[tuple[Part, str]]:
     """Return the texts whose results are not there yet, with the part that they are in."""
-    for part in journal.parts:
+    for part in manifest.parts:
         if not part.finished:
             for sent in keys_of(job, part).values():
                 for key in sent.keys:
@@ -55,39 +55,39 @@ def under_way(
         Of the job, and of the row.
     """
     sound, _ = jobs.jobs()
-    for job, journal in sound:
-        if journal.prompt_hash == prompt_hash and job.name != but:
+    for job, manifest in sound:
+        if manifest.prompt_hash == prompt_hash and job.name != but:
             try:
-                for _, key in in_flight(job, journal):
+                for _, key in in_flight(job, manifest):
                     yield job.name, key
             except JobError:
                 if strict:
                     raise
 
 
-def reasons(job: JobFolder, journal: Journal, missing: set[str]) -> list[Failure]:
+def reasons(job: JobFolder, manifest: Manifest, missing: set[str]) -> list[Failure]:
     """Say of each text without an answer why it has none.
 
     Parameters
     ----------
     job : JobFolder
         The job.
-    journal : Journal
-        Its journal.
+    manifest : Manifest
+        Its manifest.
     missing : set of str
         Row keys that the cache has no answer for.
     """
     found: dict[str, Failure] = {}
     rest_is = Refusal(NOT_SUBMITTED, _NEVER)
     for work in (_given_up, _waited_for):
-        for part in journal.parts:
+        for part in manifest.parts:
             try:
                 found |= {one.row.key: one for one in work(job, part) if one.row.key in missing}
             except JobError as error:  # the rows of the part are not known, those of others are
                 rest_is = Refusal("damaged job", str(error))
     rest = missing - found.keys()
     if rest:
-        found |= _elsewhere(job, journal, rest)
+        found |= _elsewhere(job, manifest, rest)
     return [found.get(key) or _failure(key, rest_is, 0) for key in missing]
 
 
@@ -109,22 +109,22 @@ def _waited_for(job: JobFolder, part: Part) -> Iterator[Failure]:
                 yield _failure(key, refusal, part.round + 1)
 
 
-def _elsewhere(job: JobFolder, journal: Journal, missing: set[str]) -> dict[str, Failure]:
+def _elsewhere(job: JobFolder, manifest: Manifest, missing: set[str]) -> dict[str, Failure]:
     """Find what another job of the same task has submitted."""
     found: dict[str, Failure] = {}
     jobs = JobsFolder(job.path.parent)
-    for other, key in under_way(jobs, journal.prompt_hash, but=job.name, strict=False):
+    for other, key in under_way(jobs, manifest.prompt_hash, but=job.name, strict=False):
         if key in missing:
             message = f"The row is in the job {other!r}: collect that one, too."
             found[key] = _failure(key, Refusal(IN_PROGRESS, message), 1)
     return found
 
 
-def forgotten(job: JobFolder, journal: Journal, missing: Iterable[str]) -> set[int]:
+def forgotten(job: JobFolder, manifest: Manifest, missing: Iterable[str]) -> set[int]:
     """Return the parts whose results were taken into a cache that does not have them any more."""
     wanted = set(missing)
     found = set()
-    for part in journal.parts:
+    for part in manifest.parts:
         if part.finished and part.answered:
             with suppress(JobError):  # its rows are reported as those of a damaged job
                 lost = {one.key for one in lost_of(job, part)}

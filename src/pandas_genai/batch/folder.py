@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from pandas_genai.backends.batches import FileNames
 from pandas_genai.backends.registry import backend_named, names
-from pandas_genai.batch.manifest import Journal, Part, opened, read_manifest, unreadable
+from pandas_genai.batch.manifest import Manifest, Part, opened, read_manifest, unreadable
 from pandas_genai.batch.names import checked_name, file_name
 from pandas_genai.errors import JobError, UsageError
 from pandas_genai.files import atomic_write
@@ -113,13 +113,13 @@ class JobsFolder:
     def job(self, name: object) -> JobFolder:
         """Return the place of a job, whether or not there is one."""
         job = JobFolder(self.path / checked_name(name))
-        if self._backend is None or not job.manifest.exists():
+        if self._backend is None or not job.manifest_path.exists():
             return job
-        if job.journal().backend == self._backend:
+        if job.read_manifest().backend == self._backend:
             return job
         return JobFolder(job.path, self._backend)
 
-    def jobs(self) -> tuple[list[tuple[JobFolder, Journal]], list[tuple[JobFolder, JobError]]]:
+    def jobs(self) -> tuple[list[tuple[JobFolder, Manifest]], list[tuple[JobFolder, JobError]]]:
         """Read the manifests of all jobs.
 
         Returns
@@ -132,7 +132,7 @@ class JobsFolder:
         sound, damaged = [], []
         for job in self._folders():
             try:
-                sound.append((job, job.journal()))
+                sound.append((job, job.read_manifest()))
             except JobError as error:
                 damaged.append((job, error))
         return sorted(sound, key=lambda found: (found[1].created, found[0].name)), damaged
@@ -168,7 +168,7 @@ class JobFolder:
         ending = f"_{second}" if second else ""
         self.path = path
         self.name = path.name
-        self.manifest = path / f"job{ending}.json"
+        self.manifest_path = path / f"job{ending}.json"
         self.rows = path / f"rows{ending}.jsonl"
         self._state = path / f"{_STATE}{ending}"
         self._is_second = bool(second)
@@ -180,13 +180,13 @@ class JobFolder:
         if job.exists:
             yield job
             others = (cls(path, backend) for backend in names())
-            yield from (other for other in others if other.manifest.exists())
+            yield from (other for other in others if other.manifest_path.exists())
 
     @property
     def exists(self) -> bool:
         """Whether there is a job, sound or damaged."""
         try:
-            os.lstat(self.manifest)
+            os.lstat(self.manifest_path)
         except (FileNotFoundError, NotADirectoryError):
             # Something was submitted from here, and what says so is gone.
             return self.rows.exists() and any(self.path.glob("batch_*put/submission*.json"))
@@ -221,7 +221,7 @@ class JobFolder:
         if not ignored:
             atomic_write(self.path / ".gitignore", _IGNORE)
 
-    def journal(self) -> Journal:
+    def read_manifest(self) -> Manifest:
         """Read the job's manifest.
 
         Raises
@@ -229,11 +229,11 @@ class JobFolder:
         JobError
             If it is damaged.
         """
-        return read_manifest(self.manifest)
+        return read_manifest(self.manifest_path)
 
-    def save(self, journal: Journal) -> None:
-        """Write the job's journal."""
-        journal.save(self.manifest)
+    def save(self, manifest: Manifest) -> None:
+        """Write the job's manifest."""
+        manifest.save(self.manifest_path)
 
     def tidy(self) -> None:
         """Remove what a killed kernel left half written; to be called under the lock."""

@@ -19,7 +19,7 @@ from pandas_genai.backends.registry import backend_named
 from pandas_genai.batch.connection import Connection
 from pandas_genai.batch.folder import JobFolder, lines_of
 from pandas_genai.batch.lines import Matched, ResultLines
-from pandas_genai.batch.manifest import Journal, Part, check_digest, count_of, cut, unreadable
+from pandas_genai.batch.manifest import Manifest, Part, check_digest, count_of, cut, unreadable
 from pandas_genai.batch.requests import SentInputs, Template, compact
 from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.errors import GenaiError, RowError
@@ -97,7 +97,7 @@ def _sent(line: Any) -> tuple[str, Sent]:
     return custom_id, Sent(tuple(keys), tuple(labels))
 
 
-def check_files(folder: JobFolder, journal: Journal) -> None:
+def check_files(folder: JobFolder, manifest: Manifest) -> None:
     """Look whether the files are sound that say which rows a job has.
 
     Raises
@@ -105,9 +105,9 @@ def check_files(folder: JobFolder, journal: Journal) -> None:
     JobError
         If one is missing or damaged; names it.
     """
-    if journal.ready:
-        _checked(folder.rows, lambda: row_keys(folder), journal.rows_digest, journal.rows)
-    for part in journal.parts:
+    if manifest.ready:
+        _checked(folder.rows, lambda: row_keys(folder), manifest.rows_digest, manifest.rows)
+    for part in manifest.parts:
         _checked(folder.keys(part.number), partial(keys_of, folder, part), part.keys_digest)
         if part.finished:
             deque(lost_of(folder, part), maxlen=0)
@@ -190,7 +190,7 @@ class Ingestion:
         self._expired = 0
 
     def ingest(self) -> None:
-        """Cache every valid answer, write down the rest, then note in the journal that it is done.
+        """Cache every valid answer, write down the rest, then note in the manifest that it is done.
 
         Results that are read again replace what is there with the same, and are counted once.
         """
@@ -202,7 +202,7 @@ class Ingestion:
         lines = ResultLines(backend, paths, known)
         answered = refused = 0
         missing = dict.fromkeys(known)
-        first = _first_number(self._connection.journal.uid, part.number)
+        first = _first_number(self._connection.manifest.uid, part.number)
         self._inputs = SentInputs(folder.requests(backend, part.number), self._backend, known)
         self._numbers = {custom_id: first + place for place, custom_id in enumerate(known)}
         writer = self._cache.writer()
@@ -290,7 +290,7 @@ class Ingestion:
             kept,
             self._run_id,
             cost=self._price(reply.usage, reply.model),
-            job=self._connection.journal.uid,
+            job=self._connection.manifest.uid,
             number=self._numbers[matched.custom_id],
         )
 
@@ -362,7 +362,7 @@ class Ingestion:
         if part.status in ("expired", "cancelled"):
             self._expired += len(keys) if part.status == "expired" else 0
             return _all(keys, part.status, f"The batch was {part.status}.", whole=True)
-        folder, backend = self._connection.folder, self._connection.journal.backend
+        folder, backend = self._connection.folder, self._connection.manifest.backend
         if part.done and not folder.results(backend, part).exists():
             # Answered, and so paid, but no file of answers is named: only its errors are.
             why = "The provider names no file of the answers that it says it has."
@@ -383,8 +383,8 @@ class Ingestion:
         part.strange = odd
         if self._lower is not None:
             connection, task = self._connection, self._task
-            connection.journal.lower = (self._lower.output_mode, sorted(self._lower.dropped))
-            url = connection.journal.base_url
+            connection.manifest.lower = (self._lower.output_mode, sorted(self._lower.dropped))
+            url = connection.manifest.base_url
             connection.options.endpoints.learn(
                 url, task.model, capabilities_kind(task), self._lower
             )

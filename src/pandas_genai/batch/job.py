@@ -16,7 +16,7 @@ from pandas_genai.batch.connection import Connection, ConnectionOptions
 from pandas_genai.batch.create import JobSpec, prepare
 from pandas_genai.batch.failures import reasons
 from pandas_genai.batch.folder import JobFolder, JobsFolder, explained
-from pandas_genai.batch.manifest import Journal
+from pandas_genai.batch.manifest import Manifest
 from pandas_genai.batch.resubmit import Again, write_again
 from pandas_genai.batch.rowfile import saved_rows
 from pandas_genai.batch.state import JobState
@@ -64,7 +64,7 @@ class BatchJob:
 
     def __repr__(self) -> str:
         try:
-            return str(JobState.of(self.folder.journal()))
+            return str(JobState.of(self.folder.read_manifest()))
         except JobError as error:
             return f"Job {self.name!r}: damaged. {error}"
 
@@ -93,7 +93,7 @@ class BatchJob:
         ):
             # No cache is opened: only results would go into it.
             PartAdvancer(connection, None).refresh_all()
-        return JobState.of(connection.journal)
+        return JobState.of(connection.manifest)
 
     def collect(
         self,
@@ -119,7 +119,7 @@ class BatchJob:
         """
         wait_options = WaitOptions(wait, poll_s, timeout)
         with explained(self.folder):
-            rows, index = saved_rows(self.folder, self.folder.journal())
+            rows, index = saved_rows(self.folder, self.folder.read_manifest())
         job = replace(self, options=replace(self.options, keep_replies=keep_replies))
         return job.collect_rows(rows, index, wait_options, cache, on_error)
 
@@ -197,35 +197,35 @@ class BatchJob:
             connection.locked(),
         ):
             PartAdvancer(connection, None).cancel()
-        return JobState.of(connection.journal)
+        return JobState.of(connection.manifest)
 
     @property
     def report(self) -> Report:
         """What the job tells so far, everything that was collected taken together."""
-        journal = self.folder.journal()
-        state = JobState.of(journal)
-        rows, index = saved_rows(self.folder, journal)
+        manifest = self.folder.read_manifest()
+        state = JobState.of(manifest)
+        rows, index = saved_rows(self.folder, manifest)
         connection = Connection(self.folder, self.options)
         with using(connection.store_url() or False) as cache:
-            known = cache.present(journal.prompt_hash, rows.keys)
+            known = cache.present(manifest.prompt_hash, rows.keys)
         missing = set(rows.keys) - known
-        found = failed_rows(rows, reasons(self.folder, journal, missing))
+        found = failed_rows(rows, reasons(self.folder, manifest, missing))
         failed = [row for row in found if row.key is not None and row.reason != IN_PROGRESS]
-        params = _params(connection.task, journal)
+        params = _params(connection.task, manifest)
         models: dict[str, int] = {}
-        for part in journal.parts:
+        for part in manifest.parts:
             for model, count in part.models.items():
                 models[model] = models.get(model, 0) + count
         return Report(
-            run_id=journal.uid,
+            run_id=manifest.uid,
             status=state.stage,
-            rows=journal.rows,
-            ok=journal.rows - len(found),
+            rows=manifest.rows,
+            ok=manifest.rows - len(found),
             failed=len(failed),
-            cached=journal.cached,
-            empty=journal.empty,
-            duplicates=journal.twins,
-            calls=sum(part.calls for part in journal.parts),
+            cached=manifest.cached,
+            empty=manifest.empty,
+            duplicates=manifest.twins,
+            calls=sum(part.calls for part in manifest.parts),
             retries=0,
             input_tokens=state.usage.input_tokens,
             cached_tokens=state.usage.cached_tokens,
@@ -235,15 +235,15 @@ class BatchJob:
             params_sent=params["params_sent"],
             params_dropped=params["params_dropped"],
             models=sorted(models, key=lambda model: -models[model]),
-            prompt_hash=journal.prompt_hash,
+            prompt_hash=manifest.prompt_hash,
             seconds=None,
             errors=as_frame(found, index),
         )
 
 
-def _params(task: BoundTask, journal: Journal) -> dict[str, dict[str, Any]]:
+def _params(task: BoundTask, manifest: Manifest) -> dict[str, dict[str, Any]]:
     """Return what the requests of a job were sent with, and what was left out."""
-    columns = params_columns(task, (part.params_sent for part in journal.parts))
+    columns = params_columns(task, (part.params_sent for part in manifest.parts))
     return {name: json.loads(text or "{}") for name, text in columns.items()}
 
 

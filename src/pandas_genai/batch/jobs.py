@@ -10,7 +10,7 @@ import pandas as pd
 
 from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.ingest import check_files
-from pandas_genai.batch.manifest import Journal, Part
+from pandas_genai.batch.manifest import Manifest, Part
 from pandas_genai.batch.rowfile import row_keys
 from pandas_genai.batch.state import JobState, moment
 from pandas_genai.batch.texts import FrameInputs
@@ -56,7 +56,7 @@ def fitting_job(
     """
     if name is not None:
         folder = existing(jobs, name)
-        return folder, distinct_rows(FrameInputs(data, folder.journal().text))
+        return folder, distinct_rows(FrameInputs(data, folder.read_manifest().text))
     sound, damaged = jobs.jobs()
     if not sound and not damaged:
         raise nothing_there(jobs)
@@ -71,10 +71,10 @@ def fitting_job(
     raise JobError(f"{which}: pass name= of one of those in {jobs.path}:\n{listed}")
 
 
-def _fit(job: JobFolder, journal: Journal, data: pd.DataFrame | pd.Series[Any]) -> Rows | None:
+def _fit(job: JobFolder, manifest: Manifest, data: pd.DataFrame | pd.Series[Any]) -> Rows | None:
     """Return the rows of the frame if the job is about most of them, or most of it about them."""
     try:
-        rows = distinct_rows(FrameInputs(data, journal.text))
+        rows = distinct_rows(FrameInputs(data, manifest.text))
         theirs = rows_of_keys(row_keys(job)).keys
     except (UsageError, JobError):
         return None
@@ -83,10 +83,10 @@ def _fit(job: JobFolder, journal: Journal, data: pd.DataFrame | pd.Series[Any]) 
     return rows if fewer and common >= _LEAST_SHARE * fewer else None
 
 
-def _described(job: JobFolder, journal: Journal) -> str:
-    prompt = " ".join(journal.prompt.split())
+def _described(job: JobFolder, manifest: Manifest) -> str:
+    prompt = " ".join(manifest.prompt.split())
     short = prompt if len(prompt) <= 60 else f"{prompt[:59]}…"
-    return f"{job.name!r}: {counted(journal.rows, 'row')}, {journal.model}, {short!r}"
+    return f"{job.name!r}: {counted(manifest.rows, 'row')}, {manifest.model}, {short!r}"
 
 
 def existing(jobs: JobsFolder, name: str) -> JobFolder:
@@ -118,7 +118,7 @@ def nothing_there(jobs: JobsFolder) -> JobError:
 def jobs_frame(jobs: JobsFolder) -> pd.DataFrame:
     """List the jobs of a folder; ``pandas_genai.jobs`` says how."""
     sound, damaged = jobs.jobs()
-    records = [_record(job, journal) for job, journal in sound]
+    records = [_record(job, manifest) for job, manifest in sound]
     records += [_damaged(job, error) for job, error in damaged]
     frame = pd.DataFrame(records, columns=_COLUMNS)
     for column in ("submitted", "ends_by"):
@@ -131,16 +131,16 @@ def jobs_frame(jobs: JobsFolder) -> pd.DataFrame:
     return frame.astype(types).set_index("name")
 
 
-def _record(job: JobFolder, journal: Journal) -> list[object]:
+def _record(job: JobFolder, manifest: Manifest) -> list[object]:
     try:
-        check_files(job, journal)
+        check_files(job, manifest)
     except JobError as error:
         return _damaged(job, error)
-    state = JobState.of(journal)
-    counts = [journal.rows, state.stage, state.answered, state.failed, state.expired]
-    submitted = state.submitted or moment(journal.created)
-    who = [job.name, journal.backend, printable(journal.model)]
-    return [*who, *counts, submitted, _due(journal.parts), state.cost, ""]
+    state = JobState.of(manifest)
+    counts = [manifest.rows, state.stage, state.answered, state.failed, state.expired]
+    submitted = state.submitted or moment(manifest.created)
+    who = [job.name, manifest.backend, printable(manifest.model)]
+    return [*who, *counts, submitted, _due(manifest.parts), state.cost, ""]
 
 
 def _damaged(job: JobFolder, error: JobError) -> list[object]:

@@ -28,7 +28,7 @@ from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.task import Task
 
-__all__ = ["FORMAT", "LATEST", "MOST", "Journal", "Part"]
+__all__ = ["FORMAT", "LATEST", "MOST", "Manifest", "Part"]
 __all__ += ["check_digest", "count_of", "cut", "moment_of", "opened"]
 __all__ += ["read_manifest", "unreadable"]
 
@@ -91,6 +91,8 @@ class Part:
         How far it has come.
     file_id, batch_id : str or None
         The provider's ids.
+    confirmed : bool
+        Whether the provider knew the batch when it was asked for it.
     candidates : list of str
         Batches that may be this part's, where the provider keeps no tags to tell them by.
     rejected : list of str
@@ -138,6 +140,7 @@ class Part:
     stage: Stage = FIRST
     file_id: Id | None = None
     batch_id: Id | None = None
+    confirmed: bool = False
     candidates: list[Id] = field(default_factory=list)
     rejected: list[Line] = field(default_factory=list)
     intended: Moment | None = None
@@ -210,7 +213,7 @@ class Part:
 
 
 @dataclass
-class Journal:
+class Manifest:
     """One job.
 
     Parameters
@@ -290,7 +293,7 @@ class Journal:
     format: Count = FORMAT
 
     def save(self, path: Path) -> None:
-        """Write the journal: the old one or the new one is there, never a part of either."""
+        """Write the manifest: the old one or the new one is there, never a part of either."""
         atomic_write(path, json.dumps(asdict(self), ensure_ascii=False, indent=1))
 
     @property
@@ -331,7 +334,7 @@ _NEVER_BLOCKS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _TEXT_FORMS = frozenset({"column", "columns", "template", "series"})
 
 
-def read_manifest(path: Path) -> Journal:
+def read_manifest(path: Path) -> Manifest:
     """Read a job's manifest.
 
     Parameters
@@ -356,13 +359,13 @@ def read_manifest(path: Path) -> Journal:
             f"{FORMAT}): upgrade pandas-genai."
         )
     try:
-        journal = _adapter().validate_json(data, strict=True)
+        manifest = _adapter().validate_json(data, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise unreadable(path, f"{_place(first['loc'])}: {first['msg']}") from None
-    for name, why in _contradictions(journal):
+    for name, why in _contradictions(manifest):
         raise unreadable(path, f"{name}: {why}")
-    return journal
+    return manifest
 
 
 def _bytes(path: Path) -> bytes:
@@ -412,8 +415,8 @@ def check_digest(path: Path, digest: str, lines: int | None = None) -> None:
 
 
 @cache
-def _adapter() -> TypeAdapter[Journal]:
-    return TypeAdapter(Journal)
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
 
 
 def unreadable(path: Path, why: str) -> JobError:
@@ -430,37 +433,40 @@ def _place(location: Sequence[int | str]) -> str:
     return shown.removeprefix(".") or "the whole"
 
 
-def _contradictions(journal: Journal) -> Iterator[tuple[str, str]]:
+def _contradictions(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """Find what no job that we wrote can hold, each field being of its type."""
-    if journal.format < 1:
+    if manifest.format < 1:
         yield "format", "there is no such format"
-    if len(journal.text) != 1 or not _TEXT_FORMS.issuperset(journal.text):
+    if len(manifest.text) != 1 or not _TEXT_FORMS.issuperset(manifest.text):
         yield "text", "it names not one form of text="
-    if len(journal.index_names) != len(journal.index_dtypes) or not journal.index_names:
+    if len(manifest.index_names) != len(manifest.index_dtypes) or not manifest.index_names:
         yield "index_dtypes", "there is not one for each name of the index"
-    if journal.ready and sum(part.rows for part in journal.parts if not part.round) != journal.sent:
+    if (
+        manifest.ready
+        and sum(part.rows for part in manifest.parts if not part.round) != manifest.sent
+    ):
         yield "sent", "it is not the sum of the parts' rows"
     try:
-        checked_prices(journal.prices)
+        checked_prices(manifest.prices)
     except UsageError as error:
         yield "prices", str(error)
-    numbers = [part.number for part in journal.parts]
+    numbers = [part.number for part in manifest.parts]
     if numbers != list(range(1, len(numbers) + 1)):
         yield "parts", "they are not numbered from 1 in their order"
-    yield from _mode_contradictions(journal)
-    for place, part in enumerate(journal.parts):
+    yield from _mode_contradictions(manifest)
+    for place, part in enumerate(manifest.parts):
         for name, why in _part_contradictions(part):
             yield f"parts[{place}].{name}", why
 
 
-def _mode_contradictions(journal: Journal) -> Iterator[tuple[str, str]]:
-    if journal.backend not in names():
-        yield "backend", f"{journal.backend!r} is no backend that is known"
+def _mode_contradictions(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    if manifest.backend not in names():
+        yield "backend", f"{manifest.backend!r} is no backend that is known"
         return
-    modes = {"", *backend_named(journal.backend).output_modes}
-    used = {f"parts[{place}].rung": part.rung for place, part in enumerate(journal.parts)}
-    if journal.lower is not None:
-        used = {"lower": journal.lower[0], **used}
+    modes = {"", *backend_named(manifest.backend).output_modes}
+    used = {f"parts[{place}].rung": part.rung for place, part in enumerate(manifest.parts)}
+    if manifest.lower is not None:
+        used = {"lower": manifest.lower[0], **used}
     for name, mode in used.items():
         if mode not in modes:
             yield name, f"{mode!r} is no output mode of this backend"

@@ -86,10 +86,10 @@ def write_again(
     JobError
         If the files of requests are gone.
     """
-    journal, folder = connection.journal, connection.folder
-    if not journal.parts:
+    manifest, folder = connection.manifest, connection.folder
+    if not manifest.parts:
         return Again(0, 0)
-    capabilities = journal.next_capabilities
+    capabilities = manifest.next_capabilities
     failed = _failed(connection, cache, only)
     kept = [key for key, (_, one) in failed.items() if one.reason == RESULTS_LOST and not lost]
     for key in kept:
@@ -97,32 +97,32 @@ def write_again(
     if not failed:
         return Again(0, len(kept))
     # Those that another job has sent meanwhile are its own.
-    for key in lease_rows(cache, folder, journal, list(failed), connection.clock.now()):
+    for key in lease_rows(cache, folder, manifest, list(failed), connection.clock.now()):
         del failed[key]
     if not failed:
         return Again(0, len(kept))
     alone = [key for key, (part, one) in failed.items() if _goes_alone(part, one, capabilities)]
     together = list(failed.keys() - set(alone))
     task, endpoint = connection.task, connection.endpoint
-    rounds = max(part.round for part in journal.parts) + 1
-    window = ContextWindow.of(task, endpoint, connection.options.endpoints, journal.chunk_size)
+    rounds = max(part.round for part in manifest.parts) + 1
+    window = ContextWindow.of(task, endpoint, connection.options.endpoints, manifest.chunk_size)
     rows = _Rows(connection)
     new = write_requests(
         folder,
         task,
-        rows.chunks([(together, journal.chunk_size), (alone, 1)], window.most_bytes),
+        rows.chunks([(together, manifest.chunk_size), (alone, 1)], window.most_bytes),
         Template(task, endpoint, capabilities),
         limits_of(task.backend),
         connection.custom_id,
         lambda number: Part.sent_with(capabilities, number, rounds),
         lambda sent: [rows.labels.get(row.key) for row in sent],
-        first=len(journal.parts) + 1,
+        first=len(manifest.parts) + 1,
     )
     if lost:
-        for part in journal.parts:
+        for part in manifest.parts:
             if part.stage == "lost":
                 part.move("cached")  # its results are not asked for any more
-    journal.parts += new
+    manifest.parts += new
     connection.save()
     return Again(len(failed), len(kept))
 
@@ -132,14 +132,14 @@ def _failed(
 ) -> dict[str, tuple[Part, Lost]]:
     """Return the texts that have failed, each with the part in which it did last."""
     failed: dict[str, tuple[Part, Lost]] = {}
-    for part in connection.journal.parts:
+    for part in connection.manifest.parts:
         if part.finished:
             failed |= {one.key: (part, one) for one in lost_of(connection.folder, part)}
         else:  # on its way again
             for sent in keys_of(connection.folder, part).values():
                 for key in sent.keys:
                     failed.pop(key, None)
-    for key in cache.present(connection.journal.prompt_hash, list(failed)):
+    for key in cache.present(connection.manifest.prompt_hash, list(failed)):
         del failed[key]
     return failed if only is None else {key: failed[key] for key in failed if key in only}
 
@@ -185,17 +185,17 @@ class _Rows:
     def _found(self, wanted: set[str]) -> Iterator[tuple[str, RowInput]]:
         connection = self._connection
         left = set(wanted)
-        for part in connection.journal.parts:
+        for part in connection.manifest.parts:
             if not left:
                 return
-            path = connection.folder.requests(connection.journal.backend, part.number)
+            path = connection.folder.requests(connection.manifest.backend, part.number)
             if not path.exists():
                 raise JobError(
                     f"{path} is gone, and with it the texts of the failed rows: ask them with "
                     "df.genai.extract(), or submit them with df.genai.batch_submit()."
                 )
             known = keys_of(connection.folder, part)
-            for custom_id, inputs in inputs_of(path, connection.journal.backend):
+            for custom_id, inputs in inputs_of(path, connection.manifest.backend):
                 sent = known[custom_id]
                 if left.isdisjoint(sent.keys):
                     continue
@@ -227,7 +227,7 @@ def top_up(connection: Connection, spec: JobSpec) -> Again:
     """
     inputs = FrameInputs(spec.data, spec.text)
     rows = distinct_rows(inputs)
-    known, _ = saved_rows(connection.folder, connection.journal)
+    known, _ = saved_rows(connection.folder, connection.manifest)
     theirs = set(known.keys)
     again = write_again(connection, spec.cache, only=set(rows.keys))
     new = np.array([key not in theirs for key in rows.keys], dtype=bool)
@@ -248,44 +248,44 @@ class _Addition:
     def write(self, new: npt.NDArray[np.bool_]) -> int:
         """Add some of the distinct texts to the job; return how many are to be sent."""
         connection, spec, rows = self.connection, self.spec, self.rows
-        journal = connection.journal
+        manifest = connection.manifest
         positions = np.flatnonzero((rows.codes >= 0) & new[rows.codes])
         of_rows = rows.keys.take(rows.codes[positions])
         labels: pd.Index = spec.labels[positions]
-        cached = answered(spec.cache, journal.prompt_hash, rows.keys)
+        cached = answered(spec.cache, manifest.prompt_hash, rows.keys)
         wanted = np.flatnonzero(new & ~cached)
         others = lease_rows(
-            spec.cache, connection.folder, journal, rows.keys.take(wanted), connection.clock.now()
+            spec.cache, connection.folder, manifest, rows.keys.take(wanted), connection.clock.now()
         )
         wanted = wanted[[key not in others for key in rows.keys.take(wanted)]]
         parts = self._requests(wanted)
         all_keys = rows_of_keys([*self.known.keys, *of_rows])
         # A kernel that is killed between these two leaves lines that the manifest does not count.
-        journal.rows_digest = save_rows(
-            connection.folder, labels, rows_of_keys(of_rows), kept=journal.rows
+        manifest.rows_digest = save_rows(
+            connection.folder, labels, rows_of_keys(of_rows), kept=manifest.rows
         )
-        journal.rows += len(of_rows)
-        journal.twins += len(of_rows) - int(new.sum())
-        journal.cached += int((new & cached).sum())
-        journal.elsewhere += len(others)
-        journal.sent += len(wanted)
-        journal.fingerprint = fingerprint_of(journal.prompt_hash, all_keys)
-        journal.parts += parts
+        manifest.rows += len(of_rows)
+        manifest.twins += len(of_rows) - int(new.sum())
+        manifest.cached += int((new & cached).sum())
+        manifest.elsewhere += len(others)
+        manifest.sent += len(wanted)
+        manifest.fingerprint = fingerprint_of(manifest.prompt_hash, all_keys)
+        manifest.parts += parts
         connection.save()
         return len(wanted)
 
     def _requests(self, wanted: npt.NDArray[np.int64]) -> list[Part]:
         connection, task = self.connection, self.connection.task
-        journal = connection.journal
-        capabilities = journal.next_capabilities
+        manifest = connection.manifest
+        capabilities = manifest.next_capabilities
         window = ContextWindow.of(
-            task, connection.endpoint, connection.options.endpoints, journal.chunk_size
+            task, connection.endpoint, connection.options.endpoints, manifest.chunk_size
         )
         chunks = plan_chunks(
             self.rows,
             wanted.tolist(),
             self.inputs,
-            journal.chunk_size,
+            manifest.chunk_size,
             most_bytes=window.most_bytes,
         )
         return write_requests(
@@ -297,5 +297,5 @@ class _Addition:
             connection.custom_id,
             lambda number: Part.sent_with(capabilities, number),
             naming(self.spec.labels),
-            first=len(journal.parts) + 1,
+            first=len(manifest.parts) + 1,
         )

@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic_core import to_json
 
 from pandas_genai.batch.folder import JobFolder, lines_of
-from pandas_genai.batch.manifest import Journal, opened, unreadable
+from pandas_genai.batch.manifest import Manifest, opened, unreadable
 from pandas_genai.files import new_file
 from pandas_genai.runs.report import label_value
 from pandas_genai.task.rows import Rows, rows_of_keys
@@ -88,19 +88,19 @@ def level_dtypes(index: pd.Index) -> list[str]:
     return [str(dtype) for dtype in dtypes]
 
 
-def saved_rows(job: JobFolder, journal: Journal) -> tuple[Rows, pd.Index]:
+def saved_rows(job: JobFolder, manifest: Manifest) -> tuple[Rows, pd.Index]:
     """Return the rows that were submitted, and the index of their frame."""
     labels: list[Any] = []
 
     def keys() -> Iterator[str | None]:
-        for label, key in lines_of(job.rows, _labelled, journal.rows_digest, journal.rows):
+        for label, key in lines_of(job.rows, _labelled, manifest.rows_digest, manifest.rows):
             labels.append(label)
             yield key
 
     rows = rows_of_keys(keys())
-    if len(rows) != journal.rows:
-        raise unreadable(job.rows, f"it has {len(rows):,} rows, the job {journal.rows:,}")
-    names, dtypes = journal.index_names, journal.index_dtypes
+    if len(rows) != manifest.rows:
+        raise unreadable(job.rows, f"it has {len(rows):,} rows, the job {manifest.rows:,}")
+    names, dtypes = manifest.index_names, manifest.index_dtypes
     if len(names) == 1:
         return rows, _typed(labels, dtypes[0], names[0])
     if not all(isinstance(label, tuple) and len(label) == len(names) for label in labels):

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pandas_genai.batch.manifest import Journal, Part
+from pandas_genai.batch.manifest import Manifest, Part
 from pandas_genai.batch.stages import ENDED, job_stage
 from pandas_genai.costs.prices import known_cost
 from pandas_genai.errors import counted, printable
@@ -68,18 +68,18 @@ class JobState:
     lost: int = 0
 
     @classmethod
-    def of(cls, journal: Journal) -> JobState:
-        """Count what the journal says."""
-        parts = journal.parts
+    def of(cls, manifest: Manifest) -> JobState:
+        """Count what the manifest says."""
+        parts = manifest.parts
         again = sum(part.rows for part in parts if part.round)
         expired_again = sum(part.rows for part in parts if part.round and not part.finished)
         costs = [part.cost for part in parts]
         usage = sum((part.usage for part in parts), Usage())
         ends = [part.ends_by for part in parts if part.ends_by and part.in_flight]
         return cls(
-            name=journal.name,
-            stage=_stage(journal),
-            rows=journal.sent,
+            name=manifest.name,
+            stage=_stage(manifest),
+            rows=manifest.sent,
             answered=sum(part.answered for part in parts),
             failed=sum(part.refused for part in parts) - again,
             expired=max(0, sum(part.expired for part in parts) - expired_again),
@@ -134,7 +134,7 @@ def _worked_on(part: Part) -> int:
     return min(part.rows, round((part.done + part.failed) * part.rows / part.requests))
 
 
-def _stage(journal: Journal) -> str:
-    if not journal.ready:
+def _stage(manifest: Manifest) -> str:
+    if not manifest.ready:
         return "not submitted"
-    return job_stage(frozenset(part.stage for part in journal.parts))
+    return job_stage(frozenset(part.stage for part in manifest.parts))

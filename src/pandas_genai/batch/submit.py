@@ -31,7 +31,7 @@ _LONG_AGO_S = 300.0
 class Submission:
     """Sends what is written and not sent yet.
 
-    Each request that could cost money twice is preceded by a journal entry that says so. Whoever
+    Each request that could cost money twice is preceded by a manifest entry that says so. Whoever
     finds the entry asks the provider first what it has.
 
     Parameters
@@ -49,9 +49,9 @@ class Submission:
         Raises
         ------
         CallError
-            What is at the provider stays in the journal; the next call goes on from it.
+            What is at the provider stays in the manifest; the next call goes on from it.
         """
-        for part in self._connection.journal.parts:
+        for part in self._connection.manifest.parts:
             self.send(part)
 
     def send(self, part: Part) -> None:
@@ -80,7 +80,7 @@ class Submission:
 
     def _intact(self, part: Part) -> Path:
         """Return the file of a part's requests, which must be what was written."""
-        path = self._connection.folder.requests(self._connection.journal.backend, part.number)
+        path = self._connection.folder.requests(self._connection.manifest.backend, part.number)
         check_digest(path, part.digest)
         return path
 
@@ -88,7 +88,7 @@ class Submission:
         """Create the batch of a part, or find the one that was created."""
         connection, api = self._connection, self._connection.api
         resumed = part.stage == "creating"
-        path = connection.folder.requests(connection.journal.backend, part.number)
+        path = connection.folder.requests(connection.manifest.backend, part.number)
         if not api.has_files:
             path = self._intact(part)
         if not resumed:
@@ -111,9 +111,9 @@ class Submission:
             ) from error
         self._adopt(part, batch)
 
-    def left(self, part: Part) -> bool:
+    def left(self, part: Part, waits: Sequence[float] = _SETTLE_S) -> bool:
         """Take on the batch that a lost request may have left; False where there is none."""
-        batch = self._looked(lambda: self._found(part), _SETTLE_S)
+        batch = self._looked(lambda: self._found(part), waits)
         if batch is not None:
             self._adopt(part, batch)
         return batch is not None
@@ -124,7 +124,10 @@ class Submission:
         part.ends_by = moment_of(batch.ends_by)
         part.code = part.message = ""
         self._note(part)
-        self._connection.move(part, "created")
+        if part.in_flight:
+            self._connection.save()
+        else:
+            self._connection.move(part, "created")
 
     def _found(self, part: Part) -> Batch | None:
         """Return the batch that the provider has of a part.
@@ -137,7 +140,7 @@ class Submission:
             connection.tags(part),
             part.file_id,
             part.requests,
-            part.intended or connection.journal.created,
+            part.intended or connection.manifest.created,
             connection.known_batches(part),
         )
         found = sorted(connection.api.find(wanted), key=lambda batch: batch.created or 0.0)
@@ -194,16 +197,16 @@ class Submission:
         """Write the file in which the original toolkit's users look for the batch's id."""
         connection = self._connection
         note = {
-            "job_id": connection.journal.name,
+            "job_id": connection.manifest.name,
             "id": part.batch_id,
             "batch_id": part.batch_id,
             "input_file_id": part.file_id,
             "requests": part.requests,
             "created_at": part.submitted,
-            "base_url": connection.journal.base_url,
-            "model": connection.journal.model,
+            "base_url": connection.manifest.base_url,
+            "model": connection.manifest.model,
         }
         atomic_write(
-            connection.folder.submission(connection.journal.backend, part),
+            connection.folder.submission(connection.manifest.backend, part),
             json.dumps(note, indent=1),
         )

@@ -70,7 +70,7 @@ class ShownJob(BatchJob):
     """A job whose report a notebook shows as a card."""
 
     def _repr_html_(self) -> str:
-        return StateCard.showing(JobState.of(self.folder.journal()))._repr_html_()
+        return StateCard.showing(JobState.of(self.folder.read_manifest()))._repr_html_()
 
     def status(self) -> StateCard:
         """Ask the provider how far the job is. Nothing is submitted or collected.
@@ -95,12 +95,12 @@ class ShownJob(BatchJob):
     @property
     def report(self) -> ReportCard:
         """The report of the job so far, everything that was collected taken together."""
-        report, journal = super().report, self.folder.journal()
+        report, manifest = super().report, self.folder.read_manifest()
         if report.models or report.calls or report.input_tokens:
             return ReportCard.showing(report)
         awaited = AwaitedCard.showing(report)
-        object.__setattr__(awaited, "state", JobState.of(journal))
-        object.__setattr__(awaited, "asked", journal.model)
+        object.__setattr__(awaited, "state", JobState.of(manifest))
+        object.__setattr__(awaited, "asked", manifest.model)
         return awaited
 
 

@@ -28,22 +28,22 @@ def submitted_line(job: BatchJob, source: str) -> str:
     source : str
         What the folder of the jobs is taken from.
     """
-    journal = job.folder.journal()
-    state = JobState.of(journal)
+    manifest = job.folder.read_manifest()
+    state = JobState.of(manifest)
     if state.answered or state.failed:
         return f"{state} Nothing new was submitted{_advice(state)}."
     batches = counted(state.batches, "batch", "batches")
-    what = f"{state.rows:,} of {counted(journal.rows, 'row')} submitted in {batches}"
+    what = f"{state.rows:,} of {counted(manifest.rows, 'row')} submitted in {batches}"
     aside = {
-        "answered before": journal.cached,
-        "in other jobs": journal.elsewhere,
-        f"duplicate{'' if journal.twins == 1 else 's'} of another row": journal.twins,
-        "empty": journal.empty,
+        "answered before": manifest.cached,
+        "in other jobs": manifest.elsewhere,
+        f"duplicate{'' if manifest.twins == 1 else 's'} of another row": manifest.twins,
+        "empty": manifest.empty,
     }
     left = ", ".join(f"{count:,} {why}" for why, count in aside.items() if count)
     place = f"Its job folder is {_shown(job.path)} (from {source})"
     lines = [
-        f"Job {journal.name!r}: {what}{f' ({left})' if left else ''}.",
+        f"Job {manifest.name!r}: {what}{f' ({left})' if left else ''}.",
         f"{place}: df.genai.batch_collect() goes on from it, also in a later kernel.",
     ]
     if str(job.path).startswith(_COLAB) and "google.colab" in sys.modules:

@@ -16,7 +16,7 @@ from pandas_genai.batch.create import JobSpec, prepare
 from pandas_genai.batch.folder import JobsFolder, explained
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.jobs import existing
-from pandas_genai.batch.manifest import Journal
+from pandas_genai.batch.manifest import Manifest
 from pandas_genai.batch.resubmit import Again, top_up
 from pandas_genai.batch.stages import STORED, UNSENT
 from pandas_genai.batch.state import JobState
@@ -106,7 +106,7 @@ class Extractor:
                 **options,
             )
             folder, task = self._jobs.job(job_id), question.resolve().task
-            if folder.exists and _is_sent(folder.journal(), task.prompt_hash):
+            if folder.exists and _is_sent(folder.read_manifest(), task.prompt_hash):
                 return self._topped_up(BatchJob(folder, self._options), spec)
             return BatchJob(prepare(self._jobs, spec, self._options), self._options)
 
@@ -146,8 +146,8 @@ class Extractor:
                 f"The job {job.name!r} was submitted already: exclude_processed=False asks its "
                 "rows again, and they are paid for again. Choose another job_id for that."
             )
-        journal = self._stored(job)
-        if any(part.stage == "stored" for part in journal.parts):
+        manifest = self._stored(job)
+        if any(part.stage == "stored" for part in manifest.parts):
             job.collect()
         with Connection(job.folder, self._options) as connection, connection.locked():
             again = top_up(connection, spec)
@@ -168,9 +168,9 @@ class Extractor:
 
     def _files(self, job: BatchJob) -> list[Path]:
         """Return the files of requests that are not submitted yet."""
-        journal = job.folder.journal()
-        unsent = [part.number for part in journal.parts if part.stage in UNSENT]
-        return [job.folder.requests(journal.backend, number) for number in unsent]
+        manifest = job.folder.read_manifest()
+        unsent = [part.number for part in manifest.parts if part.stage in UNSENT]
+        return [job.folder.requests(manifest.backend, number) for number in unsent]
 
     def _job(self, job_id: str) -> BatchJob:
         return BatchJob(existing(self._jobs, job_id), self._options)
@@ -184,7 +184,7 @@ class Extractor:
         ids = [] if original is None else [one.id for one in original.submissions]
         if original is not None and not original.is_topped_up:
             return ids
-        parts = self._job(job_id).submit().folder.journal().parts
+        parts = self._job(job_id).submit().folder.read_manifest().parts
         return ids + [part.batch_id or "" for part in parts]
 
     def _rewrite_unsent(self, original: OriginalJob) -> None:
@@ -234,11 +234,11 @@ class Extractor:
             found = {one.id: one.status for one in original.submissions}
             if not original.is_topped_up:
                 return found, done
-        journal = self._stored(self._job(job_id))
-        state = JobState.of(journal)
+        manifest = self._stored(self._job(job_id))
+        state = JobState.of(manifest)
         if state.ended < state.batches:
             self._options.tell(str(state))
-        found |= {part.batch_id or f"part {part.number}": part.status for part in journal.parts}
+        found |= {part.batch_id or f"part {part.number}": part.status for part in manifest.parts}
         return found, done and state.ended == state.batches
 
     def _fetch_ended(self, original: OriginalJob) -> bool:
@@ -248,7 +248,7 @@ class Extractor:
                 adoption.report_unfinished()
         return original.ended
 
-    def _stored(self, job: BatchJob) -> Journal:
+    def _stored(self, job: BatchJob) -> Manifest:
         """Store the results of what has ended, and submit what waited for quota."""
         with (
             explained(job.folder),
@@ -256,7 +256,7 @@ class Extractor:
             connection.locked(),
         ):
             PartAdvancer(connection, None).store_all()
-        return job.folder.journal()
+        return job.folder.read_manifest()
 
     def retrieve_results_as_dataframe(self, job_id: str) -> pd.DataFrame | None:
         """Collect a job that has ended.
@@ -287,9 +287,9 @@ class Extractor:
 
     def _own_results(self, job_id: str) -> pd.DataFrame | None:
         job = self._job(job_id)
-        journal = self._stored(job)
-        if not journal.ready or any(part.stage not in STORED for part in journal.parts):
-            self._options.tell(str(JobState.of(journal)))
+        manifest = self._stored(job)
+        if not manifest.ready or any(part.stage not in STORED for part in manifest.parts):
+            self._options.tell(str(JobState.of(manifest)))
             return None
         found = job.collect()
         result = found.reset_index()
@@ -347,10 +347,10 @@ def _warn_of_lost(job: OriginalJob, rows: int) -> None:
         )
 
 
-def _is_sent(journal: Journal, prompt_hash: str) -> bool:
+def _is_sent(manifest: Manifest, prompt_hash: str) -> bool:
     """Whether a job of this task was submitted, so that it can only be added to."""
     return (
-        journal.ready
-        and journal.prompt_hash == prompt_hash
-        and any(part.stage not in UNSENT for part in journal.parts)
+        manifest.ready
+        and manifest.prompt_hash == prompt_hash
+        and any(part.stage not in UNSENT for part in manifest.parts)
     )

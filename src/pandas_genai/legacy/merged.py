@@ -74,8 +74,8 @@ def _answers_of_ours(
 ) -> tuple[Schema, dict[str, list[str | None]]]:
     """Return the schema of our job, and its answers by the user's ids, several where ids repeat."""
     with Connection(folder, options) as connection, using(connection.store_url() or False) as cache:
-        rows, index = saved_rows(folder, connection.journal)
-        found = cache.read(connection.journal.prompt_hash, rows.keys)
+        rows, index = saved_rows(folder, connection.manifest)
+        found = cache.read(connection.manifest.prompt_hash, rows.keys)
         answers: dict[str, list[str | None]] = {}
         for label, code in zip(index.tolist(), rows.codes.tolist(), strict=True):
             answer = found.get(rows.keys[code]) if code >= 0 else None

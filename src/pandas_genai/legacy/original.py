@@ -333,7 +333,7 @@ def _batches_of(folder: JobFolder) -> set[str]:
     """Return the batches of our own job in a directory."""
     if not folder.exists:
         return set()
-    parts = folder.journal().parts
+    parts = folder.read_manifest().parts
     return {name for part in parts for name in (part.batch_id, *part.rejected) if name}
 
 
