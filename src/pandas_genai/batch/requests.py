@@ -168,8 +168,9 @@ class _PartWriter:
         self._digest = hashlib.sha256()
         self._keys_digest = hashlib.sha256()
         self._pending: list[bytes] = []
+        self._named: list[bytes] = []
         self._pending_bytes = 0
-        self._room = self.limits.bytes - self.container.size
+        self._space = self.limits.bytes - self.container.size
         self._put(self.container.head)
 
     def add(self, custom_id: str, line: bytes, chunk: Chunk) -> bool:
@@ -177,10 +178,10 @@ class _PartWriter:
         part, between = self.part, self.container.between
         if part.requests and (
             part.requests >= self.limits.requests
-            or part.bytes + len(between) + len(line) > self._room
+            or part.bytes + len(between) + len(line) > self._space
         ):
             return False
-        if len(line) > self._room:
+        if len(line) > self._space:
             raise UsageError(
                 f"The request with row {chunk.rows[0].position} (counted from 0) has "
                 f"{len(line):,} bytes, a batch takes {self.limits.bytes:,}: shorten its text."
@@ -188,8 +189,7 @@ class _PartWriter:
         self._put(between + line if part.requests else line)
         keys = [row.key for row in chunk.rows]
         named = to_json([custom_id, keys, self.labels(chunk.rows)]) + b"\n"
-        self._keys_digest.update(named)
-        self.keys.write(named)
+        self._named.append(named)
         part.requests += 1
         part.rows += len(chunk.rows)
         part.characters += sum(row.input.characters for row in chunk.rows)
@@ -213,7 +213,10 @@ class _PartWriter:
         data = b"".join(self._pending)
         self._digest.update(data)
         self.requests.write(data)
-        self._pending, self._pending_bytes = [], 0
+        named = b"".join(self._named)
+        self._keys_digest.update(named)
+        self.keys.write(named)
+        self._pending, self._named, self._pending_bytes = [], [], 0
 
 
 def inputs_of(path: Path, backend: str) -> Iterable[tuple[str, dict[str, RowInput]]]:

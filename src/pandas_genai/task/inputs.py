@@ -182,6 +182,11 @@ class TextInput(str, RowInput):
         """The text."""
         return self
 
+    @property
+    def characters(self) -> int:
+        """Its length: asked of every row, so that it is not counted by parts."""
+        return len(self)
+
 
 NO_INPUT = TextInput("")
 """Stands where a row's input is not at hand and nobody asks for it."""
