@@ -157,7 +157,7 @@ def collected(
     data: Rows,
     name: str | None,
     folder: str | Path | None,
-    patience: WaitOptions,
+    wait_options: WaitOptions,
     cache: Cache | None,
     on_error: OnError,
     connection_options: ConnectionOptions,
@@ -166,7 +166,7 @@ def collected(
     path, _ = jobs_place(folder)
     job, rows = fitting_job(JobsFolder(path), name, data)
     result = BatchJob(job, connection_options, bar).collect_rows(
-        rows, data.index, patience, cache, on_error
+        rows, data.index, wait_options, cache, on_error
     )
     where = Connection(job, ConnectionOptions()).store_url() if cache is None else cache
     many = compile_schema(job.read_manifest().schema).many
