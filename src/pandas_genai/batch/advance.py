@@ -251,7 +251,7 @@ class PartAdvancer:
         self._connection.move(part, "created" if others else "creating")
 
     def _send_waiting(self) -> None:
-        """Create again what had no room: as many as have ended, all once nothing is left."""
+        """Create again what had no quota: as many as have ended, all once nothing is left."""
         parts = self._connection.manifest.parts
         waiting = [part for part in parts if part.stage == "waiting"]
         busy = any(part.in_flight for part in parts)

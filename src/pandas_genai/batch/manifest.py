@@ -251,7 +251,7 @@ class Manifest:
     ready : bool
         Whether all files of requests are written.
     lower : tuple or None
-        Rung and dropped parameters to build with from now on, as the results taught.
+        Output mode and dropped parameters to build with from now on, as the results taught.
     prices : dict or None
         The user's own prices, as they were given with the job.
     examples : list of (str, str)

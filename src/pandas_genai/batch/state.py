@@ -42,7 +42,7 @@ class JobState:
         Of it, in US dollars; None where the price is unknown.
     statuses : tuple of str
         The provider's word for each batch.
-    strange : dict
+    odd_lines : dict
         What was odd about the results: ``unknown``, ``doubled`` and ``missing`` custom ids, and
         ``unreadable`` lines.
     lost : int
@@ -64,7 +64,7 @@ class JobState:
     usage: Usage
     cost: float | None
     statuses: tuple[str, ...]
-    strange: dict[str, int]
+    odd_lines: dict[str, int]
     lost: int = 0
 
     @classmethod
@@ -94,9 +94,14 @@ class JobState:
             usage=usage,
             cost=known_cost(usage, None if None in costs else sum(cost or 0.0 for cost in costs)),
             statuses=tuple(printable(part.status) for part in parts),
-            strange=dict(sum((Counter(part.strange) for part in parts), Counter())),
+            odd_lines=dict(sum((Counter(part.strange) for part in parts), Counter())),
             lost=sum(part.rows for part in parts if part.stage == "lost"),
         )
+
+    @property
+    def strange(self) -> dict[str, int]:
+        """``odd_lines``, as version 0.1 named them."""
+        return self.odd_lines
 
     def __repr__(self) -> str:
         rows = counted(self.rows, "row")
@@ -115,8 +120,8 @@ class JobState:
                 line += f", about {counted(self.worked_on, 'more row')} done there"
             if self.waiting:
                 line += f", {self.waiting} wait for quota until others have"
-        if self.strange:
-            odd = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.strange.items()))
+        if self.odd_lines:
+            odd = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.odd_lines.items()))
             line += f"; odd lines in the results: {odd}"
         if self.ends_by is not None:
             line += f"; the end is due by {self.ends_by:%Y-%m-%d %H:%M} UTC"

@@ -123,9 +123,9 @@ class StateCard(_Card, JobState):
             facts["ends by"] = f"{self.ends_by:%Y-%m-%d %H:%M} UTC"
         if self.stage in {"ended", "collected"} and self.usage.input_tokens:
             facts["cost so far"] = "unknown" if self.cost is None else text(f"${self.cost:,.4f}")
-        if self.strange:
+        if self.odd_lines:
             facts["odd lines"] = text(
-                ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.strange.items()))
+                ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.odd_lines.items()))
             )
         return card(f"Job {text(self.name)} {quiet(text(self.stage))}", pairs(facts))
 
