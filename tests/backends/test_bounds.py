@@ -14,11 +14,10 @@ from jsonschema import Draft202012Validator
 import pandas_genai  # noqa: F401 - registers df.genai
 from pandas_genai.backends.endpoints import Capabilities
 from pandas_genai.backends.registry import backend_named
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.schema import compile_schema
-from pandas_genai.task.task import Task
+from pandas_genai.task.task import BoundTask, Task
 from pandas_genai.testing import LoopbackProvider
 
 

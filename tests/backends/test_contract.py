@@ -12,11 +12,10 @@ from jsonschema import Draft202012Validator
 from pandas_genai.backends import registry
 from pandas_genai.backends.endpoints import Capabilities, Endpoint
 from pandas_genai.batch.requests import Template, compact
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
 from pandas_genai.task.schema import compile_schema
-from pandas_genai.task.task import Task
+from pandas_genai.task.task import BoundTask, Task
 
 _SPEC = importlib.util.spec_from_file_location(
     "third", Path(__file__).with_name("test_third_backend.py")

@@ -8,10 +8,9 @@ from pandas_genai.backends.classify import classify, problem_of
 from pandas_genai.backends.endpoints import Capabilities, Endpoint, host_of
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.errors import RowError, SplitError, UsageError
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
-from pandas_genai.task.task import Task
+from pandas_genai.task.task import BoundTask, Task
 
 OPENAI, ANTHROPIC = backend_named("openai"), backend_named("anthropic")
 

@@ -19,10 +19,9 @@ from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.manifest import Part
 from pandas_genai.batch.names import checked_name, custom_prefix, default_name
 from pandas_genai.batch.requests import Template, compact, write_requests
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import plan_chunks
 from pandas_genai.task.rows import distinct_rows
-from pandas_genai.task.task import Task
+from pandas_genai.task.task import BoundTask, Task
 
 OUTPUT_MODES = {
     "openai": ["strict", "json_schema", "json_object", "text"],

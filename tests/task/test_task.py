@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, field_validator
 
 from pandas_genai import SchemaError, Task, UsageError, compute_prompt_hash
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.inputs import TextInput
 from pandas_genai.task.prompt import system_text, user_content
+from pandas_genai.task.task import BoundTask
 
 LABELS = ["good", "bad"]
 TONE = {"tone": LABELS, "year": int | None}

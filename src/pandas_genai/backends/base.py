@@ -20,11 +20,11 @@ from pandas_genai.backends.completion import Completion
 from pandas_genai.backends.endpoints import Capabilities, Endpoint
 from pandas_genai.backends.fields import as_text
 from pandas_genai.backends.http import Client
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.inputs import MediaPart
 from pandas_genai.task.rules import Bounds
 from pandas_genai.task.schema.nodes import Node
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["Backend", "Prompt"]
 

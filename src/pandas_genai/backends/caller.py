@@ -19,11 +19,11 @@ from pandas_genai.backends.http import Answer, Client, Transport
 from pandas_genai.backends.json_text import read_object
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.errors import CallError, SplitError, StopRunError, printable
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.fingerprint import canonical_json
 from pandas_genai.task.inputs import NO_INPUT
 from pandas_genai.task.reply import Reply, check_reply
+from pandas_genai.task.task import BoundTask
 
 __all__ = [
     "Caller",

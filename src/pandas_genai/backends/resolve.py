@@ -20,8 +20,7 @@ from pandas_genai.settings import (
     confirmed_base_url,
     load_settings,
 )
-from pandas_genai.task.bound import BoundTask
-from pandas_genai.task.task import Task, note_endpoint
+from pandas_genai.task.task import BoundTask, Task, note_endpoint
 
 __all__ = ["Question", "Resolved"]
 

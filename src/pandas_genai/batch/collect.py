@@ -33,9 +33,9 @@ from pandas_genai.runs.partial import RunStore
 from pandas_genai.runs.progress import Observer, Progress
 from pandas_genai.runs.recorder import OnError, RunRecorder, check_on_error
 from pandas_genai.store import AnswerStore, Cache, open_store
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Failure, Usage
 from pandas_genai.task.rows import Keys, Rows
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["Collector", "WaitOptions"]
 

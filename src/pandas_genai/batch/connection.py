@@ -36,7 +36,7 @@ from pandas_genai.errors import CredentialsError, JobError
 from pandas_genai.redaction import public_url
 from pandas_genai.settings import confirmed_base_url, load_settings
 from pandas_genai.store import file_of, in_folder, is_database
-from pandas_genai.task.bound import BoundTask
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["Connection", "ConnectionOptions", "custom_ids", "key_check", "limits_of"]
 

@@ -28,8 +28,8 @@ from pandas_genai.runs.progress import Observer, Silent
 from pandas_genai.runs.recorder import OnError
 from pandas_genai.runs.report import Report
 from pandas_genai.store import Cache, SqliteCache, using
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.rows import Rows
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["BatchJob", "submit"]
 

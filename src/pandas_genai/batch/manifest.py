@@ -24,9 +24,8 @@ from pandas_genai.batch.stages import FIRST, STAGES, Stage, check_move
 from pandas_genai.costs.prices import checked_prices
 from pandas_genai.errors import JobError, UsageError, printable
 from pandas_genai.files import atomic_write
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.reply import Usage
-from pandas_genai.task.task import Task
+from pandas_genai.task.task import BoundTask, Task
 
 __all__ = ["FORMAT", "LATEST", "MOST", "Manifest", "Part"]
 __all__ += ["check_digest", "count_of", "cut", "moment_of", "opened"]

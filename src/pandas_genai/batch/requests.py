@@ -20,10 +20,10 @@ from pandas_genai.batch.folder import JobFolder
 from pandas_genai.batch.manifest import Part, opened, unreadable
 from pandas_genai.errors import UsageError
 from pandas_genai.files import new_file
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.inputs import RowInput, TextInput
 from pandas_genai.task.prompt import inputs_in, user_content
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["SentInputs", "Template", "compact", "inputs_of", "write_requests"]
 

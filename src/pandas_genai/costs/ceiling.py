@@ -12,10 +12,10 @@ from pandas_genai.backends.base import Backend
 from pandas_genai.backends.caller import request_body
 from pandas_genai.backends.endpoints import Endpoint, Endpoints
 from pandas_genai.backends.registry import backend_named
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.sizes import CALL_CHARACTERS, answer_characters
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["AnswerRange", "Ceiling"]
 

@@ -11,11 +11,11 @@ from typing import Any, Self
 from pandas_genai.backends.caller import request_body
 from pandas_genai.backends.endpoints import Endpoint, Endpoints
 from pandas_genai.backends.registry import backend_named
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk, Row
 from pandas_genai.task.inputs import MEDIA_SIZE, NO_INPUT
 from pandas_genai.task.reply import Usage
 from pandas_genai.task.sizes import CALL_CHARACTERS, answer_characters
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["PER_TOKEN", "Forecast"]
 

@@ -17,9 +17,9 @@ from pandas_genai.costs.prices import known_window
 from pandas_genai.errors import counted, printable, warn_user
 from pandas_genai.local import CONTEXT
 from pandas_genai.settings import load_settings
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import cuts, shuffled
 from pandas_genai.task.rows import Rows
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["ContextWindow", "LongTexts", "LongTextsWarning", "warn_of_long_texts"]
 

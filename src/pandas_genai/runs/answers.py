@@ -10,10 +10,10 @@ import pandas as pd
 
 from pandas_genai.errors import warn_user
 from pandas_genai.store import Answer, AnswerStore, RequestRecord
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.frames import FrameBuilder
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Keys, Rows
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["AnswerReader", "DamagedAnswersWarning"]
 __all__ += ["answered", "answers_of", "request_of", "unanswered", "warn_of_damage"]

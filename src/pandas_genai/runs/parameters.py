@@ -8,8 +8,8 @@ from typing import Any
 
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.errors import printable, warn_user
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.fingerprint import canonical_json
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["ParameterLeftOutWarning", "left_out", "params_columns", "together", "warn_left_out"]
 

@@ -26,11 +26,11 @@ from pandas_genai.runs.parameters import warn_left_out
 from pandas_genai.runs.report import Report, remember
 from pandas_genai.store import AnswerStore, RunRecord, TaskRecord
 from pandas_genai.store.records import now
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.inputs import NO_INPUT
 from pandas_genai.task.reply import Failure, Refusal
 from pandas_genai.task.rows import Rows
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["ATTR", "OnError", "RunRecorder", "check_on_error"]
 

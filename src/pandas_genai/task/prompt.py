@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.examples import Solved
 from pandas_genai.task.inputs import MediaPart, Part, PartsInput, RowInput, TextInput, TextPart
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["inputs_in", "system_text", "user_content"]
 

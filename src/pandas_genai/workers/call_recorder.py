@@ -9,9 +9,9 @@ from pandas_genai.costs.prices import Price
 from pandas_genai.errors import CallError, WaitError
 from pandas_genai.runs.answers import answers_of, request_of
 from pandas_genai.store import AnswerWriter, RequestRecord
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Refusal, Reply, Usage
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["CallRecorder"]
 

@@ -14,11 +14,11 @@ from pandas_genai.backends.base import Backend, Prompt
 from pandas_genai.backends.completion import Completion
 from pandas_genai.backends.endpoints import Capabilities
 from pandas_genai.backends.fields import names_in
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_content
 from pandas_genai.task.rules import Bounds
 from pandas_genai.task.schema.nodes import Node
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["MAX_TOKENS", "AnthropicBackend"]
 

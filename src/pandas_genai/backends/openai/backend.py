@@ -14,11 +14,11 @@ from pandas_genai.backends.openai.batches import OpenAIBatches
 from pandas_genai.backends.openai.content import read, written
 from pandas_genai.backends.openai.dialect import check_limits, dialect_of
 from pandas_genai.backends.openai.replies import read_completion
-from pandas_genai.task.bound import BoundTask
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_content
 from pandas_genai.task.rules import Bounds
 from pandas_genai.task.schema.nodes import Node
+from pandas_genai.task.task import BoundTask
 
 __all__ = ["OpenAIBackend", "temperature_for"]
 
