@@ -215,7 +215,9 @@ class RunRecorder:
             known[key] = Failure(Row(key, "", NO_INPUT, 0), _UNREACHED, 0)
         frame, found = self._frame(rows, list(known.values()), reader)
         for run in cache.runs(self._run_id):
-            run |= {**columns, "status": status, "ended": run["ended"] or now()}
+            # Answers in flight may have come after the counts were read.
+            ok = len(rows) - len(found)
+            run |= {**columns, "ok": ok, "status": status, "ended": run["ended"] or now()}
             remember(Report.of(run, as_frame(found, self._index)))
         return frame
 
