@@ -192,7 +192,7 @@ class _PartWriter:
         self._named.append(named)
         part.requests += 1
         part.rows += len(chunk.rows)
-        part.characters += sum(row.input.characters for row in chunk.rows)
+        part.characters += chunk.characters
         return True
 
     def end(self) -> None:

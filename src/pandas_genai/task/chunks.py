@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pandas_genai.task.inputs import NO_INPUT, Inputs, RowInput, Value, as_inputs
+from pandas_genai.task.inputs import NO_INPUT, Inputs, RowInput, TextInput, Value, as_inputs
 from pandas_genai.task.rows import Keys, Rows
 
 __all__ = ["MAX_ROUNDS", "Chunk", "Row", "copies_of", "cuts", "plan_chunks", "shuffled"]
@@ -81,6 +81,14 @@ class Chunk:
     round: int = 0
     attempts: int = 0
     suspect: bool = False
+
+    @property
+    def characters(self) -> int:
+        """Characters of the rows' inputs."""
+        sources: list[Any] = [row.source for row in self.rows]
+        if set(map(type, sources)) == {TextInput}:  # nearly always, and three times as fast
+            return sum(map(len, sources))
+        return sum(row.input.characters for row in self.rows)
 
     @property
     def known_suspect(self) -> bool:

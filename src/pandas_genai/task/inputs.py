@@ -292,17 +292,18 @@ def digests(values: Iterable[Value], measure: Callable[[int], object]) -> Iterat
     """
 
     def digest(value: Value) -> bytes | None:
-        if value is None:
-            return None
         try:
-            if not isinstance(value, str):
-                found = value.digest
-                measure(value.size)
-                return found
-            data = value.encode()
+            if type(value) is str:  # nearly always
+                data = value.encode()
+                measure(len(data))
+                return digest_of(data)
+            if value is None:
+                return None
+            one = as_input(value)
+            found = one.digest
+            measure(one.size)
+            return found
         except UnicodeEncodeError:
             return b""
-        measure(len(data))
-        return digest_of(data)
 
     return map(digest, values)
