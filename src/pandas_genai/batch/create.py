@@ -51,7 +51,7 @@ from pandas_genai.settings import CHUNK_SIZE, Default, load_settings, whole_numb
 from pandas_genai.store import AnswerStore, relative_url
 from pandas_genai.task.chunks import Row, plan_chunks
 from pandas_genai.task.inputs import Inputs
-from pandas_genai.task.rows import Rows, distinct_rows
+from pandas_genai.task.rows import Keys, Rows, distinct_rows
 
 __all__ = ["Allowance", "JobSpec", "fingerprint_of", "found_or_new", "lease_rows"]
 __all__ += ["naming", "prepare"]
@@ -456,7 +456,7 @@ def _write(job: JobFolder, manifest: Manifest, work: _Work) -> None:
     save_task(work.spec.cache, task, system_sent(task, capabilities, vendor=endpoint.is_vendor))
     manifest.rows_digest = save_rows(job, work.spec.labels, work.rows)
     wanted, manifest.cached = work.wanted()
-    keys = work.rows.keys.take(wanted)
+    keys = Keys(work.rows.keys.table[wanted])
     others = lease_rows(work.spec.cache, job, manifest, keys, work.options.clock.now())
     if others and not work.spec.fresh:
         wanted = wanted[[key not in others for key in keys]]

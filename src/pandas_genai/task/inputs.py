@@ -290,20 +290,18 @@ def digests(values: Iterable[Value], measure: Callable[[int], object]) -> Iterat
     measure : callable
         Is given the size of each row that has a digest.
     """
-
-    def digest(value: Value) -> bytes | None:
+    for value in values:
         try:
             if type(value) is str:  # nearly always
                 data = value.encode()
                 measure(len(data))
-                return digest_of(data)
-            if value is None:
-                return None
-            one = as_input(value)
-            found = one.digest
-            measure(one.size)
-            return found
+                yield digest_of(data)
+            elif value is None:
+                yield None
+            else:
+                one = as_input(value)
+                digest = one.digest
+                measure(one.size)
+                yield digest
         except UnicodeEncodeError:
-            return b""
-
-    return map(digest, values)
+            yield b""

@@ -256,7 +256,7 @@ class Leases:
             with self._database.transaction() as connection:
                 found = connection.execute(_OTHERS, (self._prompt_hash, self.owner))
                 busy = {key for _, rows in found for key in unpacked_keys(rows)}
-                others = busy.intersection(keys)
+                others = busy.intersection(keys) if busy else set()
                 ours = [key for key in keys if key not in others]
                 connection.execute(_ENROL, (self.owner, machine(), os.getpid(), now()))
                 if ours:
