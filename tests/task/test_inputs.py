@@ -14,6 +14,7 @@ from pandas_genai import UsageError
 from pandas_genai.backends.anthropic import content as anthropic
 from pandas_genai.backends.openai import content as openai
 from pandas_genai.task.chunks import Chunk, plan_chunks
+from pandas_genai.task.fingerprint import text_hash
 from pandas_genai.task.inputs import (
     MEDIA_SIZE,
     MediaPart,
@@ -196,3 +197,13 @@ def test_inputs_are_taken_as_inputs_whatever_the_column_holds():
 def test_inputs_show_what_they_are():
     assert str(Photo("A cat.")) == "A cat. [image/png, 8 bytes]"
     assert pickle.loads(pickle.dumps(TextInput("a"))) == TextInput("a")
+
+
+def test_inputs_that_are_read_back_are_written_as_those_at_hand():
+    """Their rows hold a table of inputs, which is JSON itself, and must not be sent as such."""
+    keys = [text_hash(text) for text in ("A cat.", 'A "dog".')]
+    table = dict(zip(keys, map(TextInput, ("A cat.", 'A "dog".')), strict=True))
+    read_back = Chunk.of_keys(keys, table)
+    rows = tuple(row._replace(source=row.input) for row in read_back.rows)
+    assert user_content(read_back) == user_content(Chunk(rows))
+    assert '"input_text": "A cat."' in user_content(read_back)

@@ -99,15 +99,14 @@ def user_content(chunk: Chunk) -> str | list[Part]:
         Parts only where there are images or files.
     """
     # As json.dumps would write the whole list, in a third of the time; tokens need no escapes.
-    try:
+    media: list[MediaPart] = []
+    if {type(row.source) for row in chunk.rows} == {TextInput}:  # nearly always
         items = [f'{{{_ID}: "{row.token}", {_TEXT}: {_encode(row.source)}}}' for row in chunk.rows]
-        media: list[MediaPart] = []
-    except TypeError:  # not all of them are texts
+    else:
         inputs = [row.input for row in chunk.rows]
-        texts = map(_text_of, inputs)
         items = [
-            f'{{{_ID}: "{row.token}", {_TEXT}: {text}}}'
-            for row, text in zip(chunk.rows, texts, strict=True)
+            f'{{{_ID}: "{row.token}", {_TEXT}: {_text_of(one)}}}'
+            for row, one in zip(chunk.rows, inputs, strict=True)
         ]
         media = [part for one in inputs for part in one.media]
     user = f"[{', '.join(items)}]"
