@@ -225,7 +225,7 @@ class Backend(ABC):
         return next((limit for limit in limits if isinstance(limit, int)), None)
 
     def thinking_tokens(self, body: Mapping[str, Any]) -> int:
-        """Return the tokens that a model may think before it answers, where the user said so.
+        """Return the tokens that a model may think before it answers, where the user set that.
 
         Anthropic's name for it is understood by servers of other formats, too.
         """

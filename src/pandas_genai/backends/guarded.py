@@ -10,7 +10,7 @@ import os
 import ssl
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -251,7 +251,7 @@ class _Transport(httpx2.BaseTransport):
             with self._lock:
                 place, self._threads = self._threads % self._most, self._threads + 1
                 if place == len(self._pools):
-                    self._pools.append(_pool(self._proxy, dict(self._options)))
+                    self._pools.append(_new_pool(self._proxy, self._options))
                 pool = self._own.pool = self._pools[place]
         return pool
 
@@ -304,10 +304,10 @@ def _core_url(url: httpx2.URL) -> httpcore2.URL:
     )
 
 
-def _pool(proxy: httpx2.Proxy | None, options: dict[str, Any]) -> httpcore2.ConnectionPool:
+def _new_pool(proxy: httpx2.Proxy | None, options: Mapping[str, Any]) -> httpcore2.ConnectionPool:
     if proxy is None:
         return httpcore2.ConnectionPool(**options)
-    options |= {"proxy_url": _core_url(proxy.url), "proxy_auth": proxy.raw_auth}
+    options = {**options, "proxy_url": _core_url(proxy.url), "proxy_auth": proxy.raw_auth}
     if proxy.url.scheme.startswith("socks"):
         return httpcore2.SOCKSProxy(**options)
     return httpcore2.HTTPProxy(

@@ -137,7 +137,7 @@ class PartAdvancer:
             self._connection.save()
             raise troubles[0][1]
         for part, trouble in troubles:
-            if part.stage == "created" and is_gone(trouble):
+            if part.in_flight and is_gone(trouble):
                 with suppress(JobError):
                     give_up(self._connection, part, str(trouble))
         self._connection.save()

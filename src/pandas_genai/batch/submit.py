@@ -52,14 +52,10 @@ class Submission:
             What is at the provider stays in the manifest; the next call goes on from it.
         """
         for part in self._connection.manifest.parts:
-            self.send(part)
-
-    def send(self, part: Part) -> None:
-        """Send one part, if it is not at the provider and was not put off."""
-        if STAGES[part.stage].action == "upload":
-            self.upload(part)
-        if STAGES[part.stage].action == "create":
-            self.create(part)
+            if STAGES[part.stage].action == "upload":
+                self.upload(part)
+            if STAGES[part.stage].action == "create":
+                self.create(part)
 
     def upload(self, part: Part) -> None:
         """Upload the requests of a part where its provider takes files."""

@@ -83,11 +83,16 @@ class Chunk:
     suspect: bool = False
 
     @property
+    def is_text(self) -> bool:
+        """Whether the source of every row is its text: nearly always, and the fastest to write."""
+        return {type(row.source) for row in self.rows} == {TextInput}
+
+    @property
     def characters(self) -> int:
         """Characters of the rows' inputs."""
-        sources: list[Any] = [row.source for row in self.rows]
-        if set(map(type, sources)) == {TextInput}:  # nearly always, and three times as fast
-            return sum(map(len, sources))
+        if self.is_text:
+            texts: list[Any] = [row.source for row in self.rows]
+            return sum(map(len, texts))
         return sum(row.input.characters for row in self.rows)
 
     @property

@@ -100,7 +100,7 @@ def user_content(chunk: Chunk) -> str | list[Part]:
     """
     # As json.dumps would write the whole list, in a third of the time; tokens need no escapes.
     media: list[MediaPart] = []
-    if {type(row.source) for row in chunk.rows} == {TextInput}:  # nearly always
+    if chunk.is_text:
         items = [f'{{{_ID}: "{row.token}", {_TEXT}: {_encode(row.source)}}}' for row in chunk.rows]
     else:
         inputs = [row.input for row in chunk.rows]
