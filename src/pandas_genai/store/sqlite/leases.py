@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
-import platform
-import secrets
-import threading
 import time
-import uuid
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import blake2b
+from functools import partial
 from pathlib import Path
-
-import filelock
 
 from pandas_genai.errors import CacheError
 from pandas_genai.store.base import Granted
+from pandas_genai.store.owners import EXPIRY_S, OwnedLeases, OwnerLocks, machine
 from pandas_genai.store.records import now, packed_keys, unpacked_keys
 from pandas_genai.store.sqlite.database import Database, is_lock
 
-__all__ = ["BEAT_S", "EXPIRY_S", "JobLeases", "Leases", "Liveness", "machine"]
-
-BEAT_S = 5.0
-"""How often an owner renews its leases."""
-
-EXPIRY_S = 30.0
-"""After how long without a heartbeat its leases are taken over."""
+__all__ = ["EXPIRY_S", "JobLeases", "Leases", "Liveness", "machine"]
 
 _OTHERS = """
 SELECT leases.owner, leases.rows FROM leases JOIN owners USING (owner)
@@ -59,53 +45,11 @@ SELECT DISTINCT owner, machine FROM leases JOIN owners USING (owner)
 WHERE prompt_hash = ? AND kind = 'batch'
 """
 _JOB_BLOCK = 50_000
-_PROBE_S = 1.0
 
 
-@functools.cache
-def machine() -> str:
-    """Return what names this machine, in whichever process."""
-    name = f"{platform.node()}\0{uuid.getnode():x}"
-    return blake2b(name.encode(), digest_size=8).hexdigest()
-
-
-def _lock_path(path: Path, owner: str) -> Path:
-    return Path(f"{os.path.realpath(path)}-owner-{owner}.lock")
-
-
-def _lock_at(path: Path) -> filelock.BaseFileLock:
-    # Not of one thread: the run's last worker releases what its first one acquired.
-    return filelock.FileLock(path, timeout=0, mode=0o600, thread_local=False)
-
-
-class OwnerLock:
-    """A lock that the operating system lets go when its owner dies, however it dies.
-
-    Parameters
-    ----------
-    path : Path or None
-        The cache file, beside which the lock lies; None in memory, where nobody else can look.
-    owner : str
-        Whose lock it is.
-    """
-
-    def __init__(self, path: Path | None, owner: str) -> None:
-        self._place = None if path is None else _lock_path(path, owner)
-        self._lock = None if self._place is None else _lock_at(self._place)
-
-    def acquire(self) -> None:
-        """Take the lock; on a file system without locks, only the heartbeat counts."""
-        if self._lock is not None:
-            with contextlib.suppress(filelock.Timeout, OSError, NotImplementedError):
-                self._lock.acquire()
-
-    def release(self) -> None:
-        """Let the lock go, and remove its file."""
-        if self._lock is not None and self._place is not None:
-            with contextlib.suppress(OSError):
-                self._lock.release()
-            with contextlib.suppress(OSError):
-                self._place.unlink(missing_ok=True)
+def _lock_path(path: Path | None, owner: str) -> Path | None:
+    """Return the owner's lock beside the cache file; none in memory, where nobody can look."""
+    return None if path is None else Path(f"{os.path.realpath(path)}-owner-{owner}.lock")
 
 
 class Liveness:
@@ -122,12 +66,10 @@ class Liveness:
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float], expiry_s: float) -> None:
-        self._path = path
         self._clock = clock
         self._expiry_s = expiry_s
         self._seen: dict[str, tuple[int, float]] = {}
-        self._probed: dict[str, float] = {}
-        self._died: set[str] = set()
+        self._locks = OwnerLocks(partial(_lock_path, path), clock)
 
     def dead(self, owners: Iterable[tuple[str, int, str]]) -> Iterator[str]:
         """Return those of some owners that are dead.
@@ -143,31 +85,8 @@ class Liveness:
             if beats != seen:
                 since = time
             self._seen[owner] = (beats, since)
-            if time - since >= self._expiry_s or (
-                where == machine() and self._is_let_go(owner, time)
-            ):
+            if time - since >= self._expiry_s or self._locks.is_let_go(owner, where):
                 yield owner
-
-    def _is_let_go(self, owner: str, time: float) -> bool:
-        """Whether the operating system has let an owner's lock go."""
-        if owner in self._died:
-            return True
-        if self._path is None or time - self._probed.get(owner, -_PROBE_S) < _PROBE_S:
-            return False
-        self._probed[owner] = time
-        place = _lock_path(self._path, owner)
-        if not place.exists():
-            return False  # without a lock only the heartbeat counts
-        lock = _lock_at(place)
-        try:
-            lock.acquire()
-        except (filelock.Timeout, RuntimeError, OSError, NotImplementedError):
-            return False
-        lock.release()
-        with contextlib.suppress(OSError):
-            place.unlink(missing_ok=True)
-        self._died.add(owner)
-        return True
 
 
 class _Block:
@@ -178,7 +97,7 @@ class _Block:
         self.left = left
 
 
-class Leases:
+class Leases(OwnedLeases[int]):
     """The rows of one task that one run has under way.
 
     Rows are leased in blocks, one entry and one transaction each, and an entry is removed once
@@ -213,19 +132,12 @@ class Leases:
         prompt_hash: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.owner = secrets.token_hex(8)
+        super().__init__(partial(_lock_path, path))
         self._database = database
         self._owned = owned
-        self._path = path
         self._prompt_hash = prompt_hash
         self._liveness = Liveness(path, clock, EXPIRY_S)
-        self._asking = threading.Lock()
-        self._lock = threading.Lock()
         self._blocks: dict[str, _Block] = {}
-        self._ended: deque[int] = deque()
-        self._closing = threading.Event()
-        self._beating: threading.Thread | None = None
-        self._os_lock = OwnerLock(path, self.owner)
 
     def acquire(self, keys: Sequence[str]) -> Granted | None:
         """Lease those of some rows that no living kernel has leased.
@@ -290,55 +202,22 @@ class Leases:
                     if block.left == 0:
                         self._ended.append(block.number)
 
-    def flush(self) -> None:
-        """Write at once which leases have ended."""
-        self._write_ended()
-
     def close(self) -> None:
         """End all leases; closing again does nothing."""
-        self._closing.set()
-        # Where that fails they are taken over, because their owner's lock is let go.
-        with (
-            self._asking,
-            contextlib.suppress(CacheError),
-            self._database.transaction() as connection,
-        ):
-            connection.execute(_END_LEASES, (self.owner,))
-            connection.execute(_END_OWNER, (self.owner,))
-        self._os_lock.release()
+        super().close()
         if self._owned:
             self._database.close()
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._beating is not None or self._closing.is_set():
-                return
-            self._os_lock.acquire()
-            self._beating = threading.Thread(target=self._beat, name="genai-beat", daemon=True)
-            self._beating.start()
+    def _end_all(self) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(_END_LEASES, (self.owner,))
+            connection.execute(_END_OWNER, (self.owner,))
 
-    def _beat(self) -> None:
-        """Renew the leases, and end those that are over, until they are closed."""
-        while not self._closing.wait(BEAT_S):
-            with contextlib.suppress(CacheError):  # held by another program, or closed meanwhile
-                self._write_ended(beat=True)
-
-    def _write_ended(self, *, beat: bool = False) -> None:
-        ended = self._take_ended()
-        try:
-            with self._database.transaction() as connection:
-                if beat:
-                    connection.execute(_BEAT, (now(), self.owner))
-                connection.executemany(_END_LEASE, ((one, self.owner) for one in ended))
-        except CacheError:
-            self._ended.extend(ended)
-            raise
-
-    def _take_ended(self) -> list[int]:
-        with self._lock:
-            ended = list(self._ended)
-            self._ended.clear()
-        return ended
+    def _write_ended(self, ended: list[int], *, beat: bool) -> None:
+        with self._database.transaction() as connection:
+            if beat:
+                connection.execute(_BEAT, (now(), self.owner))
+            connection.executemany(_END_LEASE, ((one, self.owner) for one in ended))
 
     def _dead(self) -> set[str]:
         """Return the owners whose leases may be taken over."""
