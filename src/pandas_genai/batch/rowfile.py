@@ -57,7 +57,7 @@ def save_rows(job: JobFolder, index: pd.Index, rows: Rows, kept: int = 0) -> str
                 f'"{next(keys)}"' if code >= 0 else '""' if position in unsendable else "null"
                 for position, code in enumerate(codes.tolist(), start)
             ]
-            labels = map(_json, index[start : start + _BLOCK].tolist())
+            labels = _as_json(index[start : start + _BLOCK].tolist())
             lines = [f"[{label},{cell}]\n" for label, cell in zip(labels, cells, strict=True)]
             block = "".join(lines).encode()
             digest.update(block)
@@ -65,8 +65,10 @@ def save_rows(job: JobFolder, index: pd.Index, rows: Rows, kept: int = 0) -> str
     return digest.hexdigest()
 
 
-def _json(label: object) -> str:
-    return str(label) if type(label) is int else to_json(label_value(label)).decode()
+def _as_json(labels: list[Any]) -> Iterator[str]:
+    if set(map(type, labels)) == {int}:  # nearly always
+        return map(str, labels)
+    return (to_json(label_value(label)).decode() for label in labels)
 
 
 def row_keys(job: JobFolder, digest: str = "") -> Iterator[str | None]:

@@ -6,6 +6,7 @@ import base64
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -75,22 +76,20 @@ class Chunk:
     suspect : bool, default False
         Whether the rows themselves are what is wrong: they failed in an earlier run, were left out
         of a reply that answered others, or were part of a call that got no answer.
+    texts : bool, default False
+        Whether the source of every row is known to be its text: nearly always, and written fastest.
     """
 
     rows: tuple[Row, ...]
     round: int = 0
     attempts: int = 0
     suspect: bool = False
-
-    @property
-    def is_text(self) -> bool:
-        """Whether the source of every row is its text: nearly always, and the fastest to write."""
-        return {type(row.source) for row in self.rows} == {TextInput}
+    texts: bool = False
 
     @property
     def characters(self) -> int:
         """Characters of the rows' inputs."""
-        if self.is_text:
+        if self.texts:
             texts: list[Any] = [row.source for row in self.rows]
             return sum(map(len, texts))
         return sum(row.input.characters for row in self.rows)
@@ -151,6 +150,10 @@ class Chunk:
         """
         pairs = enumerate(zip(keys, _tokens(keys), strict=True))
         return cls(tuple(Row(key, token, source, place) for place, (key, token) in pairs))
+
+
+_row = partial(tuple.__new__, Row)
+"""Makes a row of its columns, in a third of the time that ``Row(...)`` takes."""
 
 
 def copies_of(rows: Iterable[Row]) -> int:
@@ -217,11 +220,12 @@ def _chunks(
     positions = rows.first[places].tolist()
     taken = inputs.take(positions)
     table = rows.keys.table[places]
+    texts = set(map(type, taken)) == {TextInput}
     keys, tokens, copies = Keys(table)[:], _short_of(table), rows.copies[places].tolist()
     for part in _parts(rows.sizes[places].tolist(), chunk_size, most_bytes):
         ours = _apart(tokens[part], keys[part])
         columns = (keys[part], ours, taken[part], positions[part], copies[part])
-        yield Chunk(tuple(map(Row, *columns)))
+        yield Chunk(tuple(map(_row, zip(*columns, strict=True))), texts=texts)
 
 
 def _parts(sizes: Sequence[int], chunk_size: int, most_bytes: float | None) -> Iterator[slice]:
@@ -280,6 +284,6 @@ def _short(key: str) -> str:
 def _short_of(table: npt.NDArray[np.uint8]) -> list[str]:
     """Return the same of many keys, given as bytes, in a quarter of the time."""
     bits = np.ascontiguousarray(table[:, :4]).view(">u4") >> 7
-    letters: bytes = _LETTERS[(bits >> _SHIFTS) & 31].tobytes()
-    text = letters.decode()
-    return [text[start : start + _TOKEN_LENGTH] for start in range(0, len(text), _TOKEN_LENGTH)]
+    letters = np.full((len(table), _TOKEN_LENGTH + 1), ord(" "), dtype=np.uint8)
+    letters[:, :_TOKEN_LENGTH] = _LETTERS[(bits >> _SHIFTS) & 31]
+    return letters.tobytes().decode().split()

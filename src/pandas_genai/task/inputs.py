@@ -290,12 +290,13 @@ def digests(values: Iterable[Value], measure: Callable[[int], object]) -> Iterat
     measure : callable
         Is given the size of each row that has a digest.
     """
+    sha256 = hashlib.sha256
     for value in values:
         try:
-            if type(value) is str:  # nearly always
+            if type(value) is str:  # nearly always, and as ``digest_of``
                 data = value.encode()
                 measure(len(data))
-                yield digest_of(data)
+                yield sha256(data).digest()[:16]
             elif value is None:
                 yield None
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from json.encoder import encode_basestring as _encode
 from typing import Any
 
 from pandas_genai.task.chunks import Chunk
@@ -27,8 +28,6 @@ Solved examples, of which nothing is to be answered again. To these items
 [{items}]
 the right answer is
 {{"all_results": [{entries}]}}"""
-
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 _ID, _TEXT = '"input_id"', '"input_text"'
 _ATTACHED = '"attached"'
@@ -100,8 +99,12 @@ def user_content(chunk: Chunk) -> str | list[Part]:
     """
     # As json.dumps would write the whole list, in a third of the time; tokens need no escapes.
     media: list[MediaPart] = []
-    if chunk.is_text:
-        items = [f'{{{_ID}: "{row.token}", {_TEXT}: {_encode(row.source)}}}' for row in chunk.rows]
+    if chunk.texts:
+        texts: list[Any] = [row.source for row in chunk.rows]
+        items = [
+            f'{{{_ID}: "{row.token}", {_TEXT}: {_encode(one)}}}'
+            for row, one in zip(chunk.rows, texts, strict=True)
+        ]
     else:
         inputs = [row.input for row in chunk.rows]
         items = [

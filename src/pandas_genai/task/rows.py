@@ -45,8 +45,8 @@ class Keys(Sequence[str]):
         if not isinstance(place, slice):
             one: bytes = self.table[place].tobytes()
             return one.hex()
-        text: str = self.table[place].tobytes().hex()
-        return [text[start : start + 2 * _WIDTH] for start in range(0, len(text), 2 * _WIDTH)]
+        some: bytes = self.table[place].tobytes()
+        return some.hex(" ", _WIDTH).split()
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), _BLOCK):
