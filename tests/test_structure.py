@@ -197,10 +197,15 @@ import logging, os, sys, threading, warnings
 import pandas
 before = (dict(os.environ), list(warnings.filters), logging.root.level, list(logging.root.handlers),
           sys.excepthook, threading.active_count())
+modules = set(sys.modules)
 import pandas_genai
 after = (dict(os.environ), list(warnings.filters), logging.root.level, list(logging.root.handlers),
          sys.excepthook, threading.active_count())
 assert before == after, (before, after)
+new = {name.partition(".")[0] for name in set(sys.modules) - modules}
+assert new - set(sys.stdlib_module_names) <= {"pandas_genai", "lazy_loader"}, new
+assert "pandas_genai.accessor" not in sys.modules
+pandas.DataFrame({"x": ["a"]}).genai
 heavy = {"openai", "anthropic", "httpx2", "tqdm", "ipywidgets", "IPython", "genai_prices",
          "xllamacpp", "huggingface_hub", "pandas_genai.testing"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
@@ -217,6 +222,32 @@ def test_importing_changes_nothing(tmp_path, monkeypatch, extra):
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+NAMES = """
+import pandas, pandas_genai
+assert pandas_genai.errors.UsageError is pandas_genai.UsageError  # a package, without its import
+pandas.DataFrame({"x": ["a"]}).genai
+import pandas_genai.runs
+from pandas_genai.runs import Report
+assert callable(pandas_genai.runs) and pandas_genai.Report is Report
+from pandas_genai import *
+assert all(name in globals() for name in pandas_genai.__all__)
+assert pandas.DataFrame.genai.extract.__doc__
+try:
+    pandas_genai.nothing
+except AttributeError as error:
+    assert "no attribute 'nothing'" in str(error)
+else:
+    raise AssertionError
+"""
+
+
+def test_public_names_are_there_although_they_are_imported_late():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", NAMES], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):

@@ -1,114 +1,60 @@
 """Ask a language model the same question of every row of a DataFrame.
 
 Importing the package gives every DataFrame ``df.genai`` and every Series ``series.genai``. It
-reads no setting, writes no file and imports neither vendor's SDK.
+reads no setting, writes no file and imports neither vendor's SDK: all that it does not need at
+once is imported when it is first used (the public names are listed in ``__init__.pyi``).
 """
 
-from typing import TYPE_CHECKING
+import importlib
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Any
 
+import lazy_loader
 import pandas as pd
 
-from pandas_genai.accessor import FrameAccessor, SeriesAccessor, genai, jobs, open_job, runs
-from pandas_genai.accessor.joining import DuplicateIndexWarning
-from pandas_genai.backends.retry import retry_api_call
-from pandas_genai.batch import BatchJob, JobState
-from pandas_genai.costs.plan import Plan
-from pandas_genai.costs.window import LongTextsWarning
-from pandas_genai.errors import (
-    BudgetError,
-    CacheError,
-    CallError,
-    CredentialsError,
-    GenaiError,
-    JobError,
-    LocalModelError,
-    RowError,
-    RowsFailedError,
-    SchemaError,
-    SplitError,
-    Stopped,
-    StopRunError,
-    UsageError,
-    WaitError,
-)
-from pandas_genai.extract import Preview
-from pandas_genai.extract.under_way import RowsUnderWayWarning
-from pandas_genai.legacy import (
-    AnthropicBatchExtractor,
-    DataFrameIterator,
-    OpenAIBatchExtractor,
-    draft_prompt,
-    extract_df,
-)
-from pandas_genai.runs import Observer, Progress, Report
-from pandas_genai.runs.failures import RowsFailedWarning
-from pandas_genai.runs.parameters import ParameterLeftOutWarning
-from pandas_genai.settings import Settings
-from pandas_genai.store import SqliteCache
-from pandas_genai.task.fingerprint import compute_prompt_hash
-from pandas_genai.task.task import Task
-
-__all__ = [
-    "AnthropicBatchExtractor",
-    "BatchJob",
-    "BudgetError",
-    "CacheError",
-    "CallError",
-    "CredentialsError",
-    "DataFrameIterator",
-    "DuplicateIndexWarning",
-    "GenaiError",
-    "JobError",
-    "JobState",
-    "LocalModelError",
-    "LongTextsWarning",
-    "Observer",
-    "OpenAIBatchExtractor",
-    "ParameterLeftOutWarning",
-    "Plan",
-    "Preview",
-    "Progress",
-    "Report",
-    "RowError",
-    "RowsFailedError",
-    "RowsFailedWarning",
-    "RowsUnderWayWarning",
-    "SchemaError",
-    "Settings",
-    "SplitError",
-    "SqliteCache",
-    "StopRunError",
-    "Stopped",
-    "Task",
-    "UsageError",
-    "WaitError",
-    "compute_prompt_hash",
-    "draft_prompt",
-    "extract_df",
-    "genai",
-    "jobs",
-    "open_job",
-    "retry_api_call",
-    "runs",
-]
-
-pd.api.extensions.register_dataframe_accessor("genai")(FrameAccessor)
-pd.api.extensions.register_series_accessor("genai")(SeriesAccessor)
+_public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
-__version__: str
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return _public(name)
+    if name == "__version__":
+        from importlib.metadata import version
 
-if not TYPE_CHECKING:  # else a checker would take every name
-
-    def __getattr__(name: str) -> str:
-        """Read the version where the package is installed, when it is asked for."""
-        if name == "__version__":
-            from importlib.metadata import version
-
-            return version("pandas-genai")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return version("pandas-genai")
+    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__() -> list[str]:
-    """Return the public names: submodules are imported by their names."""
-    return __all__
+class _Package(ModuleType):
+    """Keeps ``pandas_genai.runs`` the function, also when the package of that name is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+class _Accessor:
+    """An accessor, imported when it is first used; it stands in the place of ``pandas``' own."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, data: Any, owner: type) -> Any:
+        from pandas_genai import accessor
+
+        kind = getattr(accessor, self._name)
+        return kind if data is None else kind(data)
+
+
+sys.modules[__name__].__class__ = _Package
+for _owner, _name, _register in (
+    (pd.DataFrame, "FrameAccessor", pd.api.extensions.register_dataframe_accessor),
+    (pd.Series, "SeriesAccessor", pd.api.extensions.register_series_accessor),
+):
+    _accessor = _Accessor(_name)
+    _register("genai")(_accessor)  # which lists it, and warns if there is one
+    _owner.genai = _accessor
