@@ -65,6 +65,29 @@ class LeasesToTwoJobs(memory_store.MemoryStore):
         return set()
 
 
+class LeasesABudgetTwice(memory_store.MemoryStore):
+    """Leases to each what nobody else has spent, whatever others have leased."""
+
+    def budget(self, name, total):
+        return Careless(self.tables, name, total)
+
+
+class Careless(memory_store.MemoryBudget):
+    def take(self, least, most):
+        others = self._tables.budgets.pop(self._name, {})
+        taken = super().take(least, most)
+        self._tables.budgets[self._name] |= others
+        return taken
+
+
+class FillsTooFast(memory_store.MemoryStore):
+    """Fills a rate up whenever somebody looks."""
+
+    def rate(self, name, now=None):
+        self.tables.rates.clear()
+        return super().rate(name, now)
+
+
 class SortsRows(memory_store.MemoryStore):
     """Returns the row keys of a run in an order of its own."""
 
@@ -124,6 +147,7 @@ class Lazy:
 
 KINDS = (
     *(memory_store.MemoryStore, DropsAWrite, CallsBackEarly, LeasesTwice, LeasesToTwoJobs),
+    *(LeasesABudgetTwice, FillsTooFast),
     *(SortsRows, MixesTasks, ForgetsFailures, AcknowledgesEarly),
 )
 

@@ -4,12 +4,14 @@ import itertools
 import json
 import logging
 import threading
+import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field, replace
 
 from pandas_genai.errors import CacheError
 from pandas_genai.redaction import public_url
-from pandas_genai.store import Granted, Origin, RunRecord, Scheme
+from pandas_genai.store import BudgetBlock, Granted, Origin, RunRecord, Scheme
+from pandas_genai.store.blocks import granted, refilled
 from pandas_genai.store.records import named, now, storable, unpacked_keys
 
 SCHEME = "memory"
@@ -32,6 +34,9 @@ class Tables:
     ids: dict = field(default_factory=dict)
     blocks: list = field(default_factory=list)
     jobs: dict = field(default_factory=dict)
+    rates: dict = field(default_factory=dict)
+    spent: dict = field(default_factory=dict)
+    budgets: dict = field(default_factory=lambda: defaultdict(dict))
 
 
 def is_there(url):
@@ -150,6 +155,12 @@ class MemoryStore:
         tables = self.tables
         with tables.lock:
             tables.jobs.pop(job, None)
+
+    def rate(self, name, now=None):
+        return MemoryRate(self.tables, name, now or time.time)
+
+    def budget(self, name, total):
+        return MemoryBudget(self.tables, name, total)
 
     # History
 
@@ -385,3 +396,57 @@ class MemoryLeases:
         tables = self._tables
         with tables.lock:
             tables.blocks[:] = [block for block in tables.blocks if block[0] is not self]
+
+
+class MemoryRate:
+    """What all runs that use a name may send a minute together."""
+
+    def __init__(self, tables, name, now):
+        self._tables, self._name, self._now = tables, name, now
+
+    def take(self, flows):
+        taken = {}
+        with self._tables.lock:
+            time, rates = self._now(), self._tables.rates
+            for kind, flow in flows.items():
+                level, at = rates.get((self._name, kind), (flow.most, time))
+                level = refilled(level, time - at, flow)
+                taken[kind] = max(0.0, min(level, flow.wanted))
+                rates[self._name, kind] = level - taken[kind], time
+        return taken
+
+    def give(self, amounts):
+        with self._tables.lock:
+            for kind, amount in amounts.items():
+                level, at = self._tables.rates[self._name, kind]
+                self._tables.rates[self._name, kind] = level + amount, at
+
+    def close(self):
+        pass
+
+
+class MemoryBudget:
+    """The budget that all runs that use a name spend together."""
+
+    def __init__(self, tables, name, total):
+        self._tables, self._name, self._total = tables, name, total
+
+    def take(self, least, most):
+        tables = self._tables
+        with tables.lock:
+            blocks = tables.budgets[self._name]
+            left = self._total - tables.spent.get(self._name, 0.0) - sum(blocks.values())
+            amount = granted(left, least, most)
+            blocks[self] = blocks.get(self, 0.0) + amount
+            return BudgetBlock(amount, left - amount, len(blocks) - 1)
+
+    def give(self, amount):
+        with self._tables.lock:
+            blocks = self._tables.budgets[self._name]
+            blocks[self] = max(0.0, blocks.get(self, 0.0) - amount)
+
+    def close(self):
+        tables = self._tables
+        with tables.lock:
+            amount = tables.budgets[self._name].pop(self, 0.0)
+            tables.spent[self._name] = tables.spent.get(self._name, 0.0) + amount

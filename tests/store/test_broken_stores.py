@@ -3,6 +3,7 @@
 import broken_stores
 import pytest
 import test_contract
+import test_contract_blocks
 import test_contract_leases
 import test_contract_processes
 import test_contract_writer
@@ -14,6 +15,8 @@ NOTICED = {
     "CallsBackEarly": test_contract_writer.test_done_is_called_in_order_once_the_answers_are_there,
     "LeasesTwice": test_contract_leases.test_a_row_is_leased_once,
     "LeasesToTwoJobs": test_contract_leases.test_the_rows_of_a_job_are_leased_until_it_has_ended,
+    "LeasesABudgetTwice": test_contract_blocks.test_what_others_have_leased_is_not_left,
+    "FillsTooFast": test_contract_blocks.test_all_who_use_a_name_share_what_a_minute_brings,
     "SortsRows": test_contract.test_the_row_keys_of_a_run_come_back_in_the_order_of_its_input,
     "MixesTasks": test_contract.test_tasks_live_side_by_side,
     "ForgetsFailures": test_contract.test_failures_come_back_in_the_order_of_the_input,
@@ -32,6 +35,7 @@ def test_the_contract_notices_it(name, tmp_path, save, answer, child):
         two = store.leases("a" * 32), store.leases("a" * 32)
         there = {"cache": store, "save": save, "answer": answer, "two": two}
         there |= {"url": url, "child": child}
+        there["spenders"] = store.budget("job", 10.0), store.budget("job", 10.0)
         wanted = test.__code__.co_varnames[: test.__code__.co_argcount]
         with pytest.raises((AssertionError, ValueError)):
             test(**{argument: there[argument] for argument in wanted})

@@ -198,3 +198,75 @@ def test_processes_never_lease_a_row_twice(url, child):
         process.stdin.write("end\n")
         process.stdin.flush()
         process.wait(60)
+
+
+SPENDING = """
+budget = store.budget("job", 10.0)
+budget.take(2, 4)
+print("leased", flush=True)
+sys.stdin.readline()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_block_of_a_process_that_died_counts_as_spent(url, tmp_path, child):
+    process = child(OPEN + SPENDING, url, stdin=-1)
+    assert process.stdout.readline() == "leased\n"
+    with open_store(url)[0] as store:
+        budget = store.budget("job", 10.0)
+        assert budget.take(7, 7) == (0.0, 6.0, 1)
+        process.stdin.write("die\n")
+        process.stdin.flush()
+        assert process.wait(60) == -9
+        start = time.monotonic()
+        while budget.take(7, 7).others:
+            assert time.monotonic() - start < 15
+            time.sleep(0.05)
+        assert budget.take(1, 7) == (6.0, 0.0, 0)
+        budget.close()
+    with open_store(url)[0] as store:
+        budget = store.budget("job", 12.0)
+        assert budget.take(1, 7) == (2.0, 0.0, 0)
+        budget.close()
+    assert len(list(tmp_path.iterdir())) <= 1  # nothing is left of the locks
+
+
+SHARING = """
+import time
+
+from pandas_genai.store import Flow
+
+budget, rate = store.budget("job", 300.0), store.rate("limit")
+print("ready", flush=True)
+start, left, leased, taken = float(sys.stdin.readline()), 300, 0.0, 0.0
+while time.time() < start + 2 or left:
+    block = budget.take(1, 5)
+    if block is not None:
+        leased, left = leased + block.amount, block.left
+    sent = rate.take({"requests": Flow(6_000, 50, 7)})
+    taken += 0 if sent is None else sent["requests"]
+print(leased, taken, time.time() - start, flush=True)
+sys.stdin.readline()
+budget.close()
+"""
+
+
+def test_processes_share_a_budget_and_a_rate(url, child):
+    open_store(url)[0].close()
+    processes = [child(OPEN + SHARING, url, stdin=-1) for _ in range(2)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    start = time.time()
+    for process in processes:
+        process.stdin.write(f"{start}\n")
+        process.stdin.flush()
+    found = [[float(part) for part in process.stdout.readline().split()] for process in processes]
+    leased, taken, _ = map(sum, zip(*found, strict=True))
+    longest = max(seconds for *_, seconds in found)
+    assert leased == 300
+    assert 195 <= taken <= 50 + longest * 100 + 1e-6
+    assert min(one[1] for one in found) > 0
+    for process in processes:
+        process.stdin.write("end\n")
+        process.stdin.flush()
+        assert process.wait(60) == 0

@@ -1,6 +1,7 @@
 """Where answers, tasks, runs and failures are kept: durable before they count as done."""
 
 from pandas_genai.store.base import AnswerStore, AnswerWriter, Granted, RowLeases
+from pandas_genai.store.blocks import BudgetBlock, BudgetBlocks, Flow, RateBlocks
 from pandas_genai.store.records import (
     Answer,
     FailureRecord,
@@ -30,10 +31,14 @@ __all__ = [
     "Answer",
     "AnswerStore",
     "AnswerWriter",
+    "BudgetBlock",
+    "BudgetBlocks",
     "Cache",
     "FailureRecord",
+    "Flow",
     "Granted",
     "Origin",
+    "RateBlocks",
     "RequestRecord",
     "RowLeases",
     "RunRecord",

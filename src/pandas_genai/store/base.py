@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
+from pandas_genai.store.blocks import BudgetBlocks, RateBlocks
 from pandas_genai.store.records import (
     Answer,
     FailureRecord,
@@ -117,6 +118,15 @@ class AnswerStore(Protocol):
 
     def end_job(self, job: str) -> None:
         """End all leases of a batch job."""
+
+    def rate(self, name: str, now: Callable[[], float] | None = None) -> RateBlocks:
+        """Return what all runs that use a name may send a minute together.
+
+        ``now`` returns seconds, on a clock that all of them share; the store's own by default.
+        """
+
+    def budget(self, name: str, total: float) -> BudgetBlocks:
+        """Return the budget that all runs that use a name spend together."""
 
     def requests(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return the billed calls by column, of one run or of all, in the order of their ids."""

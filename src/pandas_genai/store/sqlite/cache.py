@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 from pandas_genai.errors import CacheError
 from pandas_genai.store.records import Origin, whole
+from pandas_genai.store.sqlite.blocks import SqliteBudget, SqliteRate
 from pandas_genai.store.sqlite.database import FILE_ERRORS, Database, explained
 from pandas_genai.store.sqlite.ids import UserIds
 from pandas_genai.store.sqlite.leases import JobLeases, Leases
@@ -220,11 +222,52 @@ class SqliteCache(UserIds, JobLeases):
         CacheError
             If the cache's file cannot be opened.
         """
+        database, owned = self._apart("NORMAL")
+        return Leases(database, owned=owned, path=self.path, prompt_hash=prompt_hash)
+
+    def rate(self, name: str, now: Callable[[], float] | None = None) -> SqliteRate:
+        """Return what all runs on this file that use a name may send a minute together.
+
+        Parameters
+        ----------
+        name : str
+            Whose limit it is.
+        now : callable, optional
+            Seconds on a clock that all of them share; by default the wall clock.
+
+        Raises
+        ------
+        CacheError
+            If the cache's file cannot be opened.
+        """
+        database, owned = self._apart("NORMAL")
+        return SqliteRate(database, name, now or time.time, owned=owned)
+
+    def budget(self, name: str, total: float) -> SqliteBudget:
+        """Return the budget that all runs on this file that use a name spend together.
+
+        Parameters
+        ----------
+        name : str
+            Of the budget.
+        total : float
+            What all of them may spend.
+
+        Raises
+        ------
+        CacheError
+            If the cache's file cannot be opened.
+        """
+        database, owned = self._apart("FULL")
+        return SqliteBudget(database, name, total, path=self.path, owned=owned)
+
+    def _apart(self, synchronous: str) -> tuple[Database, bool]:
+        """Return a connection for leases and blocks, and whether it is to be closed with them."""
         if self.path is None:
-            return Leases(self._database, owned=False, path=None, prompt_hash=prompt_hash)
+            return self._database, False
         database = _connected(self.path, _LEASES_PATIENCE_S)
-        database.query("PRAGMA synchronous = NORMAL")
-        return Leases(database, owned=True, path=self.path, prompt_hash=prompt_hash)
+        database.query(f"PRAGMA synchronous = {synchronous}")
+        return database, True
 
     def close(self) -> None:
         """Write what its writers hold and release the file; closing again does nothing."""

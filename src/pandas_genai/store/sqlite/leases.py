@@ -14,7 +14,7 @@ from pandas_genai.store.owners import EXPIRY_S, OwnedLeases, OwnerLocks, machine
 from pandas_genai.store.records import now, packed_keys, unpacked_keys
 from pandas_genai.store.sqlite.database import Database, is_lock
 
-__all__ = ["EXPIRY_S", "JobLeases", "Leases", "Liveness", "machine"]
+__all__ = ["EXPIRY_S", "JobLeases", "Leases", "Liveness", "lock_path", "machine"]
 
 _OTHERS = """
 SELECT leases.owner, leases.rows FROM leases JOIN owners USING (owner)
@@ -47,7 +47,7 @@ WHERE prompt_hash = ? AND kind = 'batch'
 _JOB_BLOCK = 50_000
 
 
-def _lock_path(path: Path | None, owner: str) -> Path | None:
+def lock_path(path: Path | None, owner: str) -> Path | None:
     """Return the owner's lock beside the cache file; none in memory, where nobody can look."""
     return None if path is None else Path(f"{os.path.realpath(path)}-owner-{owner}.lock")
 
@@ -69,7 +69,7 @@ class Liveness:
         self._clock = clock
         self._expiry_s = expiry_s
         self._seen: dict[str, tuple[int, float]] = {}
-        self._locks = OwnerLocks(partial(_lock_path, path), clock)
+        self._locks = OwnerLocks(partial(lock_path, path), clock)
 
     def dead(self, owners: Iterable[tuple[str, int, str]]) -> Iterator[str]:
         """Return those of some owners that are dead.
@@ -132,7 +132,7 @@ class Leases(OwnedLeases[int]):
         prompt_hash: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(partial(_lock_path, path))
+        super().__init__(partial(lock_path, path))
         self._database = database
         self._owned = owned
         self._prompt_hash = prompt_hash

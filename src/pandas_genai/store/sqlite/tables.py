@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from pandas_genai.errors import CacheError
 
-__all__ = ["APPLICATION_ID", "VERSION", "Kind", "create_tables", "kind_of", "newer"]
+__all__ = ["APPLICATION_ID", "BLOCK_TABLES", "VERSION", "Kind", "create_tables", "kind_of", "newer"]
 
 APPLICATION_ID = 0x7067_4149
 """Marks the file as ours (``file genai_cache.sqlite`` shows it)."""
@@ -35,6 +35,27 @@ _IDS = """CREATE TABLE IF NOT EXISTS ids (
     checksum INTEGER,
     PRIMARY KEY (row_id, prompt_hash)
 )"""
+
+BLOCK_TABLES = (
+    """CREATE TABLE IF NOT EXISTS rates (
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    level REAL NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (name, kind)
+) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS budgets (
+    name TEXT PRIMARY KEY NOT NULL,
+    spent REAL NOT NULL
+) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS budget_blocks (
+    name TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    amount REAL NOT NULL,
+    PRIMARY KEY (name, owner)
+) WITHOUT ROWID""",
+)
+"""Rates and budgets that runs share; made when they are first used, too, in an older file."""
 
 _TABLES = (
     _IDS,
@@ -158,6 +179,7 @@ _TABLES = (
     rows BLOB NOT NULL
 )""",
     "CREATE INDEX IF NOT EXISTS leases_of_task ON leases (prompt_hash, owner)",
+    *BLOCK_TABLES,
 )
 
 _ADDED = (
@@ -170,6 +192,7 @@ _ADDED = (
 _OUR_NAMES = frozenset(
     {"ids", "results", "tasks", "runs", "failures", "leases_of_task"}
     | {"run_details", "run_rows", "row_blocks", "requests", "owners", "leases"}
+    | {"rates", "budgets", "budget_blocks"}
 )
 _OUR_COLUMNS = frozenset({"prompt_hash", "text_hash", "repeat", "row_id", "json_result"})
 _ORIGINAL = "createtableresults(row_idtextprimarykey,json_resulttextnotnull,prompt_hashtext)"
