@@ -437,13 +437,20 @@ class MemoryBudget:
             blocks = tables.budgets[self._name]
             left = self._total - tables.spent.get(self._name, 0.0) - sum(blocks.values())
             amount = granted(left, least, most)
-            blocks[self] = blocks.get(self, 0.0) + amount
-            return BudgetBlock(amount, left - amount, len(blocks) - 1)
+            if amount:
+                blocks[self] = blocks.get(self, 0.0) + amount
+            return BudgetBlock(amount, left - amount, len(blocks.keys() - {self}))
 
     def give(self, amount):
         with self._tables.lock:
             blocks = self._tables.budgets[self._name]
-            blocks[self] = max(0.0, blocks.get(self, 0.0) - amount)
+            if self in blocks:
+                blocks[self] = max(0.0, blocks[self] - amount)
+
+    def end(self, unspent):
+        with self._tables.lock:
+            self.give(unspent)
+            self.close()
 
     def close(self):
         tables = self._tables

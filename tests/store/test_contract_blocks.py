@@ -141,6 +141,19 @@ def test_what_was_leased_is_spent_when_its_owner_closes(cache, spenders):
     other.close()
 
 
+def test_an_owner_without_a_block_is_not_waited_for(spenders):
+    first, second = spenders
+    assert first.take(2, 6) == (6.0, 4.0, 0)
+    assert second.take(5, 6) == (0.0, 4.0, 1)
+    assert first.take(5, 6) == (0.0, 4.0, 0)  # the second was given none
+    first.end(2.5)
+    assert second.take(5, 6) == (6.0, 0.5, 0)
+    assert first.take(0.5, 1) == (0.5, 0.0, 1)
+    second.end(0)
+    first.end(0)
+    assert first.take(0.1, 1) == second.take(0.1, 1) == (0.0, 0.0, 0)
+
+
 def test_a_higher_total_goes_on_where_the_lower_one_ended(cache, spenders):
     first, _ = spenders
     first.take(10, 10)
@@ -157,7 +170,7 @@ def test_a_higher_total_goes_on_where_the_lower_one_ended(cache, spenders):
     st.integers(0, 10**9),
     st.lists(
         st.tuples(
-            st.sampled_from(["take", "give", "close"]),
+            st.sampled_from(["take", "give", "end", "close"]),
             st.integers(0, 2),
             st.integers(0, 40),
             st.integers(0, 60),
@@ -179,6 +192,10 @@ def test_all_together_never_lease_more_than_there_is(cache, name, steps):
             back = min(least, held[run])
             runs[run].give(back)
             held[run] -= back
+        elif action == "end":
+            back = min(least, held[run])
+            runs[run].end(back)
+            spent, held[run] = spent + held[run] - back, 0
         else:
             runs[run].close()
             spent += held[run]

@@ -39,7 +39,7 @@ class BudgetBlock(NamedTuple):
     left : float
         Leased to nobody, after that.
     others : int
-        Living owners besides us, who may yet give something back.
+        Living owners besides us that have a block, and may yet give something back.
     """
 
     amount: float
@@ -81,7 +81,10 @@ class BudgetBlocks(Protocol):
         """
 
     def give(self, amount: float) -> None:
-        """Give back what was not spent."""
+        """Give back a part that was not spent."""
+
+    def end(self, unspent: float) -> None:
+        """Give that back and count the rest as spent: we have no block until the next take."""
 
     def close(self) -> None:
         """Count all that is leased as spent; closing again does nothing."""

@@ -197,12 +197,20 @@ class SqliteBudget(OwnedLeases[int]):
         left = self._total - spent - sum(leased.values())
         amount = granted(left, least, most)
         connection.execute(_ENROL, (self.owner, machine(), os.getpid(), timestamp()))
-        connection.execute(_LEASE, (self._name, self.owner, amount))
+        if amount:
+            connection.execute(_LEASE, (self._name, self.owner, amount))
         return BudgetBlock(amount, left - amount, len(leased.keys() - {self.owner}))
 
     def give(self, amount: float) -> None:
-        """Give back what was not spent."""
+        """Give back a part that was not spent."""
         self._database.write(_GIVE, [(amount, self.owner)])
+
+    def end(self, unspent: float) -> None:
+        """Give that back and count the rest as spent: we have no block until the next take."""
+        with self._database.transaction() as connection:
+            connection.execute(_GIVE, (unspent, self.owner))
+            connection.execute(_SPEND, (self.owner,))
+            connection.execute(_END_BLOCK, (self.owner,))
 
     def close(self) -> None:
         """Count all that is leased as spent; closing again does nothing."""
