@@ -226,6 +226,7 @@ def test_importing_changes_nothing(tmp_path, monkeypatch, extra):
 
 NAMES = """
 import pandas, pandas_genai
+task = pandas_genai.Task("Tone?", ["good", "bad"], backend="openai")  # before all else
 assert pandas_genai.errors.UsageError is pandas_genai.UsageError  # a package, without its import
 pandas.DataFrame({"x": ["a"]}).genai
 import pandas_genai.runs

@@ -99,10 +99,7 @@ class AnswerReader:
             there = places[[key in found for key in keys]]
             self._places[there] = np.arange(self._count, self._count + len(there))
             self._count += len(there)
-            for key in keys:
-                text = found.get(key)
-                if text is not None:
-                    self._builder.add(text)
+            self._builder.add([found[key] for key in keys if key in found])
 
     def frame(self, index: pd.Index, given: Mapping[int, str]) -> pd.DataFrame:
         """Build the result.
@@ -117,8 +114,7 @@ class AnswerReader:
         codes = self._rows.codes.copy()
         codes[codes >= 0] = self._places[codes[codes >= 0]]
         codes[list(given)] = range(self._count, self._count + len(given))
-        for text in given.values():
-            self._builder.add(text)
+        self._builder.add(list(given.values()))
         return self._builder.frame(index, codes)
 
 

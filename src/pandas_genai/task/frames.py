@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = ["FrameBuilder", "build_frame"]
 _TEXT = pd.StringDtype(na_value=np.nan)
 """What pandas 3 calls ``str``; pandas 2.3 has it too, but does not infer it."""
 _BLOCK = 50_000
+_AT_ONCE = 1_000
 _MOST_FREE = 200
 _OVERFLOW = "more"
 
@@ -64,13 +66,14 @@ def build_frame(
     9   NaN  <NA>
     """
     builder = FrameBuilder(schema)
-    for text in results:
-        builder.add(text)
+    waiting = iter(results)
+    while block := list(islice(waiting, _AT_ONCE)):
+        builder.add(block)
     return builder.frame(index, codes)
 
 
 class FrameBuilder:
-    """Takes answers one by one, packed into columns as they come, and builds the frame of them.
+    """Takes answers, packed into columns as they come, and builds the frame of them.
 
     Parameters
     ----------
@@ -88,14 +91,22 @@ class FrameBuilder:
         )
         self._counts: list[int] = []
 
-    def add(self, text: str | None) -> None:
-        """Take the next answer as JSON text; None is a failure."""
+    def add(self, texts: Sequence[str | None]) -> None:
+        """Take the next answers as JSON text; None is a failure."""
         if self._table is not None:
-            self._table.add(text)
-        elif self._many:
-            self._counts.append(_add_records(self._columns, text))
-        else:
-            _add(self._columns, {} if text is None else from_json(text))
+            for text in texts:
+                self._table.add(text)
+            return
+        for start in range(0, len(texts), _AT_ONCE):
+            block = texts[start : start + _AT_ONCE]
+            answers = [None if text is None else from_json(text) for text in block]
+            if self._many:
+                self._counts += [-1 if answer is None else len(answer) for answer in answers]
+                records = [record for answer in answers for record in answer or ()]
+            else:
+                records = [answer or {} for answer in answers]
+            for column in self._columns:
+                column.extend([record.get(column.name) for record in records])
 
     def frame(self, index: pd.Index, codes: npt.NDArray[Any]) -> pd.DataFrame:
         """Build the frame; nothing can be added any more.
@@ -138,21 +149,6 @@ def _taken(values: Any, positions: Positions) -> Any:
     return out
 
 
-def _add(columns: list[_Column], record: Mapping[str, Any]) -> None:
-    for column in columns:
-        column.add(record.get(column.name))
-
-
-def _add_records(columns: list[_Column], text: str | None) -> int:
-    """Add the records of one answer and return their number, -1 where it failed."""
-    if text is None:
-        return -1
-    records = from_json(text)
-    for record in records:
-        _add(columns, record)
-    return len(records)
-
-
 def _spread(counts: Positions, codes: npt.NDArray[Any]) -> tuple[Positions, Positions]:
     """Return which row each record belongs to, and which record it is; -1 for a failed row."""
     kept = np.maximum(counts, 0)
@@ -178,8 +174,8 @@ class _Column:
         self._values: list[Any] = []
         self._blocks: list[Any] = []
 
-    def add(self, value: Any) -> None:
-        self._values.append(value)
+    def extend(self, values: list[Any]) -> None:
+        self._values += values
         if len(self._values) >= _BLOCK:
             self._pack()
 
@@ -237,8 +233,7 @@ class _FreeTable:
         for name, values in self._values.items():
             values.extend([None] * (self._size - len(values)))
             column = _Column(name, _inferred(values))
-            for value in values:
-                column.add(value)
+            column.extend(values)
             done[name] = column.done()
             values.clear()
         return done

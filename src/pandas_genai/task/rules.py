@@ -1,11 +1,12 @@
 """What a task must know of a backend to be checked when it is made.
 
-This package knows no backend. Whoever defines one enters its rules here; `backends.registry`
-does so for those that come with the package.
+This package knows no backend. Whoever defines one enters its rules here; ``backends.registry``
+does so for those that come with the package, and is imported when the first is asked for.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Literal, Protocol, TypeAlias
 
 from pandas_genai.errors import UsageError
@@ -53,6 +54,8 @@ def rules_of(backend: Any) -> TaskRules:
     UsageError
         If there is no such one.
     """
+    if not RULES:  # a task may be made, or unpickled, before anything else of the package is used
+        importlib.import_module("pandas_genai.backends.registry")
     found = RULES.get(backend) if isinstance(backend, str) else None
     if found is None:
         names = [f"{name!r}{rules.note and f' ({rules.note})'}" for name, rules in RULES.items()]
