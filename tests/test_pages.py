@@ -32,7 +32,7 @@ ELSEWHERE = [
     "https://generativelanguage.googleapis.com/v1beta/openai/",
 ]
 # What a page needs that only an extra installs.
-NEEDS = {"excel.md": "openpyxl", "export.md": "pyarrow"}
+NEEDS = {"excel.md": "openpyxl", "export.md": "pyarrow", "inference.md": "patsy"}
 
 ANSWERS = {
     "I love my colleagues.": {"topic": "colleagues", "tone": "positive", "stars": 5},

@@ -64,6 +64,7 @@ EXPORTED = {
     "genai",
     "jobs",
     "open_job",
+    "regress",
     "retry_api_call",
     "runs",
 }

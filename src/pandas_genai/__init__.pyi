@@ -1,6 +1,7 @@
 # The public names, and where each is: __init__.py imports a name when it is first used.
 
 from .accessor import genai as genai, jobs as jobs, open_job as open_job, runs as runs
+from .accessor.inference import regress as regress
 from .accessor.joining import DuplicateIndexWarning as DuplicateIndexWarning
 from .backends.retry import retry_api_call as retry_api_call
 from .batch import BatchJob as BatchJob, JobState as JobState

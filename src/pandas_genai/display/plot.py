@@ -12,7 +12,7 @@ import pandas as pd
 
 from pandas_genai.errors import UsageError
 
-__all__ = ["plot"]
+__all__ = ["INK", "framed", "plot", "without_mathematics"]
 
 _MOST_BARS = 40
 _MOST_DISTINCT = 50
@@ -20,7 +20,7 @@ _MOST_WHOLE = 200
 _MOST_BINS = 50
 _WIDTH, _HEIGHT, _BAR = 5.0, 3.0, 0.22
 _COLUMNS = 2
-_INK = "#808080"
+INK = "#808080"
 """Of letters and axes: readable on white and on black, for the ground is transparent."""
 _FILL = "#4c8bd6"
 
@@ -66,19 +66,19 @@ def plot(frame: pd.DataFrame) -> Any:
     letters = Letters()
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (name, found) in zip(axes, panels, strict=False):
-        _framed(axis)
+        framed(axis)
         if isinstance(found.shown, pd.Series):
             _histogram(axis, found.shown)
         else:
-            names = [_plain(letters.written(label)) for label, _ in found.shown]
+            names = [without_mathematics(letters.written(label)) for label, _ in found.shown]
             _bars(axis, names, [count for _, count in found.shown], ordered=found.ordered)
         aside = [f"{found.missing:,} missing"] if found.missing else []
         aside += [f"{found.cut:,} rarer ones not shown"] if found.cut else []
         title = f"{name} ({', '.join(aside)})" if aside else name
-        axis.set_title(_plain(letters.written(title)))
+        axis.set_title(without_mathematics(letters.written(title)))
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    letters.finish(figure, _INK)
+    letters.finish(figure, INK)
     return figure
 
 
@@ -96,11 +96,12 @@ class _Counted:
         return len(self.shown) if isinstance(self.shown, list) else 0
 
 
-def _framed(axis: Any) -> None:
+def framed(axis: Any) -> None:
+    """Give a panel two axes that are readable on white and on black."""
     axis.set_facecolor("none")
     axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[:].set_color(_INK)
-    axis.tick_params(colors=_INK)
+    axis.spines[:].set_color(INK)
+    axis.tick_params(colors=INK)
 
 
 def _bars(axis: Any, names: list[str], counts: list[int], *, ordered: bool) -> None:
@@ -189,7 +190,7 @@ def _labels(present: pd.Series[Any], missing: int) -> _Counted | None:
     return _Counted(shown, missing, ordered=True, cut=cut)
 
 
-def _plain(label: str) -> str:
+def without_mathematics(label: str) -> str:
     """Keep matplotlib from reading dollars as mathematics."""
     return label.replace("$", r"\$")
 

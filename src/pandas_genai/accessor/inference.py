@@ -1,0 +1,123 @@
+"""The functions that estimate from labels: for any frame, whoever made its labels."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pandas_genai.display.estimates import ShownRegression
+from pandas_genai.validity.inference.regression import regress as estimated
+
+__all__ = ["names_at", "regress"]
+
+
+def regress(
+    formula: str,
+    data: pd.DataFrame,
+    predicted: Mapping[str, Any],
+    probability: Any = None,
+    *,
+    family: str = "linear",
+    cluster: Any = None,
+    fixed_effects: str | Sequence[str] | None = None,
+    rng: int | np.random.Generator = 0,
+    power_tuning: bool = True,
+    calibrator: Any = None,
+) -> ShownRegression:
+    """Estimate a regression on labels with errors, corrected by the rows coded by hand.
+
+    The estimator is design-based supervised learning: predictions stand for all rows, and the
+    rows coded by hand, whose probabilities to be drawn are known, take out what the predictions
+    get wrong, whatever that is. Three estimates come back together: labels as they are, the
+    hand-coded rows alone, and the corrected one.
+
+    Parameters
+    ----------
+    formula : str
+        As statsmodels reads it: ``"send ~ wrong * age + C(region)"``. It is evaluated twice whole,
+        with hand codes and with labels, so that a labelled variable may stand on either side, as
+        categories, in interactions and in transformations, and several may. Instruments:
+        ``"y ~ x + [endogenous ~ instrument]"``.
+    data : DataFrame
+        All rows. The column of a labelled variable holds its hand codes, missing where nobody
+        coded.
+    predicted : mapping
+        For each labelled variable the column of its labels, or a Series with the index of
+        ``data``. Rows without a label stay in as a class of their own.
+    probability : float, column or Series, optional
+        With which each row was drawn for coding by hand, above 0. By default equal ones: coded
+        rows by all rows.
+    family : {"linear", "logit", "poisson", "multinomial", "2sls"}, default "linear"
+        The model.
+    cluster : column or Series, optional
+        Groups within which errors hang together.
+    fixed_effects : str or list of str, optional
+        One or two columns whose levels are absorbed (in models that are not linear: dummies that
+        are not shown).
+    rng : int or Generator, default 0
+        Draws the folds; the same gives the same estimates.
+    power_tuning : bool, default True
+        Weigh the labels in each coefficient by what they are worth, so that bad labels do not
+        make intervals wider than those of the hand-coded rows alone. False: the labels count in
+        full, as in Egami et al. (2023).
+    calibrator : scikit-learn estimator, optional
+        Learns the hand code from the label and the other columns. By default the mean hand code
+        by label, for numbers a line.
+
+    Returns
+    -------
+    Regression
+        ``params``, ``bse``, ``tvalues``, ``pvalues``, ``cov_params()``, ``conf_int()``,
+        ``summary()`` and ``to_latex()`` as in statsmodels; the other two estimates as ``.naive``
+        and ``.gold_only``; ``.effective_n``, ``.bought``, ``.label_weight`` and ``.plot()``.
+
+    Raises
+    ------
+    UsageError
+        If an assumption does not hold or an input is wrong.
+
+    References
+    ----------
+    Egami, Hinck, Stewart, Wei (2023), arXiv 2306.04746. Angelopoulos, Duchi, Zrnic (2023), arXiv
+    2311.01453.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, pandas_genai
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.integers(0, 2, 1000)
+    >>> df = pd.DataFrame({"y": truth + rng.normal(size=1000)})
+    >>> df["label"] = np.where(rng.random(1000) < 0.8, truth, 1 - truth)
+    >>> df["wrong"] = pd.Series(truth).where(rng.random(1000) < 0.3)  # coded by hand
+    >>> fit = pandas_genai.regress("y ~ wrong", df, {"wrong": "label"})
+    >>> bool(abs(fit.params["wrong"] - 1) < 2 * fit.bse["wrong"])
+    True
+    >>> bool(abs(fit.naive.params["wrong"] - 1) < 2 * fit.naive.bse["wrong"])
+    False
+    """
+    return ShownRegression.showing(
+        estimated(
+            formula,
+            data,
+            predicted,
+            probability,
+            family=family,
+            cluster=cluster,
+            fixed_effects=fixed_effects,
+            rng=rng,
+            power_tuning=power_tuning,
+            calibrator=calibrator,
+            known=names_at(inspect.currentframe()),
+        )
+    )
+
+
+def names_at(frame: FrameType | None) -> dict[str, Any]:
+    """Return the names that are known where a function was called: a formula may use them."""
+    caller = None if frame is None else frame.f_back
+    return {} if caller is None else {**caller.f_globals, **caller.f_locals}

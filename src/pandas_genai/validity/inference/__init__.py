@@ -1,0 +1,1 @@
+"""Estimates from labels that stay valid although the labels have errors."""

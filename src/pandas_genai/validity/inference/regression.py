@@ -1,0 +1,360 @@
+"""A regression on labels, corrected by hand codes."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pandas_genai.errors import UsageError, counted
+from pandas_genai.validity.inference.checks import (
+    check_columns,
+    check_drawn,
+    check_numbers,
+    probabilities,
+    row_values,
+)
+from pandas_genai.validity.inference.estimators import corrected, gold_only, naive
+from pandas_genai.validity.inference.formulas import Evaluated, Formula, labelled_variable
+from pandas_genai.validity.inference.models import MODELS
+from pandas_genai.validity.inference.problem import Indices, Problem, Sample
+from pandas_genai.validity.inference.results import Fitted, Regression
+
+__all__ = ["Drawn", "read_problem", "regress"]
+
+_FAMILIES = {
+    "linear": "linear",
+    "ols": "linear",
+    "gaussian": "linear",
+    "2sls": "linear",
+    "iv": "linear",
+    "logit": "logit",
+    "binomial": "logit",
+    "poisson": "poisson",
+    "multinomial": "multinomial",
+    "mnlogit": "multinomial",
+}
+_FEW_CLUSTERS = 40
+_FEW_CODES = 5
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How rows were drawn, where a sampling design knows more than a probability a row.
+
+    Parameters
+    ----------
+    probability : ndarray of float
+        Of every row; NaN for rows that were not drawn.
+    strata : ndarray of int
+        Of every row; -1 where unknown.
+    sizes : ndarray of int
+        Rows in each stratum.
+    """
+
+    probability: Any
+    strata: Indices
+    sizes: Indices
+
+
+def regress(
+    formula: str,
+    data: pd.DataFrame,
+    predicted: Mapping[str, Any],
+    probability: Any = None,
+    *,
+    family: str = "linear",
+    cluster: Any = None,
+    fixed_effects: str | Sequence[str] | None = None,
+    rng: int | np.random.Generator = 0,
+    power_tuning: bool = True,
+    calibrator: Any = None,
+    known: Mapping[str, Any] | None = None,
+    drawn: Drawn | None = None,
+) -> Regression:
+    """Estimate a regression whose variables were labelled by a model.
+
+    ``pandas_genai.regress`` documents it.
+
+    Parameters
+    ----------
+    formula, data, predicted, probability, family, cluster, fixed_effects, rng, power_tuning
+        As there.
+    calibrator
+        As there.
+    known : mapping, optional
+        Names that the formula may use beside columns.
+    drawn : Drawn, optional
+        In place of ``probability``.
+    """
+    problem, model, notes = read_problem(
+        formula,
+        data,
+        predicted,
+        probability,
+        family=family,
+        cluster=cluster,
+        fixed_effects=fixed_effects,
+        known=known,
+        drawn=drawn,
+    )
+    generator = np.random.default_rng(rng)
+    alone = gold_only(problem, model)
+    if alone.reason and not problem.only_outcome:
+        raise UsageError(alone.reason)
+    both = corrected(problem, model, generator, power_tuning=power_tuning, calibrator=calibrator)
+    taken = naive(problem, model)
+    outcome = Formula.read(formula).outcome
+    hidden = tuple(map(_dummies, _levels(fixed_effects)))
+    return Regression.of_columns(
+        Fitted.of(both, problem, model, outcome, hidden, "corrected"),
+        Fitted.of(taken, problem, model, outcome, hidden, "labels as they are"),
+        Fitted.of(alone, problem, model, outcome, hidden, "hand-coded rows only"),
+        formula=formula,
+        coded=len(problem.sample.coded),
+        tuned=power_tuning,
+        notes=notes,
+    )
+
+
+def read_problem(
+    formula: str,
+    data: pd.DataFrame,
+    predicted: Mapping[str, Any],
+    probability: Any,
+    *,
+    family: str,
+    cluster: Any,
+    fixed_effects: str | Sequence[str] | None,
+    known: Mapping[str, Any] | None,
+    drawn: Drawn | None,
+) -> tuple[Problem, str, list[str]]:
+    """Check everything and return the arrays, the model and what a reader must know."""
+    check_installed()
+    model = _model(family)
+    sides = Formula.read(formula)
+    names = sides.names()
+    check_columns(data, names, known or {})
+    if data.empty:
+        raise UsageError("data has no rows.")
+    if not isinstance(predicted, Mapping):
+        raise UsageError("predicted= is a mapping: {'variable': 'column of its labels'}.")
+    used = {name: given for name, given in predicted.items() if name in names}
+    if not used:
+        raise UsageError(
+            f"The formula {formula!r} names no variable of predicted= ({list(predicted)}): there "
+            "is nothing to correct."
+        )
+    coded = _coded(data, list(used))
+    check_drawn(len(coded), len(data))
+    labelled = {
+        name: labelled_variable(
+            name,
+            data[name].iloc[coded],
+            row_values(data, given, f"predicted[{name!r}]"),
+            category=sides.is_category(name) or (model == "multinomial" and name == sides.outcome),
+        )
+        for name, given in used.items()
+    }
+    levels = _levels(fixed_effects)
+    others = [name for name in names if name in data.columns and name not in used]
+    check_numbers(data, others)
+    sample = _sample(data, probability, coded, cluster, drawn)
+    effects = [_codes(row_values(data, name, "fixed_effects=")) for name in levels]
+    if effects and sides.instruments:
+        raise UsageError("Instruments and fixed effects do not go together: write C(...) instead.")
+    if effects and model != "linear":
+        for codes in effects:
+            _check_codes_a_level(codes, coded)
+        sides = replace(sides, exogenous=" + ".join([sides.exogenous, *map(_dummies, levels)]))
+        others = list({**dict.fromkeys(others), **dict.fromkeys(levels)})
+        effects = []
+    frame = data[[*others, *used]].reset_index(drop=True)
+    evaluated = Evaluated(
+        sides,
+        frame,
+        coded,
+        labelled,
+        known or {},
+        multinomial=model == "multinomial",
+        effects=bool(effects),
+    )
+    problem = Problem(
+        evaluated.layout,
+        evaluated.predicted,
+        evaluated.gold,
+        sample,
+        labelled,
+        evaluated.pieces,
+        effects,
+    )
+    _check(problem, model, sides)
+    return problem, model, _notes(problem)
+
+
+def check_installed() -> None:
+    """Refuse to start without the extra's packages."""
+    if not all(map(importlib.util.find_spec, ("patsy", "scipy"))):
+        raise UsageError("Regressions need more packages: pip install 'pandas-genai[inference]'.")
+
+
+def _model(family: str) -> str:
+    found = _FAMILIES.get(str(family).lower())
+    if found is None:
+        raise UsageError(f"family={family!r} is none of {', '.join(map(repr, _FAMILIES))}.")
+    assert found in MODELS
+    return found
+
+
+def _coded(data: pd.DataFrame, names: list[str]) -> Indices:
+    """Return the rows whose labelled variables are all coded by hand."""
+    for name in names:
+        if name not in data.columns:
+            raise UsageError(
+                f"data has no column {name!r} with the hand codes (missing where nobody coded)."
+            )
+    present = data[names].notna().to_numpy()
+    some, every = present.any(axis=1), present.all(axis=1)
+    if np.any(some & ~every):
+        at = int((some & ~every).argmax())
+        missing = names[int((~present[at]).argmax())]
+        raise UsageError(
+            f"{counted(int((some & ~every).sum()), 'row')} (first: {data.index[at]!r}) coded by "
+            f"hand in part: {missing!r} is missing. Code every labelled variable of the formula "
+            "in the same rows."
+        )
+    return np.flatnonzero(every)
+
+
+def _levels(fixed_effects: str | Sequence[str] | None) -> list[str]:
+    if fixed_effects is None:
+        return []
+    names = [fixed_effects] if isinstance(fixed_effects, str) else list(fixed_effects)
+    if len(names) > 2:
+        raise UsageError(
+            f"At most two fixed effects, not {len(names)}: write the others as C(...)."
+        )
+    return names
+
+
+def _codes(values: pd.Series[Any]) -> Indices:
+    codes, _ = pd.factorize(values, use_na_sentinel=True)
+    if (codes < 0).any():
+        at = values.index[int((codes < 0).argmax())]
+        raise UsageError(f"{values.name!r} is missing in row {at!r}: every row needs its group.")
+    return np.asarray(codes, dtype=np.intp)
+
+
+def _sample(
+    data: pd.DataFrame, probability: Any, coded: Indices, cluster: Any, drawn: Drawn | None
+) -> Sample:
+    clusters = None
+    if cluster is not None:
+        clusters = _codes(row_values(data, cluster, "cluster="))
+        if len(np.unique(clusters[coded])) < 2:
+            raise UsageError(
+                "All rows coded by hand lie in one cluster: standard errors by cluster need at "
+                "least 2, and are good from about 40 on."
+            )
+    if drawn is not None:
+        return Sample(coded, drawn.probability[coded], drawn.strata, drawn.sizes, clusters)
+    every = probabilities(data, probability, coded)
+    values, strata = np.unique(every, return_inverse=True)
+    counts = np.bincount(strata[coded], minlength=len(values))
+    fixed = np.abs(counts - values * np.bincount(strata)) < 1
+    strata = (
+        np.where(fixed[strata], strata, -1) if len(values) <= len(coded) / 2 else strata * 0 - 1
+    )
+    return Sample(coded, every[coded], strata, None, clusters)
+
+
+def _check(problem: Problem, model: str, sides: Formula) -> None:
+    """Refuse columns from which nothing can be learned."""
+    layout = problem.layout
+    touched = {int(column) for piece in problem.pieces for column in piece.columns}
+    constant = "Intercept" in layout.names or bool(problem.effects)
+    for column in {*map(int, layout.regressors), *map(int, layout.instruments)}:
+        name, hand = layout.names[column], problem.gold[:, column]
+        if name == "Intercept":
+            continue
+        if not np.isfinite(hand).all() or not np.isfinite(problem.predicted[:, column]).all():
+            raise UsageError(f"{name!r} is not finite in some rows (a logarithm of 0?).")
+        whole = problem.predicted[:, column]
+        if column in touched and (hand == hand[0]).all() and constant:
+            raise UsageError(
+                f"{name!r} is the same in all {len(hand):,} rows coded by hand: a class that "
+                "nobody coded by hand has no estimate. Draw more rows of it "
+                "(review_sample(stratify=...)), or merge classes."
+            )
+        if column not in touched and (whole == whole[0]).all() and constant:
+            raise UsageError(f"{name!r} is constant: leave it out of the formula.")
+    _check_outcome(problem, model, sides.outcome)
+    if not problem.only_outcome:
+        for codes in problem.effects:
+            _check_codes_a_level(codes, problem.sample.coded)
+
+
+def _check_outcome(problem: Problem, model: str, name: str) -> None:
+    hand = problem.gold[:, problem.layout.outcome]
+    everything = np.vstack([hand, problem.predicted[:, problem.layout.outcome]])
+    if not np.isfinite(everything).all():
+        raise UsageError(f"The outcome {name!r} is not finite in some rows.")
+    if model == "poisson" and (everything < 0).any():
+        raise UsageError(f"The outcome {name!r} is negative in some rows: family='poisson' counts.")
+    if model == "logit" and not np.isin(hand, (0, 1)).all():
+        raise UsageError(f"The outcome {name!r} must be 0 or 1, true or false, or of two classes.")
+    if model == "multinomial":
+        for at, column in enumerate(problem.layout.outcome):
+            if not hand[:, at].any():
+                label = problem.layout.names[int(column)]
+                raise UsageError(f"Nobody coded a row by hand as {label!r}: draw more of it.")
+    if model != "multinomial" and (hand == hand[0]).all():
+        raise UsageError(f"The outcome {name!r} is the same in all rows coded by hand.")
+
+
+def _check_codes_a_level(codes: Indices, coded: Indices) -> None:
+    """Refuse fixed effects that too few hand codes a level leave to chance."""
+    counts = np.bincount(codes[coded], minlength=int(codes.max()) + 1)
+    few = int((counts < _FEW_CODES).sum())
+    if few:
+        raise UsageError(
+            f"{few:,} of the {len(counts):,} levels of a fixed effect have fewer than "
+            f"{_FEW_CODES} rows coded by hand (the fewest: {counts.min()}): what the labelled "
+            "variable is like within such a level is not known. Code more rows a level, use "
+            "coarser levels, or leave the fixed effect out. (In a linear regression with the "
+            "labelled variable on the left this does not matter.)"
+        )
+
+
+def _dummies(name: str) -> str:
+    """Return the term of a fixed effect's dummies."""
+    return f"C(Q({name!r}))" if not str(name).isidentifier() else f"C({name})"
+
+
+def _notes(problem: Problem) -> list[str]:
+    """Say what a reader of the estimates must know."""
+    notes, sample = [], problem.sample
+    lost = int((~problem.labelled_rows).sum())
+    if lost:
+        notes.append(
+            f"{counted(lost, 'row')} without a label stay in the corrected estimate (as a class "
+            "of their own) and are left out of the labels as they are."
+        )
+    if sample.clusters is not None and sample.coded_groups < _FEW_CLUSTERS:
+        notes.append(
+            f"Only {sample.coded_groups} clusters have rows coded by hand: intervals tend to be "
+            f"too narrow below about {_FEW_CLUSTERS}."
+        )
+    for column in problem.layout.regressors:
+        hand = problem.gold[:, column]
+        present = np.isin(hand, (0, 1)).all() and int(hand.sum())
+        if 0 < present < len(hand) and min(present, len(hand) - present) < _FEW_CODES:
+            notes.append(
+                f"{problem.layout.names[int(column)]!r} rests on "
+                f"{min(present, len(hand) - present)} rows coded by hand."
+            )
+    return notes
