@@ -31,7 +31,7 @@ import re
 import warnings
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,8 +158,23 @@ class GenaiError(Exception):
     def __init__(self, *args: object) -> None:
         super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, _carried(self))
+
     def _render_traceback_(self) -> list[str]:
         return [*_own_line(self.__traceback__), f"{type(self).__name__}: {printable(self)}"]
+
+
+def _again(kind: type[BaseException], args: tuple[object, ...], values: Any) -> BaseException:
+    """Make an error again that another process has sent."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(values)
+    return error
+
+
+def _carried(error: BaseException) -> dict[str, object]:
+    """Return what goes with an error to another process: a frame that is not built stays here."""
+    return {name: value for name, value in vars(error).items() if name != "_build"}
 
 
 def _own_line(trace: TracebackType | None) -> list[str]:
@@ -334,6 +349,9 @@ class Stopped(PartialResult, KeyboardInterrupt):
     It derives from KeyboardInterrupt so that "Run All" stops too, and renders as one line in
     a notebook instead of a traceback.
     """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, _carried(self))
 
     def _render_traceback_(self) -> list[str]:
         return [printable(self)]

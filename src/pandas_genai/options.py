@@ -8,6 +8,7 @@ from typing import Literal
 from pandas_genai.backends.endpoints import ENDPOINTS, Endpoints
 from pandas_genai.clock import Clock
 from pandas_genai.costs.prices import Prices, checked_cost, checked_prices
+from pandas_genai.runs.parts import Part
 from pandas_genai.runs.progress import Observer, Silent
 from pandas_genai.runs.recorder import check_on_error
 from pandas_genai.settings import CHUNK_SIZE, Default, load_settings, whole_number
@@ -45,6 +46,8 @@ class RunOptions:
         The user's own prices.
     keep_replies : bool, default False
         Whether the body of each reply is kept in the cache, secrets taken out.
+    part : Part, optional
+        Which part of a run this is, where several workers ask one run.
     """
 
     cache: Cache = False
@@ -58,6 +61,7 @@ class RunOptions:
     max_cost: float | None = None
     prices: Prices | None = None
     keep_replies: bool = False
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "max_workers"):

@@ -135,7 +135,6 @@ def main(rows, rounds=3):
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-
         one(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4])
     else:
         main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

@@ -12,6 +12,7 @@ from pandas_genai.errors import CacheError
 from pandas_genai.redaction import public_url
 from pandas_genai.store import BudgetBlock, Granted, Origin, RunRecord, Scheme
 from pandas_genai.store.blocks import granted, refilled
+from pandas_genai.store.parts import POSITIONS, SUPERSEDED, counted
 from pandas_genai.store.records import named, now, storable, unpacked_keys
 
 SCHEME = "memory"
@@ -29,7 +30,8 @@ class Tables:
     requests: dict = field(default_factory=dict)
     tasks: dict = field(default_factory=dict)
     runs: dict = field(default_factory=dict)
-    rows: dict = field(default_factory=dict)
+    parts: dict = field(default_factory=dict)
+    rows: dict = field(default_factory=lambda: defaultdict(dict))
     failures: dict = field(default_factory=dict)
     ids: dict = field(default_factory=dict)
     blocks: list = field(default_factory=list)
@@ -81,8 +83,10 @@ class MemoryStore:
 
     # Answers
 
-    def present(self, prompt_hash, text_hashes):
-        return set(self.read(prompt_hash, text_hashes))
+    def present(self, prompt_hash, text_hashes, run_id=None):
+        found, answers = self.read(prompt_hash, text_hashes), self.tables.answers
+        runs = {key: answers[prompt_hash, key, 0]["run_id"] for key in found}
+        return {key for key, run in runs.items() if run_id in (None, run)}
 
     def read(self, prompt_hash, text_hashes):
         tables = self.tables
@@ -185,6 +189,28 @@ class MemoryStore:
             if run_id in tables.runs:
                 tables.runs[run_id] = replace(tables.runs[run_id], **columns)
 
+    def count_part(self, record):
+        tables, run_id, part = self.tables, record.counts.run_id, record.part
+        with tables.lock:
+            mine = tables.parts.setdefault(run_id, {}).setdefault(part, {})
+            others = {
+                list(attempts.values())[-1].status
+                for number, attempts in tables.parts[run_id].items()
+                if number != part
+            }
+            run, attempt, is_new = counted(
+                tables.runs.get(run_id), list(mine.values()), others, record
+            )
+            if is_new:
+                for name, one in mine.items():
+                    mine[name] = one._replace(status=SUPERSEDED)
+                for place in list(tables.failures):
+                    if place[0] == run_id and place[1] // POSITIONS == part:
+                        del tables.failures[place]
+            mine[attempt.attempt] = attempt
+            tables.runs[run_id] = run
+            return replace(run, status=SUPERSEDED) if attempt.status == SUPERSEDED else run
+
     def runs(self, run_id=None):
         tables = self.tables
         with tables.lock:
@@ -192,12 +218,13 @@ class MemoryStore:
         runs = sorted(runs, key=lambda run: run.started)
         return [named(run) for run in reversed(runs)]
 
-    def save_run_rows(self, run_id, blocks):
-        keys = [key for block in blocks for key in unpacked_keys(block)]
-        self.tables.rows[run_id] = [key if key.strip("0") else None for key in keys]
+    def save_run_rows(self, run_id, blocks, first=0):
+        self.tables.rows[run_id].update(enumerate(blocks, first))
 
     def run_rows(self, run_id):
-        return list(self.tables.rows.get(run_id, []))
+        blocks = self.tables.rows.get(run_id, {})
+        keys = [key for number in sorted(blocks) for key in unpacked_keys(blocks[number])]
+        return [key if key.strip("0") else None for key in keys]
 
     def save_failures(self, run_id, failures):
         tables = self.tables

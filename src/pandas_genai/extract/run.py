@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pandas_genai import local
@@ -26,19 +27,20 @@ from pandas_genai.extract.embedded import Embedded
 from pandas_genai.extract.spending import allowance, price_of
 from pandas_genai.extract.under_way import warn_under_way
 from pandas_genai.options import RunOptions
-from pandas_genai.runs.failures import as_records, failed_rows
+from pandas_genai.runs.answers import answered
+from pandas_genai.runs.failures import failed_rows
 from pandas_genai.runs.origins import origin_columns
 from pandas_genai.runs.parameters import params_columns
 from pandas_genai.runs.partial import RunStore
+from pandas_genai.runs.parts import PartEndedError
 from pandas_genai.runs.progress import Progress
-from pandas_genai.runs.recorder import RunRecorder
+from pandas_genai.runs.recorder import RunRecorder, new_run_id
 from pandas_genai.runs.report import label_text
 from pandas_genai.store import AnswerStore, open_store
-from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Chunk, plan_chunks
 from pandas_genai.task.inputs import Inputs, Value, as_inputs
 from pandas_genai.task.reply import Reply
-from pandas_genai.task.rows import distinct_rows
+from pandas_genai.task.rows import Rows, distinct_rows
 from pandas_genai.workers.budget import Spending
 from pandas_genai.workers.call_recorder import CallRecorder
 from pandas_genai.workers.counters import Counters
@@ -51,6 +53,8 @@ __all__ = ["Extraction"]
 _GLANCE_S = 0.05
 _SHOW_EVERY_S = 0.2
 _RECORD_S = 0.5
+_COUNT_S = 0.5
+"""How often a part of a run says how far it is, and asks whether it is still wanted."""
 
 
 class Extraction:
@@ -109,7 +113,7 @@ class Extraction:
         self._given = dict(given or {})
         self._note = note
         self._jobs = jobs
-        self._run_id = uuid.uuid4().hex[:12]
+        self._run_id = new_run_id() if options.part is None else options.part.run_id
         self._counters = Counters()
         self._lock = threading.Lock()
         self._pool: Pool | None = None
@@ -139,6 +143,7 @@ class Extraction:
                 "extract",
                 self._index,
                 self._given,
+                self._options.part,
             )
             self._begin()
             try:
@@ -158,21 +163,32 @@ class Extraction:
 
     def _begin(self) -> None:
         """Find what is answered already, and record that a run has started."""
-        rows, task, fresh = distinct_rows(self._asked()), self.task, self._options.fresh
-        wanted = list(range(len(rows.keys))) if fresh else self._recorder.read_known(rows)
+        rows, task = distinct_rows(self._asked()), self.task
+        brought = self._brought(rows)
+        if self._options.fresh:
+            wanted = list(map(int, np.flatnonzero(~brought)))
+        else:
+            wanted = self._recorder.read_known(rows)
         if wanted and self._jobs is not None:
             warn_under_way(self._jobs, task.prompt_hash, (rows.keys[place] for place in wanted))
         window = self._window()
         warn_of_long_texts(window, rows, wanted, self._label)
         asked = int(rows.copies[wanted].sum())
         self._rows, self._wanted, self._most_bytes = rows, wanted, window.most_bytes
+        self._known = rows.sent - asked + len(self._given)
         self._settled = Progress(
             total=len(rows),
             done=len(rows) - asked,
-            cached=rows.sent - asked + len(self._given),
+            cached=self._known - int(rows.copies[brought].sum()),
             failed=len(rows.unsendable),
         )
         self._recorder.open(rows, self._settled.cached, self._ids)
+
+    def _brought(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return which texts other parts of the same run have brought, or this one before."""
+        if self._options.part is None:
+            return np.zeros(len(rows.keys), dtype=bool)
+        return answered(self._cache, self.task.prompt_hash, rows.keys, self._run_id)
 
     def _asked(self) -> Iterable[Value]:
         """Return the input of each row; none where its answer was given."""
@@ -282,7 +298,8 @@ class Extraction:
             clock=self._options.clock,
             answered=self._counters.saved,
             lookahead=self.workers,
-            fresh=self._options.fresh,
+            fresh=self._options.fresh and self._options.part is None,
+            run_id=self._run_id if self._options.fresh and self._options.part else None,
         )
         self._pool = pool
         try:
@@ -298,8 +315,14 @@ class Extraction:
     def _watch(self, pool: Pool) -> None:
         """Wait for the end with short waits: Ctrl-C is seen only between them."""
         observer, shown, since = self._options.observer, None, 0.0
+        uncounted = 0.0
         while not pool.wait(_GLANCE_S):
             since += _GLANCE_S
+            uncounted += _GLANCE_S
+            if uncounted >= _COUNT_S:
+                uncounted = 0.0
+                with contextlib.suppress(CacheError):  # held by others; the next count has it all
+                    self._recorder.count(self._columns())
             progress = self._progress()
             if since >= _SHOW_EVERY_S and progress != shown:
                 observer.moved(progress)
@@ -328,11 +351,11 @@ class Extraction:
 
     def _state(self, advice: str) -> str:
         """Write how many rows are answered, what became of them, and how to go on."""
-        answered = self._settled.cached + self._counters.snapshot().done
-        rows = f"{answered:,} of {self._settled.total:,} rows"
+        have = self._known + self._counters.snapshot().done
+        rows = f"{have:,} of {self._settled.total:,} rows"
         if self._options.cache is not False:
             return f"{rows} are answered and kept. {advice} to go on with the rest."
-        if answered:
+        if have:
             return f"{rows} were answered; cache=False keeps them in this error's .result alone."
         return f"{rows} were answered and are lost, because cache=False keeps nothing."
 
@@ -342,7 +365,7 @@ class Extraction:
         """Give control back now; the threads end by themselves, and the last one tidies up."""
         pool.stop()
         self._leased.stop()
-        self._end = {"status": status, "message": message}
+        self._end, self._message = status, message
         # Another program may hold the file for long; the user does not wait for that.
         recording = threading.Thread(target=self._record_end, name="genai-record", daemon=True)
         recording.start()
@@ -372,12 +395,10 @@ class Extraction:
         with contextlib.suppress(CacheError):  # closed with the last thread, which ended them all
             self._leases.flush()
         with contextlib.suppress(CacheError):  # let go meanwhile, or held by another program
-            self._cache.end_run(self._run_id, ended=now(), **self._end, **columns)
+            self._recorder.close(self._end, {**columns, "message": self._message})
             # The next run asks last for what has failed in this one.
             found = failed_rows(self._rows, self._counters.failures)
-            failed = [row for row in found if row.key is not None]
-            records = as_records(failed, self._index, self._run_id)
-            self._cache.save_failures(self._run_id, records)
+            self._recorder.save_failures([row for row in found if row.key is not None])
 
     def _conclude(self) -> pd.DataFrame:
         """Build the frame and write the report."""
@@ -385,6 +406,8 @@ class Extraction:
         if not self._wanted:
             origins = self._cache.origins(self.task.prompt_hash, self._rows.keys)
             columns |= origin_columns(origins, self._price)
+            if self._options.part is not None:  # the other parts may have asked
+                columns["message"] = None
         if self._note:
             columns["message"] = f"{self._note} {columns.get('message', '')}".strip()
         failures, on_error = self._counters.failures, self._options.on_error
@@ -399,7 +422,7 @@ class Extraction:
         """Return the counts so far under the names of the table ``runs``."""
         counts, settled = self._counters.snapshot(), self._settled
         return {
-            "ok": settled.cached + counts.done,
+            "ok": self._known + counts.done,
             "failed": settled.failed + counts.failed,
             "calls": counts.calls,
             "retries": counts.retries,
@@ -415,7 +438,8 @@ class Extraction:
 
 
 def _outcome(error: BaseException) -> str:
-    return "stopped" if isinstance(error, (KeyboardInterrupt, BudgetError)) else "failed"
+    stops = (KeyboardInterrupt, BudgetError, PartEndedError)
+    return "stopped" if isinstance(error, stops) else "failed"
 
 
 def _nothing() -> None:

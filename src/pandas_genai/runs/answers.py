@@ -36,12 +36,17 @@ def warn_of_damage(cache: AnswerStore) -> None:
         )
 
 
-def answered(cache: AnswerStore, prompt_hash: str, keys: Keys) -> npt.NDArray[np.bool_]:
-    """Return for each text whether the cache has its answer; keys are read a block at a time."""
+def answered(
+    cache: AnswerStore, prompt_hash: str, keys: Keys, run_id: str | None = None
+) -> npt.NDArray[np.bool_]:
+    """Return for each text whether the cache has its answer, or has it from one run.
+
+    Keys are read a block at a time.
+    """
     found = np.zeros(len(keys), dtype=bool)
     for start in range(0, len(keys), _BLOCK):
         block = keys[start : start + _BLOCK]
-        known = cache.present(prompt_hash, block)
+        known = cache.present(prompt_hash, block, run_id)
         if known:
             found[start : start + len(block)] = [key in known for key in block]
     warn_of_damage(cache)

@@ -104,15 +104,17 @@ def as_frame(found: Sequence[FailedRow], index: pd.Index) -> pd.DataFrame:
     return errors_frame(labels, cells)
 
 
-def as_records(found: Sequence[FailedRow], index: pd.Index, run_id: str) -> list[FailureRecord]:
-    """Return the failed rows as records of the cache's table ``failures``.
+def as_records(
+    found: Sequence[FailedRow], index: pd.Index, run_id: str, first: int = 0
+) -> list[FailureRecord]:
+    """Return the failed rows as records of the cache's table ``failures``, positions from first on.
 
     Rows in progress have none: each look at a job of a million rows would add a million.
     """
     return [
         FailureRecord(
             run_id=run_id,
-            position=row.position,
+            position=first + row.position,
             label=label_json(index[row.position]),
             text_hash=row.key,
             reason=row.reason,

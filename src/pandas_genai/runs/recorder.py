@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -23,8 +25,10 @@ from pandas_genai.runs.failures import (
     warn_of,
 )
 from pandas_genai.runs.parameters import warn_left_out
+from pandas_genai.runs.parts import Part, PartEndedError
 from pandas_genai.runs.report import Report, remember
-from pandas_genai.store import AnswerStore, RunRecord, TaskRecord
+from pandas_genai.store import AnswerStore, PartRecord, RunRecord, TaskRecord
+from pandas_genai.store.parts import BLOCKS, POSITIONS, SUPERSEDED
 from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.inputs import NO_INPUT
@@ -32,12 +36,17 @@ from pandas_genai.task.reply import Failure, Refusal
 from pandas_genai.task.rows import Rows
 from pandas_genai.task.task import BoundTask
 
-__all__ = ["ATTR", "OnError", "RunRecorder", "check_on_error"]
+__all__ = ["ATTR", "OnError", "RunRecorder", "check_on_error", "new_run_id"]
 
 ATTR = "pandas_genai_run"
 """The key of ``DataFrame.attrs`` that holds the id of the run."""
 
 OnError = Literal["keep", "raise"]
+
+
+def new_run_id() -> str:
+    """Return the identity of a new run."""
+    return uuid.uuid4().hex[:12]
 
 
 def check_on_error(on_error: object) -> None:
@@ -46,6 +55,11 @@ def check_on_error(on_error: object) -> None:
         raise UsageError(f"on_error= must be 'keep' or 'raise', not {on_error!r}.")
 
 
+_ENDED = {
+    "failed": "The run was ended by an error elsewhere.",
+    "stopped": "The run was stopped; what was answered is kept.",
+    SUPERSEDED: "Another attempt at the same part of the run has begun.",
+}
 _UNREACHED = Refusal(NOT_REACHED, "The run ended before this row was answered.")
 
 
@@ -68,6 +82,9 @@ class RunRecorder:
         The input's index.
     given : mapping, optional
         Answers that are taken as they are, as JSON text by row.
+    part : Part, optional
+        Which part of the run this is, where several workers ask it. The run's record then has
+        the counts of all parts; what there is to warn of stands in the run's report alone.
 
     Attributes
     ----------
@@ -84,6 +101,7 @@ class RunRecorder:
         kind: str,
         index: pd.Index,
         given: Mapping[int, str] | None = None,
+        part: Part | None = None,
     ) -> None:
         self._cache = cache
         self._task = task
@@ -92,6 +110,7 @@ class RunRecorder:
         self._kind = kind
         self._index = index
         self._given = dict(given or {})
+        self._part = part
         self._reader: AnswerReader | None = None
         self.closed = False
 
@@ -114,38 +133,70 @@ class RunRecorder:
         """
         task, cache = self._task, self._cache
         save_task(cache, task, self._system)
-        cache.start_run(
-            RunRecord(
-                run_id=self._run_id,
-                prompt_hash=task.prompt_hash,
-                kind=self._kind,
-                status="running",
-                started=now(),
-                version=version("pandas-genai"),
-                rows=len(rows),
-                cached=cached,
-                empty=len(rows.empty) - len(self._given),
-                twins=rows.duplicates,
-                host=task.host,
-            )
+        self._run = RunRecord(
+            run_id=self._run_id,
+            prompt_hash=task.prompt_hash,
+            kind=self._kind,
+            status="running",
+            started=now(),
+            version=version("pandas-genai"),
+            rows=len(rows),
+            cached=cached,
+            empty=len(rows.empty) - len(self._given),
+            twins=rows.duplicates,
+            host=task.host,
         )
         try:
-            cache.save_run_rows(self._run_id, rows.key_blocks())
+            if self._part is None:
+                cache.start_run(self._run)
+            else:
+                self.count({})
+            first = 0 if self._part is None else self._part.number * BLOCKS
+            cache.save_run_rows(self._run_id, rows.key_blocks(), first)
             if ids is not None:
                 pairs = zip(ids, rows.codes.tolist(), strict=True)
                 cache.remember_ids(
                     task.prompt_hash,
                     ((str(row_id), rows.keys[code]) for row_id, code in pairs if code >= 0),
                 )
-        except BaseException:  # of a million rows, Stop may come here too
+        except BaseException as error:  # of a million rows, Stop may come here too
             with suppress(CacheError):
-                self.close("failed", {})
+                self.close("stopped" if isinstance(error, PartEndedError) else "failed", {})
             raise
 
-    def close(self, status: str, columns: Mapping[str, object]) -> None:
-        """Write down how the run ended, once."""
+    def count(self, columns: Mapping[str, Any]) -> None:
+        """Write down how far a part is; nothing for a run that is in one part.
+
+        Raises
+        ------
+        PartEndedError
+            If nothing more is to be asked.
+        """
+        if self._part is not None:
+            run = self._count(self._part, columns)
+            if run.status in _ENDED:
+                raise PartEndedError(run.message or _ENDED[run.status], reason="ended elsewhere")
+            if not self._part.is_wanted():
+                raise PartEndedError(_ENDED["stopped"], reason="stopped")
+
+    def _count(self, part: Part, columns: Mapping[str, Any]) -> RunRecord:
+        counts = replace(self._run, **columns)
+        return self._cache.count_part(PartRecord(part.number, part.attempt, counts))
+
+    def close(self, status: str, columns: Mapping[str, Any]) -> None:
+        """Write down how the run ended."""
         self.closed = True
-        self._cache.end_run(self._run_id, status=status, ended=now(), **columns)
+        columns = {**columns, "status": status, "ended": now()}
+        if self._part is None:
+            self._cache.end_run(self._run_id, **columns)
+        else:
+            self._count(self._part, columns)
+
+    def save_failures(self, found: Sequence[FailedRow]) -> None:
+        """Write down which rows have no answer, at their places in the whole input."""
+        first = 0 if self._part is None else self._part.number * POSITIONS
+        records = as_records(found, self._index, self._run_id, first)
+        self._cache.save_failures(self._run_id, records)
 
     def conclude(
         self,
@@ -180,8 +231,10 @@ class RunRecorder:
         reader = self._reader or AnswerReader(self._task, rows)
         reader.read_rest(self._cache, {failure.row.key for failure in failures})
         frame, found = self._frame(rows, failures, reader)
-        self._cache.save_failures(self._run_id, as_records(found, self._index, self._run_id))
+        self.save_failures(found)
         self.close(status, columns)
+        if self._part is not None:
+            return frame
         (run,) = self._cache.runs(self._run_id)
         report = Report.of(run, as_frame(found, self._index))
         remember(report)

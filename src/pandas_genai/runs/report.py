@@ -15,7 +15,8 @@ import pandas as pd
 from pandas_genai.errors import UsageError, counted, printable
 from pandas_genai.store import AnswerStore, Cache, is_there, shown, using
 
-__all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "remember", "runs"]
+__all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "remember"]
+__all__ += ["remember_place", "runs"]
 
 _COLUMNS = ["reason", "message", "attempts", "request_id"]
 _FIRST = ["started", "model", "rows", "ok", "failed", "cached", "cost", "status", "kind"]
@@ -28,6 +29,7 @@ _READ = frozenset(
 
 _lock = threading.Lock()
 _remembered: OrderedDict[str, Report] = OrderedDict()
+_places: OrderedDict[str, Cache] = OrderedDict()
 
 
 @dataclass(frozen=True, repr=False)
@@ -254,6 +256,14 @@ def remember(report: Report) -> None:
             _remembered.popitem(last=False)
 
 
+def remember_place(run_id: str, cache: Cache) -> None:
+    """Keep where the record of a run is that others write, so that its report is found there."""
+    with _lock:
+        _places[run_id] = cache
+        while len(_places) > _MOST_REMEMBERED:
+            _places.popitem(last=False)
+
+
 def find_report(run_id: str, cache: Cache) -> Report:
     """Find the report of a run: of this process, or in the cache of an earlier one.
 
@@ -264,6 +274,7 @@ def find_report(run_id: str, cache: Cache) -> Report:
     """
     with _lock:
         found = _remembered.get(run_id)
+        cache = _places.get(run_id, cache)
     if found is not None:
         return found
     if is_there(cache):

@@ -2,6 +2,7 @@
 
 from pandas_genai.store.base import AnswerStore, AnswerWriter, Granted, RowLeases
 from pandas_genai.store.blocks import BudgetBlock, BudgetBlocks, Flow, RateBlocks
+from pandas_genai.store.parts import PartRecord
 from pandas_genai.store.records import (
     Answer,
     FailureRecord,
@@ -38,6 +39,7 @@ __all__ = [
     "Flow",
     "Granted",
     "Origin",
+    "PartRecord",
     "RateBlocks",
     "RequestRecord",
     "RowLeases",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from pandas_genai.store.blocks import BudgetBlocks, RateBlocks
+from pandas_genai.store.parts import PartRecord
 from pandas_genai.store.records import (
     Answer,
     FailureRecord,
@@ -89,8 +90,10 @@ class AnswerStore(Protocol):
     def shown(self) -> str:
         """What names the store in messages, without a password."""
 
-    def present(self, prompt_hash: str, text_hashes: Sequence[str]) -> set[str]:
-        """Return which of some row keys have an answer under a task."""
+    def present(
+        self, prompt_hash: str, text_hashes: Sequence[str], run_id: str | None = None
+    ) -> set[str]:
+        """Return which of some row keys have an answer under a task; one that a run brought."""
 
     def read(self, prompt_hash: str, text_hashes: Sequence[str]) -> dict[str, str]:
         """Read the answers to texts under a task, as JSON text by row key."""
@@ -143,11 +146,22 @@ class AnswerStore(Protocol):
     def end_run(self, run_id: str, **columns: Any) -> None:
         """Change the named columns of a run, usually at its end; an unknown run is left alone."""
 
+    def count_part(self, record: PartRecord) -> RunRecord:
+        """Note what a part of a run has done so far, and return the run, all parts together.
+
+        The first part makes the run. ``store/parts.py`` says how it is counted; a new attempt
+        at a part forgets the failures of the one before. Where another attempt at the part began
+        after this one, the status that is returned is ``superseded``.
+        """
+
     def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return one run or all of them by column, the newest first."""
 
-    def save_run_rows(self, run_id: str, blocks: Iterable[bytes]) -> None:
-        """Keep the row keys of a run in the order of its input, sixteen bytes each."""
+    def save_run_rows(self, run_id: str, blocks: Iterable[bytes], first: int = 0) -> None:
+        """Keep the row keys of a run in the order of its input, sixteen bytes each.
+
+        ``first`` is the number of the first block: parts of a run keep theirs one by one.
+        """
 
     def run_rows(self, run_id: str) -> list[str | None]:
         """Return the row keys of a run in the order of its input; None where nothing was sent."""

@@ -58,6 +58,8 @@ class LeasedChunks(Iterator[Chunk | Later]):
         Chunks that are leased at once, at least.
     fresh : bool
         Whether to ask whatever is answered or under way elsewhere.
+    run_id : str, optional
+        The run whose answers alone count; left out: those of any.
 
     Attributes
     ----------
@@ -76,6 +78,7 @@ class LeasedChunks(Iterator[Chunk | Later]):
         answered: Callable[[int], None],
         lookahead: int,
         fresh: bool,
+        run_id: str | None = None,
     ) -> None:
         self._chunks = chunks
         self._cache = cache
@@ -85,6 +88,7 @@ class LeasedChunks(Iterator[Chunk | Later]):
         self._answered = answered
         self._lookahead = max(_LOOK_AHEAD, lookahead)
         self._fresh = fresh
+        self._run_id = run_id
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="genai-lease")
         self._next_block: Future[_Block] | None = None
         self._ready: deque[Chunk] = deque()
@@ -231,7 +235,7 @@ class LeasedChunks(Iterator[Chunk | Later]):
 
     def _known(self, chunks: Iterable[Chunk]) -> set[str]:
         keys = [row.key for chunk in chunks for row in chunk.rows]
-        return self._cache.present(self._prompt_hash, keys)
+        return self._cache.present(self._prompt_hash, keys, self._run_id)
 
 
 def _only(chunk: Chunk, rows: Sequence[Row]) -> Chunk:

@@ -34,6 +34,12 @@ SELECT text_hash, CAST(json_result AS BLOB), checksum FROM results
 WHERE prompt_hash = ? AND text_hash IN (SELECT value FROM json_each(?)) AND repeat = 0
 """
 
+_BROUGHT = """
+SELECT text_hash FROM results
+WHERE prompt_hash = ? AND text_hash IN (SELECT value FROM json_each(?)) AND repeat = 0
+AND run_id = ?
+"""
+
 _ANY = "SELECT EXISTS (SELECT 1 FROM results WHERE prompt_hash = ?)"
 _MANY = 1_000
 _ANSWER_TOKENS = """
@@ -137,9 +143,28 @@ class SqliteCache(UserIds, JobLeases):
         """
         return dict(self._whole(prompt_hash, text_hashes))
 
-    def present(self, prompt_hash: str, text_hashes: Sequence[str]) -> set[str]:
-        """Return which of some row keys have an answer under a task that is not damaged."""
-        return {key for key, _ in self._whole(prompt_hash, text_hashes)}
+    def present(
+        self, prompt_hash: str, text_hashes: Sequence[str], run_id: str | None = None
+    ) -> set[str]:
+        """Return which of some row keys have an answer under a task that is not damaged.
+
+        Parameters
+        ----------
+        prompt_hash : str
+            The task.
+        text_hashes : sequence of str
+            Row keys.
+        run_id : str, optional
+            The run that brought the answer; left out: any.
+        """
+        found = {key for key, _ in self._whole(prompt_hash, text_hashes)}
+        if run_id is None or not found:
+            return found
+        return {
+            key
+            for block in _blocks(list(found))
+            for (key,) in self._database.query(_BROUGHT, (prompt_hash, block, run_id))
+        }
 
     def _whole(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[tuple[str, str]]:
         if len(text_hashes) > _MANY:  # most often a new task, of which there is nothing at all

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import blake2b
+from sqlite3 import Connection
 from typing import Any
 
 from pandas_genai.errors import CacheError
+from pandas_genai.store.parts import POSITIONS, SUPERSEDED, Attempt, PartRecord, counted
 from pandas_genai.store.records import (
     FailureRecord,
     RunRecord,
@@ -42,6 +44,18 @@ FROM runs LEFT JOIN run_details USING (run_id)
 WHERE :run_id IS NULL OR run_id = :run_id
 ORDER BY started DESC, runs.rowid DESC
 """  # noqa: S608 - columns of our own records
+_ATTEMPTS = """
+SELECT attempt, status, counts FROM run_parts WHERE run_id = ? AND part = ? ORDER BY id
+"""
+_OTHER_PARTS = """
+SELECT DISTINCT status FROM run_parts WHERE run_id = ? AND part <> ? AND status <> ?
+"""
+_SUPERSEDE = "UPDATE run_parts SET status = ? WHERE run_id = ? AND part = ?"
+_SAVE_PART = """
+INSERT INTO run_parts (run_id, part, attempt, status, counts) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (run_id, part, attempt) DO UPDATE SET status = excluded.status, counts = excluded.counts
+"""
+_FORGET_FAILURES = "DELETE FROM failures WHERE run_id = ? AND position >= ? AND position < ?"
 _SAVE_TASK = _insert("tasks", (*TaskRecord.__dataclass_fields__, "created"), "IGNORE")
 _SAVE_FAILURE = _insert("failures", FailureRecord.__dataclass_fields__)
 
@@ -71,6 +85,18 @@ _FAILED = """
 SELECT text_hash, reason FROM runs JOIN failures USING (run_id)
 WHERE prompt_hash = ? AND text_hash IS NOT NULL ORDER BY started, runs.rowid
 """
+
+
+def _run_of(connection: Connection, run_id: str) -> RunRecord | None:
+    cursor = connection.execute(_RUNS, {"run_id": run_id})
+    names = [column[0] for column in cursor.description]
+    row = cursor.fetchone()
+    return None if row is None else RunRecord(**dict(zip(names, row, strict=True)))
+
+
+def _save_run(connection: Connection, run: RunRecord) -> None:
+    connection.execute(_END_RUN, named(run))
+    connection.execute(_SAVE_DETAILS, named(run))
 
 
 class History:
@@ -121,18 +147,33 @@ class History:
                     f"The table runs has no column {name!r}: it has {', '.join(known)}."
                 )
         with self._database.transaction() as connection:
-            cursor = connection.execute(_RUNS, {"run_id": run_id})
-            names = [column[0] for column in cursor.description]
-            for row in cursor.fetchall():
-                run = replace(RunRecord(**dict(zip(names, row, strict=True))), **columns)
-                connection.execute(_END_RUN, named(run))
-                connection.execute(_SAVE_DETAILS, named(run))
+            run = _run_of(connection, run_id)
+            if run is not None:
+                _save_run(connection, replace(run, **columns))
+
+    def count_part(self, record: PartRecord) -> RunRecord:
+        """Note what a part of a run has done so far, and return the run, all parts together."""
+        run_id, part = record.counts.run_id, record.part
+        with self._database.transaction() as connection:
+            attempts = [Attempt(*row) for row in connection.execute(_ATTEMPTS, (run_id, part))]
+            found = connection.execute(_OTHER_PARTS, (run_id, part, SUPERSEDED))
+            before = _run_of(connection, run_id)
+            run, attempt, is_new = counted(before, attempts, {one for (one,) in found}, record)
+            if before is None:
+                connection.execute(_START_RUN, named(run))
+            if is_new:
+                connection.execute(_SUPERSEDE, (SUPERSEDED, run_id, part))
+                places = (part * POSITIONS, (part + 1) * POSITIONS)
+                connection.execute(_FORGET_FAILURES, (run_id, *places))
+            connection.execute(_SAVE_PART, (run_id, part, *attempt))
+            _save_run(connection, run)
+        return replace(run, status=SUPERSEDED) if attempt.status == SUPERSEDED else run
 
     def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return one run or all of them by column, the newest first."""
         return self._database.records(_RUNS, {"run_id": run_id})
 
-    def save_run_rows(self, run_id: str, blocks: Iterable[bytes]) -> None:
+    def save_run_rows(self, run_id: str, blocks: Iterable[bytes], first: int = 0) -> None:
         """Keep the row keys of a run in the order of its input.
 
         Blocks of keys are kept once, whichever runs have them: a run of a million rows takes 16
@@ -144,9 +185,11 @@ class History:
             The run.
         blocks : iterable of bytes
             The keys of some rows after another, sixteen bytes each; zeros where nothing was sent.
+        first : int
+            The number of the first block.
         """
         with self._database.transaction() as connection:
-            for number, keys in enumerate(blocks):
+            for number, keys in enumerate(blocks, first):
                 digest = blake2b(keys, digest_size=16).digest()
                 connection.execute(_SAVE_BLOCK, (digest, keys))
                 connection.execute(_SAVE_ROWS, (run_id, number, digest))

@@ -139,6 +139,15 @@ _TABLES = (
     digest BLOB NOT NULL,
     PRIMARY KEY (run_id, block)
 ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS run_parts (
+    id INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    part INTEGER NOT NULL,
+    attempt TEXT NOT NULL,
+    status TEXT NOT NULL,
+    counts TEXT NOT NULL,
+    UNIQUE (run_id, part, attempt)
+)""",
     """CREATE TABLE IF NOT EXISTS row_blocks (
     digest BLOB PRIMARY KEY NOT NULL,
     keys BLOB NOT NULL
@@ -191,7 +200,7 @@ _ADDED = (
 
 _OUR_NAMES = frozenset(
     {"ids", "results", "tasks", "runs", "failures", "leases_of_task"}
-    | {"run_details", "run_rows", "row_blocks", "requests", "owners", "leases"}
+    | {"run_details", "run_rows", "run_parts", "row_blocks", "requests", "owners", "leases"}
     | {"rates", "budgets", "budget_blocks"}
 )
 _OUR_COLUMNS = frozenset({"prompt_hash", "text_hash", "repeat", "row_id", "json_result"})

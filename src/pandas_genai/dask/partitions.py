@@ -1,0 +1,98 @@
+"""One partition, asked by a worker: part of a run that all partitions are counted into."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pandas_genai.backends.resolve import Question
+from pandas_genai.batch.texts import FrameInputs, TextForm
+from pandas_genai.dask.machines import Sight, check_sight
+from pandas_genai.extract import Extraction
+from pandas_genai.options import RunOptions
+from pandas_genai.runs.parts import Part
+
+__all__ = ["Partitions"]
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """Asks the rows of a partition; called by Dask's workers, in whatever process.
+
+    It goes over the network to the workers, with the key and the store's address. Its
+    representation, which Dask logs and shows, has neither.
+
+    Parameters
+    ----------
+    run_id : str
+        The run that all partitions are part of.
+    question : Question
+        What is asked and where.
+    form : dict
+        What is sent of each row.
+    cache : str
+        The URL of the store.
+    options : mapping
+        Further run options.
+    sight : Sight, optional
+        What the user's kernel sees of the cache, where it is a file.
+    path : Path, optional
+        That file.
+    """
+
+    run_id: str
+    question: Question = field(repr=False)
+    form: TextForm = field(repr=False)
+    cache: str = field(repr=False)
+    options: Mapping[str, Any] = field(repr=False)
+    sight: Sight | None = field(default=None, repr=False)
+    path: Path | None = field(default=None, repr=False)
+
+    def __dask_tokenize__(self) -> str:
+        return self.run_id
+
+    def __call__(
+        self,
+        rows: pd.DataFrame | pd.Series[Any],
+        partition_info: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Ask the rows of one partition, and return their answers.
+
+        Raises
+        ------
+        UsageError
+            If this process does not share the cache.
+        StopRunError, CacheError, LocalModelError
+            As ``df.genai.extract``; every answered row is kept.
+        """
+        if self.path is not None and self.sight is not None:
+            check_sight(self.path, self.sight)
+        number = 0 if partition_info is None else int(partition_info["number"])
+        part = Part(self.run_id, number, secrets.token_hex(8), _waited_for())
+        options = RunOptions(cache=self.cache, part=part, **self.options)
+        inputs = FrameInputs(rows, self.form)
+        return Extraction(self.question, inputs, rows.index, options).run()
+
+
+def _waited_for() -> Callable[[], bool]:
+    """Return what says whether the scheduler still wants the task that this thread runs."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return lambda: True
+    try:
+        worker = distributed.get_worker()
+        key = worker.get_current_task()
+    except ValueError:  # not on a worker of a cluster
+        return lambda: True
+
+    def is_wanted() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state in {"executing", "long-running"}
+
+    return is_wanted
