@@ -27,10 +27,11 @@ from pandas_genai.backends.base import Backend, Prompt
 from pandas_genai.backends.batches import Batch, BatchApi, Container, FileNames, Limits, Outcome
 from pandas_genai.backends.classify import problem_of
 from pandas_genai.backends.completion import Completion, invalid, truncated, usage_from, written
+from pandas_genai.backends.connections import direct_client
 from pandas_genai.backends.dialect import Dialect, check_most
 from pandas_genai.backends.endpoints import Capabilities, Endpoint, Endpoints
 from pandas_genai.backends.fields import as_count, as_list, as_object, as_text, names_in
-from pandas_genai.backends.guarded import GuardedClient, direct_client
+from pandas_genai.backends.guarded import GuardedClient
 from pandas_genai.backends.resolve import Question
 from pandas_genai.clock import Clock
 from pandas_genai.extract import Extraction

@@ -38,7 +38,8 @@ def sdk_client(
     account_headers : iterable of str
         What the SDK adds from the environment, whatever address it calls.
     """
-    from pandas_genai.backends.guarded import GuardedClient, direct_client
+    from pandas_genai.backends.connections import direct_client
+    from pandas_genai.backends.guarded import GuardedClient
 
     seconds = load_settings().request_timeout
     inner = direct_client(endpoint.base_url, workers, seconds)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from pandas_genai.backends.json_text import read_json
 from pandas_genai.files import new_file
 from pandas_genai.redaction import Redactor
 
-__all__ = ["Answer", "Exchange", "Halt"]
+__all__ = ["Answer", "Exchange", "Halt", "Template", "carried", "exchange_here"]
+
+_here = threading.local()
 
 _CARRY = 1 << 13
 """Bytes held back at the end of a block without a line's end: a secret may go on in the next."""
@@ -59,6 +63,24 @@ class Halt(Exception):  # noqa: N818 - a signal that no caller sees
         self.text = text
 
 
+class Template(Protocol):
+    """A request as it was sent, which can be sent again with another body.
+
+    Attributes
+    ----------
+    content : bytes
+        The body that it was sent with.
+    pattern : object
+        All the rest: equal where requests differ in their bodies alone.
+    """
+
+    content: bytes
+    pattern: object
+
+    def send(self, content: bytes, exchange: Exchange) -> bool:
+        """Send it with a body, and read the answer; False if that leads elsewhere."""
+
+
 class Exchange:
     """One request on its way.
 
@@ -93,6 +115,7 @@ class Exchange:
         self.answer: Answer | None = None
         self.failure: Halt | None = None
         self.begun = False
+        self.template: Template | None = None
 
     def seconds_left(self) -> float:
         """Return how long the exchange may go on."""
@@ -156,3 +179,23 @@ class Exchange:
             pending = [block[end:]]
             size = len(pending[0])
         yield self._redactor.data(b"".join(pending))
+
+
+class carried:  # noqa: N801 - used like contextlib's functions
+    """Let the requests that this thread sends meanwhile belong to an exchange."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __enter__(self) -> Exchange:
+        _here.exchange = self._exchange
+        return self._exchange
+
+    def __exit__(self, *_: object) -> None:
+        _here.exchange = None
+
+
+def exchange_here() -> Exchange | None:
+    """Return the exchange that this thread is in."""
+    found: Exchange | None = getattr(_here, "exchange", None)
+    return found

@@ -5,49 +5,25 @@ Imported when the first client is opened, as it imports httpx2.
 
 from __future__ import annotations
 
-import functools
-import os
-import ssl
-import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.request import getproxies, proxy_bypass
 
 import httpcore2
 import httpx2
 
-from pandas_genai.backends.endpoints import is_loopback, origin_of
-from pandas_genai.backends.exchange import Exchange, Halt
+from pandas_genai.backends.connections import ENCODING, DirectClient, core_url
+from pandas_genai.backends.endpoints import origin_of
+from pandas_genai.backends.exchange import Exchange, Halt, exchange_here
 
-__all__ = ["GuardedClient", "carried", "direct_client"]
+__all__ = ["GuardedClient", "RequestTemplate"]
 
-_ENCODING = "gzip"
-"""What is unpacked here, piece by piece."""
 _GZIP = b"\x1f\x8b"
 _PIECE = 1 << 16
 _MOST_REDIRECTS = 5
-_KEEP_IDLE_S = 30.0
-_CONNECT_S = 10.0
-_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _TIMEOUTS = (httpx2.TimeoutException, httpcore2.TimeoutException)
-
-_here = threading.local()
-
-
-class carried:  # noqa: N801 - used like contextlib's functions
-    """Let the requests that this thread sends meanwhile belong to an exchange."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-
-    def __enter__(self) -> Exchange:
-        _here.exchange = self._exchange
-        return self._exchange
-
-    def __exit__(self, *_: object) -> None:
-        _here.exchange = None
 
 
 class GuardedClient(httpx2.Client):
@@ -72,42 +48,35 @@ class GuardedClient(httpx2.Client):
         """Build a request that asks only for the encoding that is unpacked piece by piece."""
         request = self._inner.build_request(*args, **options)
         if not self._owned:
-            request.headers["accept-encoding"] = _ENCODING
+            request.headers["accept-encoding"] = ENCODING
         return request
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request and read the answer into the exchange."""
-        exchange: Exchange | None = getattr(_here, "exchange", None)
+        exchange = exchange_here()
         if exchange is None:
             return self._inner.send(request, **options)
         try:
             return self._exchanged(request, exchange, options)
-        except Halt as halt:
-            exchange.fail(halt.kind, halt.text)
-            raise
-        except zlib.error as error:
-            exchange.fail("encoding", f"answered with a body that cannot be unpacked ({error})")
-            raise
         except Exception as error:
-            kind = "timeout" if isinstance(error, _TIMEOUTS) else "connection"
-            over = kind == "timeout" and exchange.seconds_left() <= 0
-            text = exchange.too_long if over else f"{type(error).__name__}: {error}"
-            exchange.fail(kind, text.strip(": "))
+            _note(exchange, error)
             raise
 
     def _exchanged(
         self, request: httpx2.Request, exchange: Exchange, options: dict[str, Any]
     ) -> httpx2.Response:
         options |= {"stream": True, "follow_redirects": False}
-        for _ in range(_MOST_REDIRECTS):
+        for redirects in range(_MOST_REDIRECTS):
             response = self._inner.send(request, **options)
             try:
                 onward = response.next_request
                 if onward is None:
                     raw = response.headers.raw
-                    exchange.receive(response.status_code, raw, _unpacked(response, raw))
+                    exchange.receive(response.status_code, raw, _unpacked(response.iter_raw(), raw))
                     # Of a refusal the SDK would read the body, which is gone.
                     granted = response.status_code < 300
+                    if granted and not redirects and isinstance(self._inner, DirectClient):
+                        exchange.template = RequestTemplate(request, self._inner)
                     return response if granted else httpx2.Response(response.status_code)
                 _check_origin(request.url, onward.url)
             finally:
@@ -120,6 +89,95 @@ class GuardedClient(httpx2.Client):
         super().close()
         if self._owned:
             self._inner.close()
+
+
+class RequestTemplate:
+    """A request as an SDK built it, to be sent again with another body.
+
+    An SDK builds each request anew, and spends twice as long on that as on sending it, although
+    nothing but the body differs. Address, authentication and all other headers stay the SDK's.
+
+    Parameters
+    ----------
+    request : Request
+        As the SDK built it.
+    client : DirectClient
+        Over whose connections it goes, with the cookies that the client has.
+    """
+
+    def __init__(self, request: httpx2.Request, client: DirectClient) -> None:
+        self.content = request.content if _is_read(request) else b""
+        self._client = client
+        self._method, self._address = request.method, request.url
+        self._url = core_url(request.url)
+        self._extensions = request.extensions
+        own = (b"content-length", b"cookie")
+        self._headers = [pair for pair in request.headers.raw if pair[0].lower() not in own]
+        self.pattern: object = (self._method, self._address, self._headers, self._extensions)
+
+    def send(self, content: bytes, exchange: Exchange) -> bool:
+        """Send it with a body, and read the answer into the exchange.
+
+        Returns
+        -------
+        bool
+            False where the answer leads elsewhere: whether to go there is for ``GuardedClient``.
+        """
+        try:
+            response = self._client.connections.send(self._with(content))
+            try:
+                headers = response.headers
+                if response.status in _REDIRECTS:
+                    return False
+                self._keep_cookies(response.status, headers)
+                exchange.receive(
+                    response.status, headers, _unpacked(response.iter_stream(), headers)
+                )
+            finally:
+                response.close()
+        except Exception as error:
+            _note(exchange, error)
+            raise
+        return True
+
+    def _with(self, content: bytes) -> httpcore2.Request:
+        headers = [*self._headers, (b"content-length", b"%d" % len(content))]
+        if len(self._client.cookies.jar):
+            request = httpx2.Request(self._method, self._address)
+            self._client.cookies.set_cookie_header(request)
+            cookie = request.headers.get("cookie")
+            if cookie is not None:
+                headers.append((b"cookie", cookie.encode()))
+        return httpcore2.Request(
+            self._method,
+            self._url,
+            headers=headers,
+            content=content,
+            extensions=self._extensions,
+        )
+
+    def _keep_cookies(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        if any(name.lower() == b"set-cookie" for name, _ in headers):
+            request = httpx2.Request(self._method, self._address)
+            response = httpx2.Response(status, headers=headers, request=request)
+            self._client.cookies.extract_cookies(response)
+
+
+def _is_read(request: httpx2.Request) -> bool:
+    return isinstance(request.stream, httpx2.ByteStream)
+
+
+def _note(exchange: Exchange, error: Exception) -> None:
+    """Note why there is no answer."""
+    if isinstance(error, Halt):
+        exchange.fail(error.kind, error.text)
+    elif isinstance(error, zlib.error):
+        exchange.fail("encoding", f"answered with a body that cannot be unpacked ({error})")
+    else:
+        kind = "timeout" if isinstance(error, _TIMEOUTS) else "connection"
+        over = kind == "timeout" and exchange.seconds_left() <= 0
+        text = exchange.too_long if over else f"{type(error).__name__}: {error}"
+        exchange.fail(kind, text.strip(": "))
 
 
 def _unused(request: httpx2.Request) -> httpx2.Response:
@@ -136,14 +194,14 @@ def _check_origin(asked: httpx2.URL, onward: httpx2.URL) -> None:
         )
 
 
-def _unpacked(response: httpx2.Response, headers: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
+def _unpacked(pieces: Iterator[bytes], headers: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
     """Yield the body in pieces that are small whatever was sent."""
     found = [value for name, value in headers if name.lower() == b"content-encoding"]
     encoding = b", ".join(found).strip().lower()
     if encoding in (b"", b"identity"):
-        return response.iter_raw()
+        return pieces
     if encoding == b"gzip":
-        return _inflated(response.iter_raw())
+        return _inflated(pieces)
     shown = encoding[:40].decode("latin-1")
     raise Halt("encoding", f"answered in an encoding that was not asked for, {shown!r}")
 
@@ -164,171 +222,3 @@ def _inflated(packed: Iterable[bytes]) -> Iterator[bytes]:
     yield member.flush()
     if begun and not member.eof:
         raise zlib.error("it ends too early")
-
-
-class _Stream(httpcore2.NetworkStream):
-    """A connection whose reads and writes end with the exchange's time."""
-
-    def __init__(self, inner: httpcore2.NetworkStream) -> None:
-        self._inner = inner
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _left(timeout, httpcore2.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), _PIECE):
-            left = _left(timeout, httpcore2.WriteTimeout)
-            piece = buffer if len(buffer) <= _PIECE else buffer[start : start + _PIECE]
-            self._inner.write(piece, left)
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(self, *args: Any, **options: Any) -> httpcore2.NetworkStream:
-        return _Stream(self._inner.start_tls(*args, **options))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-
-class _Backend(httpcore2.NetworkBackend):
-    """Opens such connections."""
-
-    def __init__(self) -> None:
-        self._inner = httpcore2.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.NetworkStream:
-        left = _left(timeout, httpcore2.ConnectTimeout)
-        return _Stream(self._inner.connect_tcp(host, port, left, local_address, socket_options))
-
-
-def _left(timeout: float | None, error: type[Exception]) -> float | None:
-    """Return the seconds that one step may take."""
-    exchange: Exchange | None = getattr(_here, "exchange", None)
-    if exchange is None:
-        return timeout
-    left = exchange.seconds_left()
-    if left <= 0:
-        raise error(exchange.too_long)
-    return left if timeout is None else min(timeout, left)
-
-
-class _Transport(httpx2.BaseTransport):
-    """httpx2's own transport, over connections that keep to the exchange's time.
-
-    Each worker has a pool to itself: a pool's lock is held while all its connections are looked
-    at, and workers that share one wait for it nearly half of the time.
-    """
-
-    def __init__(self, base_url: str, workers: int) -> None:
-        self._options: dict[str, Any] = {
-            "ssl_context": _certificates(*(os.environ.get(name) for name in _CERTIFICATES)),
-            "max_connections": 2,
-            "max_keepalive_connections": 1,
-            "keepalive_expiry": _KEEP_IDLE_S,
-            "network_backend": _Backend(),
-        }
-        proxy = _proxy_of(base_url)
-        self._proxy = None if proxy is None else httpx2.Proxy(proxy)
-        self._most = workers
-        self._threads = 0
-        self._pools: list[httpcore2.ConnectionPool] = []
-        self._own = threading.local()
-        self._lock = threading.Lock()
-
-    @property
-    def _pool(self) -> httpcore2.ConnectionPool:
-        """The pool of this thread; threads beyond the workers share theirs."""
-        pool: httpcore2.ConnectionPool | None = getattr(self._own, "pool", None)
-        if pool is None:
-            with self._lock:
-                place, self._threads = self._threads % self._most, self._threads + 1
-                if place == len(self._pools):
-                    self._pools.append(_new_pool(self._proxy, self._options))
-                pool = self._own.pool = self._pools[place]
-        return pool
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        answered = self._pool.handle_request(
-            httpcore2.Request(
-                method=request.method,
-                url=_core_url(request.url),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
-            )
-        )
-        return httpx2.Response(
-            answered.status,
-            headers=answered.headers,
-            stream=_Body(answered.stream),
-            extensions=answered.extensions,
-        )
-
-    def close(self) -> None:
-        with self._lock:
-            for pool in self._pools:
-                pool.close()
-
-
-@functools.cache
-def _certificates(*_named: str | None) -> ssl.SSLContext:
-    """Return the trusted certificates, which take longer to read than a small run to answer.
-
-    They are read again where the environment names others.
-    """
-    return httpx2.create_ssl_context()
-
-
-class _Body(httpx2.SyncByteStream):
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._inner
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-def _core_url(url: httpx2.URL) -> httpcore2.URL:
-    return httpcore2.URL(
-        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-    )
-
-
-def _new_pool(proxy: httpx2.Proxy | None, options: Mapping[str, Any]) -> httpcore2.ConnectionPool:
-    if proxy is None:
-        return httpcore2.ConnectionPool(**options)
-    options = {**options, "proxy_url": _core_url(proxy.url), "proxy_auth": proxy.raw_auth}
-    if proxy.url.scheme.startswith("socks"):
-        return httpcore2.SOCKSProxy(**options)
-    return httpcore2.HTTPProxy(
-        **options, proxy_headers=proxy.headers.raw, proxy_ssl_context=proxy.ssl_context
-    )
-
-
-def _proxy_of(base_url: str) -> str | None:
-    """Return the proxy that the environment names for an address; none for this machine."""
-    url = httpx2.URL(base_url)
-    if is_loopback(url.host) or proxy_bypass(url.host):
-        return None
-    proxies = getproxies()
-    found = proxies.get(url.scheme) or proxies.get("all")
-    if found and "://" not in found:
-        found = f"http://{found}"
-    return found or None
-
-
-def direct_client(base_url: str, workers: int, seconds: float) -> httpx2.Client:
-    """Return a client for one address, with one connection a worker kept alive."""
-    timeout = httpx2.Timeout(seconds, connect=_CONNECT_S)
-    headers = {"accept-encoding": _ENCODING}
-    return httpx2.Client(transport=_Transport(base_url, workers), timeout=timeout, headers=headers)

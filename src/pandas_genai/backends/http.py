@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from pandas_genai.backends.endpoints import NO_KEY, Endpoint
-from pandas_genai.backends.exchange import Answer, Exchange, Halt
+from pandas_genai.backends.exchange import Answer, Exchange, Halt, Template, carried
 from pandas_genai.backends.log_filter import keep_out_of_logs
 from pandas_genai.errors import CallError, RowError, SplitError, StopRunError, WaitError
 from pandas_genai.redaction import Redactor, redactor, url_secrets
@@ -22,6 +23,11 @@ __all__ = ["Answer", "Bounds", "Client", "Transport", "secrets_of"]
 
 _SECRET_HEADERS = ("authorization", "api-key", "apikey", "token", "secret", "cookie")
 
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+_Kind: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+"""Path and headers: what requests have in common that differ in their bodies alone."""
 
 _PROCESS = secrets.token_hex(16)
 _NUMBERS = itertools.count()
@@ -118,10 +124,9 @@ class Transport:
         # httpx2 takes tenths of a second to import: with the first client, not with the package.
         import httpx2
 
-        from pandas_genai.backends.guarded import carried
-
-        self._carried = carried
         self._response_type = httpx2.Response
+        self._built: dict[_Kind, Template] = {}
+        self._templates: dict[_Kind, Template] = {}
         self._client = client
         self._shown = endpoint.shown
         self._bounds = bounds or Bounds.of(load_settings())
@@ -148,10 +153,33 @@ class Transport:
         options: dict[str, Any] = {"idempotency_key": f"{_PROCESS}-{os.getpid()}-{next(_NUMBERS)}"}
         if headers:
             options["headers"] = dict(headers)
-        seconds = self._bounds.seconds if content is None else self._bounds.file_seconds
-        exchange = self._exchange(seconds)
-        sent = {"body": body} if content is None else {"content": content}
-        return self._done(exchange, lambda: self._post(path, options=options, **sent))
+        if content is not None:
+            exchange = self._exchange(self._bounds.file_seconds)
+            return self._done(exchange, lambda: self._post(path, content=content, options=options))
+        kind = path, tuple(headers.items()) if headers else ()
+        exchange = self._exchange(self._bounds.seconds)
+        return self._done(exchange, lambda: self._sent(kind, body, exchange, options=options))
+
+    def _sent(self, kind: _Kind, body: Any, exchange: Exchange, **options: Any) -> Any:
+        """Post as the SDK builds requests, or, once that is known, by their template."""
+        template = self._templates.get(kind)
+        raw = None if template is None else _as_json(body)
+        if template is not None and raw is not None:
+            if template.send(raw, exchange):
+                return None
+            self._templates.pop(kind, None)
+        response = self._post(kind[0], body=body, **options)
+        self._learn(kind, body, exchange.template)
+        return response
+
+    def _learn(self, kind: _Kind, body: Any, built: Template | None) -> None:
+        """Keep how requests are built, once two in a row differed in their bodies alone."""
+        if built is None or built.content != _as_json(body):
+            return
+        before = self._built.get(kind)
+        self._built[kind] = built
+        if before is not None and built.pattern == before.pattern:
+            self._templates[kind] = built
 
     def get(self, path: str, params: Mapping[str, object] | None = None) -> Answer:
         """Read a resource; parameters that are None are left out.
@@ -213,13 +241,14 @@ class Transport:
 
         It is raised outside the handler: as another error's context, the SDK's would hang on it.
         """
-        with self._carried(exchange):
+        with carried(exchange):
             try:
                 response = send()
             except Exception as error:  # noqa: BLE001 - both SDKs' trees, and hooks of a user's client
                 _note(exchange, error)
             else:
-                _take(exchange, response)
+                if response is not None:
+                    _take(exchange, response)
         if exchange.answer is not None:
             return exchange.answer
         assert exchange.failure is not None
@@ -232,6 +261,14 @@ class Transport:
         never_sent = failure.text.startswith(_NEVER_CONNECTED)
         classed.maybe_billed = kind in _MAYBE_BILLED and not never_sent
         return classed
+
+
+def _as_json(body: Any) -> bytes | None:
+    """Write a body as the SDKs do; None where that takes more than plain JSON."""
+    try:
+        return _encode(body).encode()
+    except (TypeError, ValueError):
+        return None
 
 
 def _note(exchange: Exchange, error: Exception) -> None:
