@@ -2,11 +2,18 @@
 
 Ratios within one run count, not seconds: the machine beside it is never quiet. The provider
 runs in a process of its own, so that it does not share the client's interpreter.
+
+``throughput`` and ``latency`` use a provider that keeps up (``fast_provider.py``), and tell how far
+it did; both can be told ``--workers N``, ``--calls N`` and ``--rounds N``, and ``latency`` also
+``--bare``, which runs a bare pool over the SDK's ``create`` in turn.
 """
 
 from __future__ import annotations
 
+import argparse
+import http.client
 import json
+import math
 import os
 import random
 import signal
@@ -21,6 +28,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -73,47 +81,133 @@ def extract(frame, url, cache, **options):
     )
 
 
-def bare_pool(url, calls):
-    """Calls a second of ``create`` through a plain thread pool: the same bodies, no checks."""
+@contextmanager
+def fast_provider(latency=0.0):
+    """A provider that keeps up with hundreds of connections; yields its base URL."""
+    path = Path(__file__).with_name("fast_provider.py")
+    process = subprocess.Popen(
+        [sys.executable, path, str(latency)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.stdin.close()
+        process.wait(10)
+
+
+def lateness(url):
+    """How late the provider's answers since the last look were sent, as a sentence."""
+    with urllib.request.urlopen(url + "/lateness") as answer:
+        late = sorted(json.load(answer))
+    median, most = statistics.median(late), late[int(len(late) * 0.99)]
+    return f"answers late by {median * 1e3:.1f} ms (median), {most * 1e3:.1f} ms (99 %)"
+
+
+def timed(calls, run):
+    """Run it; return calls a second and milliseconds of this process's CPU a call."""
+    start, cpu = time.perf_counter(), time.process_time()
+    run()
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    return calls / seconds, cpu / calls * 1e3
+
+
+def bodies_of(url, calls):
+    """The bodies that ``ours`` sends."""
+    requests = frame_of(calls).genai.preview(
+        "Repeat the text.", {"answer": str}, n=calls, base_url=url, chunk_size=1
+    )
+    return [request["body"] for request in requests]
+
+
+def ours(url, calls, workers):
+    """``extract`` with one row a call, into a new cache file; every answer is looked at."""
+    frame = frame_of(calls)
+    with tempfile.TemporaryDirectory() as scratch:
+
+        def run():
+            cache = Path(scratch) / "c.sqlite"
+            out = extract(frame, url, cache, max_workers=workers, chunk_size=1)
+            assert (out["answer"] == frame["text"]).all()
+
+        return timed(calls, run)
+
+
+def bare(send, bodies, workers):
+    """The same bodies through a plain thread pool."""
+    with ThreadPoolExecutor(workers) as pool:
+        return timed(len(bodies), lambda: list(pool.map(send, bodies)))
+
+
+def bare_create(url, bodies, workers):
+    """The SDK's own client and its ``create``: no checks, nothing kept."""
     import openai
 
-    client = openai.OpenAI(api_key=KEY, base_url=url, max_retries=0)
-    bodies = [
-        request["body"]
-        for request in frame_of(calls * 5).genai.preview(
-            "Repeat the text.", {"answer": str}, n=calls, base_url=url
-        )
-    ]
-
-    def create(body):
-        return client.chat.completions.create(**body)
-
-    create(bodies[0])
-    with ThreadPoolExecutor(THREADS) as pool:
-        start = time.perf_counter()
-        list(pool.map(create, bodies))
-        seconds = time.perf_counter() - start
-    client.close()
-    return calls / seconds
+    with openai.OpenAI(api_key=KEY, base_url=url, max_retries=0) as client:
+        client.chat.completions.create(**bodies[0])
+        return bare(lambda body: client.chat.completions.create(**body), bodies, workers)
 
 
-def throughput(calls=1_500, rounds=3):
-    """Zero latency, 32 threads: calls a second against a bare pool over ``create``."""
-    ratios, ours, bare = [], [], []
-    with provider() as url, tempfile.TemporaryDirectory() as scratch:
+def bare_http(url, bodies, workers):
+    """Raw HTTP, a connection a thread: what the provider and the machine could do."""
+    address, own = urlsplit(url), threading.local()
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+
+    def send(body):
+        if not hasattr(own, "connection"):
+            own.connection = http.client.HTTPConnection(address.hostname, address.port)
+        path = address.path + "/chat/completions"
+        own.connection.request("POST", path, json.dumps(body), headers)
+        return json.loads(own.connection.getresponse().read())
+
+    return bare(send, bodies, workers)
+
+
+def throughput(workers=32, calls=4_000, rounds=5, **_):
+    """No latency, one row a call: calls a second against a bare pool over ``create``."""
+    ways = {"ours": [], "create": [], "raw HTTP": []}
+    with fast_provider() as url:
         extract(frame_of(50), url, False)
-        for number in range(rounds):
-            frame = frame_of(calls * 5)
-            start = time.perf_counter()
-            extract(frame, url, Path(scratch) / f"{number}.sqlite", max_workers=THREADS)
-            ours.append(calls / (time.perf_counter() - start))
-            bare.append(bare_pool(url, calls))
-            ratios.append(ours[-1] / bare[-1])
-    print(
-        f"throughput: {statistics.median(ours):,.0f} calls/s, bare pool over create "
-        f"{statistics.median(bare):,.0f} calls/s, ratio {statistics.median(ratios):.2f} "
-        f"({min(ratios):.2f}-{max(ratios):.2f})"
-    )
+        bodies = bodies_of(url, calls)
+        for _ in range(rounds):
+            ways["ours"].append(ours(url, calls, workers))
+            ways["create"].append(bare_create(url, bodies, workers))
+            ways["raw HTTP"].append(bare_http(url, bodies, workers))
+    for name, found in ways.items():
+        ratios = [one[0] / other[0] for one, other in zip(found, ways["create"], strict=True)]
+        cpu = [one[1] / other[1] for one, other in zip(found, ways["create"], strict=True)]
+        print(
+            f"throughput, {workers} threads, {name}: "
+            f"{statistics.median(one[0] for one in found):,.0f} calls/s, "
+            f"{statistics.median(one[1] for one in found):.2f} ms of CPU a call; calls/s against "
+            f"create {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}), "
+            f"CPU {statistics.median(cpu):.2f}",
+            flush=True,
+        )
+
+
+def latency(workers=256, calls=10_000, rounds=1, seconds=1.0, with_bare=False):
+    """A provider that takes its time: wall time against calls / workers, rounded up, x latency."""
+    ideal = math.ceil(calls / workers) * seconds
+    with fast_provider(seconds) as url:
+        bodies = bodies_of(url, calls)
+        ways = {
+            "raw HTTP": lambda: bare_http(url, bodies, workers),
+            "ours": lambda: ours(url, calls, workers),
+        }
+        if with_bare:
+            ways["create"] = lambda: bare_create(url, bodies, workers)
+        for _ in range(rounds):
+            for name, run in ways.items():
+                rate, cpu = run()
+                print(
+                    f"latency, {workers} workers, {name}: {calls / rate:.2f} s, "
+                    f"{calls / rate / ideal:.3f} x the ideal of {ideal:g} s, {cpu:.2f} ms of CPU "
+                    f"a call; provider: {lateness(url)}",
+                    flush=True,
+                )
 
 
 def original_way(path, keys):
@@ -210,7 +304,17 @@ def faults(rows=10_000):
     )
 
 
-if __name__ == "__main__":
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", default=["throughput", "cached", "stop", "faults"])
+    for name in ("workers", "calls", "rounds"):
+        parser.add_argument(f"--{name}", type=int)
+    parser.add_argument("--bare", action="store_true", dest="with_bare")
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value}
     random.seed(0)
-    for name in sys.argv[1:] or ["throughput", "cached", "stop", "faults"]:
-        globals()[name]()
+    for name in given.pop("names"):
+        globals()[name](**given)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pandas_genai.costs.prices import known_cost
 from pandas_genai.task.reply import Failure, Usage
@@ -33,7 +33,9 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._now = Snapshot()
+        self._done = self._failed = self._calls = self._retries = 0
+        self._usage = Usage()
+        self._cost: float | None = 0.0
         self._failures: list[Failure] = []
         self._models: dict[str, int] = {}
         self._params: dict[str, int] = {}
@@ -41,7 +43,9 @@ class Counters:
     def snapshot(self) -> Snapshot:
         """Return the counts as they are now."""
         with self._lock:
-            return self._now
+            return Snapshot(
+                self._done, self._failed, self._calls, self._retries, self._usage, self._cost
+            )
 
     @property
     def failures(self) -> list[Failure]:
@@ -69,26 +73,25 @@ class Counters:
     def sent(self, *, again: bool) -> None:
         """Count one request."""
         with self._lock:
-            now = self._now
-            self._now = replace(now, calls=now.calls + 1, retries=now.retries + again)
+            self._calls += 1
+            self._retries += again
 
     def billed(self, usage: Usage, model: str, cost: float | None) -> None:
         """Count what one answer used, whether or not it was of any use."""
         with self._lock:
-            now = self._now
-            known = None if cost is None or now.cost is None else now.cost + cost
-            self._now = replace(now, usage=now.usage + usage, cost=known)
+            self._usage += usage
+            self._cost = None if cost is None or self._cost is None else self._cost + cost
             if model:
                 self._models[model] = self._models.get(model, 0) + 1
 
     def saved(self, rows: int) -> None:
         """Count rows whose answers are on disk."""
         with self._lock:
-            self._now = replace(self._now, done=self._now.done + rows)
+            self._done += rows
 
     def failed(self, failures: list[Failure]) -> None:
         """Count rows that were given up."""
         rows = sum(failure.row.copies for failure in failures)
         with self._lock:
             self._failures.extend(failures)
-            self._now = replace(self._now, failed=self._now.failed + rows)
+            self._failed += rows

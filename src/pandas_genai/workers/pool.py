@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from queue import SimpleQueue
 from typing import Protocol
 
 import tenacity
@@ -206,6 +207,7 @@ class Pool:
             why = Refusal(lost.reason, f"Not asked any more, after many calls in a row: {lost}")
             return self._give_up(chunk, list(chunk.rows), _refused(chunk, why), 0)
         attempts = answers = 0
+        most = self._most_attempts(chunk)
 
         def once() -> Reply:
             nonlocal attempts, answers
@@ -222,7 +224,7 @@ class Pool:
                 raise
 
         try:
-            reply = self._retrying(chunk)(once)
+            reply = self._retried(once, most)
         except CallError as error:
             return self._cope(chunk, error, attempts, answers)
         except _PutBackError:
@@ -241,9 +243,28 @@ class Pool:
         suspect = chunk.suspect or bool(reply.accepted)
         return self._ask_again(replace(chunk, suspect=suspect), rows, reply, attempts)
 
-    def _retrying(self, chunk: Chunk) -> tenacity.Retrying:
+    def _most_attempts(self, chunk: Chunk) -> int:
         probe = chunk.known_suspect or self._breaker.doubted
-        most = min(_PROBE_ATTEMPTS, self._policy.attempts) if probe else self._policy.attempts
+        return min(_PROBE_ATTEMPTS, self._policy.attempts) if probe else self._policy.attempts
+
+    def _retried(self, once: Callable[[], Reply], most: int) -> Reply:
+        """Return the reply of the first attempt, or of one of those after it.
+
+        What tenacity needs to count and to wait is made where the first attempt has failed.
+        """
+        try:
+            return once()
+        except WaitError as error:
+            failed = [error]
+
+        def attempt() -> Reply:
+            if failed:
+                raise failed.pop()
+            return once()
+
+        return self._retrying(most)(attempt)
+
+    def _retrying(self, most: int) -> tenacity.Retrying:
         return tenacity.Retrying(
             sleep=self._sleep,
             stop=tenacity.stop_any(
@@ -307,17 +328,17 @@ class Pool:
         each worker; the writer commits what all of them wait for in one transaction.
         """
         rows = copies_of(row for row in chunk.rows if row.key in reply.accepted)
-        on_disk = threading.Event()
+        on_disk: SimpleQueue[None] = SimpleQueue()
 
         def done(error: Exception | None) -> None:
             if error is None:
                 self.counters.saved(rows)
             else:
                 self._fail(error)
-            on_disk.set()
+            on_disk.put(None)
 
         self._save(chunk, reply, done)
-        on_disk.wait()
+        on_disk.get()
 
     def _cope(self, chunk: Chunk, error: CallError, attempts: int, answers: int) -> list[Chunk]:
         """Do what the error's class says."""

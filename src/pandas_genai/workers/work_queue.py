@@ -67,6 +67,7 @@ class WorkQueue:
         self._changed = threading.Condition()
         self._held: Chunk | None = None
         self._in_flight = 0
+        self._idle = 0
         self._dry = False
         self._closed = False
 
@@ -79,14 +80,26 @@ class WorkQueue:
                     if chunk is not None and self._admit(chunk):
                         self._held = None
                         self._in_flight += 1
+                        self._pass_on()
                         return chunk
                     self._held = chunk
                     if self._in_flight == 0 and (chunk is not None or self._dry):
                         self.refused = chunk is not None
                         break
+                self._idle += 1
                 self._changed.wait(self._left())
+                self._idle -= 1
             self._changed.notify_all()
             return None
+
+    def _pass_on(self) -> None:
+        """Wake one worker where there may be work for it, or none ever; it wakes the next.
+
+        To wake all of them whenever a call ends costs more than the call, where hundreds wait.
+        """
+        left = self._held or self._again or self._later or self._suspect or not self._dry
+        if self._idle and (left or self._in_flight == 0):
+            self._changed.notify()
 
     def _next(self) -> Chunk | None:
         """What must be asked again comes first: if nothing works, the run knows early."""
@@ -126,18 +139,18 @@ class WorkQueue:
     def finish(self, chunk: Chunk, again: Sequence[Chunk] = ()) -> None:
         """Say that a taken chunk came to its end, and what of it must be asked again."""
         left = {row.key for other in again for row in other.rows}
+        self._on_end(row for row in chunk.rows if row.key not in left)
         with self._changed:
             self._in_flight -= 1
             for other in again:
                 last = other.suspect or self._careful()
                 (self._later if last else self._again).append(other)
-            self._on_end(row for row in chunk.rows if row.key not in left)
-            self._changed.notify_all()
+            self._pass_on()
 
     def wake(self) -> None:
         """Let waiting workers look again, because more may go out now."""
         with self._changed:
-            self._changed.notify_all()
+            self._changed.notify(max(1, self._limit() - self._in_flight))
 
     def close(self) -> None:
         """Hand out nothing any more."""
