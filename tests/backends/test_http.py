@@ -41,13 +41,21 @@ def own_client(backend, url):
     return factory(api_key=KEY, base_url=url)
 
 
-@pytest.fixture
-def opened(backend):
-    """Start a provider that answers as a function says; yields transports to it."""
+@pytest.fixture(params=[0, 2], ids=["first", "later"])
+def opened(backend, request):
+    """Start a provider that answers as a function says; yields transports to it.
+
+    The first requests are built by the SDK, later ones are those with another body.
+    """
     stack = []
 
     def start(answer, *, bounds=BOUNDS, own=False, **given):
-        provider = LoopbackProvider(lambda text: {"a": 1}, on_response=answer)
+        before = iter(range(request.param))
+
+        def answered(asked, response):
+            return response if next(before, None) is not None else answer(asked, response)
+
+        provider = LoopbackProvider(lambda text: {"a": 1}, on_response=answered)
         provider.start()
         stack.append(provider.stop)
         url = provider.openai_url if backend == "openai" else provider.anthropic_url
@@ -61,15 +69,19 @@ def opened(backend):
         client, ours = resolved.open(2)
         if ours:
             stack.append(client.close)
-        return Transport(client, resolved.endpoint, bounds)
+        transport = Transport(client, resolved.endpoint, bounds)
+        for _ in range(request.param):
+            assert send(transport, backend).ok
+        return transport
 
     yield start
     for end in reversed(stack):
         end()
 
 
-def send(transport, backend):
-    return transport.post(PATHS[backend], BODY)
+def send(transport, backend, text="[]"):
+    body = BODY | {"messages": [{"role": "user", "content": text}]}
+    return transport.post(PATHS[backend], body)
 
 
 def is_clean(error):
@@ -382,6 +394,7 @@ def test_another_machine_is_asked_through_the_proxy(proxy, backend, monkeypatch,
     assert proxy[0].startswith("http://models.example.net/v1/")
 
 
+@pytest.mark.parametrize("opened", [0], indirect=True)
 def test_the_bounds_are_settings(monkeypatch, opened, backend):
     monkeypatch.setenv("PANDAS_GENAI_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("PANDAS_GENAI_MAX_REPLY_BYTES", "10")
