@@ -1,1 +1,1 @@
-"""After the labels: sampling, coding by hand, and what follows from hand codes."""
+"""After the labels: sampling, coding by hand, agreement, and what follows from hand codes."""
