@@ -58,6 +58,7 @@ EXPORTED = {
     "Task",
     "UsageError",
     "WaitError",
+    "agreement",
     "compute_prompt_hash",
     "draft_prompt",
     "extract_df",

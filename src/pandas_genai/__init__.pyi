@@ -40,5 +40,6 @@ from .settings import Settings as Settings
 from .store import SqliteCache as SqliteCache
 from .task.fingerprint import compute_prompt_hash as compute_prompt_hash
 from .task.task import Task as Task
+from .validity.agreement import agreement as agreement
 
 __version__: str

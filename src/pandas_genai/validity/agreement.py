@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import Any, ClassVar, get_args
 
@@ -11,29 +10,32 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.errors import UsageError
-from pandas_genai.validity.coefficients import COEFFICIENTS, Estimate, cohen
-from pandas_genai.validity.intervals import bca, t_quantile, wilson
+from pandas_genai.validity.coefficients import COEFFICIENTS, Estimate, cohen, percent
+from pandas_genai.validity.intervals import Error, bca, t_quantile, wilson
 from pandas_genai.validity.levels import Level, Numbers
 from pandas_genai.validity.patterns import Coders, Patterns, named_coders
 
 __all__ = ["Agreement", "agreement"]
 
 _BLOCK = 4_000_000
-_CHEAP = 300_000
 _DRAWN = 1_000
+_CHEAP = 300_000
 
 
 class Agreement(pd.DataFrame):
-    """Coefficients of agreement, a row each.
+    """Coefficients of agreement, one a row.
 
     Attributes
     ----------
     pairs : DataFrame
-        Cohen's kappa and the percent agreement of each pair of coders.
+        Percent agreement and Cohen's kappa of each pair of coders.
     """
 
     _metadata: ClassVar[list[str]] = ["pairs"]
-    pairs: pd.DataFrame
+
+    def __init__(self, *args: Any, pairs: pd.DataFrame | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.pairs = pairs
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
@@ -48,60 +50,133 @@ def agreement(
     rng: int | np.random.Generator = 0,
     population: int | None = None,
 ) -> Agreement:
-    """Say how far coders agree beyond chance.
+    """Say how far coders agree, beyond chance too.
+
+    Coders are people, models or runs. Units are found by their index labels; a unit need not be
+    coded by all.
+
+    Parameters
+    ----------
+    coders : list of Series, or mapping of names to Series
+        What each coder gave, missing where one did not code: labels, truth values or numbers.
+    level : {"nominal", "ordinal", "interval", "ratio"}, default "nominal"
+        How far apart two different codes are: all alike; by their order (numbers, or an ordered
+        Categorical); by their squared difference; by their difference relative to their sum.
+    bootstrap : int, optional
+        Resamples of the units. By default 1,000, or none where so many units are coded differently
+        that it would take minutes.
+    rng : int or numpy.random.Generator, default 0
+        By which resamples are drawn.
+    population : int, optional
+        Units that the sample was drawn from; ``se``, ``low`` and ``high`` then have the finite
+        population correction.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by coefficient: ``alpha`` (Krippendorff's), ``ac1`` (Gwet's; at other levels than
+        nominal his AC2), ``fleiss_kappa``, ``cohen_kappa`` (the mean over pairs of coders) and
+        ``percent`` (pairs of equal codes, at every level). ``value``; ``se``, the standard error
+        for these coders (Gwet 2014); ``low`` and ``high``, the 95 % interval; ``n``, the units that
+        count; ``bootstrap_low`` and ``bootstrap_high``. Its ``.pairs`` has percent agreement and
+        Cohen's kappa of each pair.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two coders, one of them coded nothing, an index is not unique, no
+        unit was coded twice, all codes are equal, or a code has no place at this level.
+
+    Notes
+    -----
+    Kappas and AC2 weigh disagreements with the weights of Gwet (2014): ordinal, quadratic, ratio.
+    Alpha's ordinal distance is Krippendorff's, of middle ranks. Categories that a Categorical
+    declares count for AC1 and AC2 also where nobody gave them.
+
+    Standard errors are for these coders, and for units like these. A unit that one coder alone
+    coded tells AC1 and Fleiss' kappa how often categories are given. Gwet's standard errors, which
+    ``se`` has, take the share of such units as fixed, and are too large where there are many;
+    ``low`` and ``high`` do not. These are Wilson's, on the scale of observed agreement, so that
+    they are not symmetric and never above 1, and do not shrink to nothing where all codes agree.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> anna = pd.Series(["yes", "yes", "no", "no", "no", "yes", "no", "no"])
+    >>> ben = pd.Series(["yes", "yes", "no", "no", "yes", "yes", "no", None])
+    >>> found = agreement([anna, ben])
+    >>> found["value"].round(3).to_dict()
+    {'alpha': 0.735, 'ac1': 0.719, 'fleiss_kappa': 0.71, 'cohen_kappa': 0.72, 'percent': 0.857}
     """
     if level not in get_args(Level):
         raise UsageError(f"level= is one of {', '.join(get_args(Level))}, not {level!r}.")
     patterns = Patterns.of(named_coders(coders), level)
     sample = patterns.counts[None]
-    drawn = _drawn(patterns, _times(bootstrap, patterns), np.random.default_rng(rng))
-    rows = {
-        name: _row(patterns, of(patterns, sample), drawn.get(name), population)
-        for name, of in COEFFICIENTS.items()
-    }
-    result = Agreement(pd.DataFrame.from_dict(rows, orient="index").rename_axis("coefficient"))
-    return result
-
-
-def _times(bootstrap: int | None, patterns: Patterns) -> int:
-    if bootstrap is None:
-        return _DRAWN if patterns.codes.size <= _CHEAP else 0
-    return bootstrap
+    fraction = 0.0 if population is None else patterns.counts.sum() / population
+    drawn = _drawn(patterns, bootstrap, np.random.default_rng(rng))
+    rows = {}
+    for name, coefficient in COEFFICIENTS.items():
+        at = "nominal" if name == "percent" else level
+        rows[name] = _row(patterns, coefficient(patterns, sample), at, fraction, drawn.get(name))
+    result = pd.DataFrame.from_dict(rows, orient="index").rename_axis("coefficient")
+    return Agreement(result, pairs=_pairs(patterns, level, fraction))
 
 
 def _drawn(
-    patterns: Patterns, times: int, rng: np.random.Generator
+    patterns: Patterns, bootstrap: int | None, rng: np.random.Generator
 ) -> dict[str, Numbers]:
     """Return each coefficient in resamples of the units, drawn as counts of their patterns."""
+    cheap = patterns.codes.size <= _CHEAP
+    times = (_DRAWN if cheap else 0) if bootstrap is None else bootstrap
     units = int(patterns.counts.sum())
-    block = max(1, _BLOCK // max(patterns.codes.size, 1))
-    found: dict[str, list[Numbers]] = {name: [] for name in COEFFICIENTS}
+    block = max(1, _BLOCK // patterns.codes.size)
+    found: dict[str, list[Numbers]] = {}
     for start in range(0, times, block):
         some = min(block, times - start)
         weights = rng.multinomial(units, patterns.counts / units, size=some).astype(np.float64)
-        for name, of in COEFFICIENTS.items():
-            found[name].append(of(patterns, weights).value)
-    return {name: np.concatenate(values) for name, values in found.items() if values}
+        for name, coefficient in COEFFICIENTS.items():
+            found.setdefault(name, []).append(coefficient(patterns, weights).value)
+    return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def _row(
-    patterns: Patterns, estimate: Estimate, drawn: Numbers | None, population: int | None
+    patterns: Patterns,
+    estimate: Estimate,
+    level: Level,
+    fraction: float = 0.0,
+    drawn: Numbers | None = None,
 ) -> dict[str, float]:
+    """Return a coefficient with its standard error and its intervals."""
     value, chance = float(estimate.value[0]), float(estimate.chance[0])
     counts = np.where(estimate.counted, patterns.counts, 0.0)
-    units = counts.sum()
-    moved = estimate.linear()[0] - value
-    frame = float(patterns.counts.sum())
-    variance = float((np.where(counts > 0, moved, 0.0) ** 2 * counts).sum())
-    se = math.sqrt(variance / (units * (units - 1)))
-    low, high = _on_agreement(value, se, chance, units)
-    row = {"value": value, "se": se, "low": low, "high": high, "n": int(units)}
+    kept = math.sqrt(max(0.0, 1 - fraction))
+    error = Error.of(estimate.linear()[0], counts)
+    published = error if estimate.published is None else Error.of(estimate.published()[0], counts)
+    quantile = t_quantile(error.units - 1 if level == "nominal" else error.freedom)
+    low, high = wilson(value, error.se * kept, error.units, quantile, floor=_floor(chance))
+    row = {"value": value, "se": published.se * kept, "low": low, "high": high}
+    row["n"] = int(error.units)
     if drawn is not None:
-        row["bootstrap_low"], row["bootstrap_high"] = bca(value, drawn, np.where(counts>0,moved,0.0), counts)
+        row["bootstrap_low"], row["bootstrap_high"] = bca(value, drawn, error)
     return row
 
 
-def _on_agreement(value: float, se: float, chance: float, units: float) -> tuple[float, float]:
-    room = 1 - chance
-    low, high = wilson(chance + room * value, room * se, units, t_quantile(units - 1))
-    return (low - chance) / room, (high - chance) / room
+def _floor(chance: float) -> float:
+    """Return what a coefficient is where no two codes agree; missing where nothing varies."""
+    return -chance / (1 - chance) if chance < 1 else math.nan
+
+
+def _pairs(patterns: Patterns, level: Level, fraction: float) -> pd.DataFrame:
+    """Return percent agreement and Cohen's kappa of each pair of coders."""
+    rows = []
+    sample = patterns.counts[None]
+    for one, other in combinations(range(len(patterns.names)), 2):
+        pair = cohen(patterns, sample, one, other)
+        if pair.counted.any():
+            equal = percent(patterns, sample, (one, other))
+            names = {"coder": patterns.names[one], "other": patterns.names[other]}
+            rows += [
+                names | {"coefficient": "cohen_kappa"} | _row(patterns, pair, level, fraction),
+                names | {"coefficient": "percent"} | _row(patterns, equal, "nominal", fraction),
+            ]
+    return pd.DataFrame(rows).set_index(["coder", "other", "coefficient"])

@@ -37,8 +37,8 @@ class Estimate:
     counted : ndarray of shape (patterns,)
         Whether the units of a pattern count.
     published : callable, optional
-        The same by the formula of Gwet (2014, chapter 5), where it differs: there the share of units
-        that two coders coded is a constant.
+        The same by the formula of Gwet (2014, chapter 5), where it differs: there the share of
+        units that two coders coded is a constant.
     """
 
     value: Numbers
@@ -51,7 +51,9 @@ class Estimate:
 def _ratio(over: Numbers, under: Numbers) -> Numbers:
     """Divide; what is divided by nothing is missing."""
     shape = np.broadcast_shapes(np.shape(over), np.shape(under))
-    return np.divide(over, under, out=np.full(shape, np.nan), where=np.abs(under) > _NOTHING)
+    quotient: Numbers = np.full(shape, np.nan)
+    np.divide(over, under, out=quotient, where=np.abs(under) > _NOTHING)
+    return quotient
 
 
 def _largest(patterns: Patterns) -> float:
@@ -60,7 +62,7 @@ def _largest(patterns: Patterns) -> float:
 
 
 def _paired(patterns: Patterns, weights: Numbers, apart: Numbers) -> tuple[Numbers, Numbers]:
-    """Return the mean distance between two codes of a unit, and 1 over the share of such units."""
+    """Return the mean distance between two codes of a unit, and how many units each such one is."""
     two = weights * (patterns.given >= 2)
     units = two.sum(axis=1)
     return _ratio(two @ apart, units), _ratio(weights.sum(axis=1), units)
@@ -69,24 +71,37 @@ def _paired(patterns: Patterns, weights: Numbers, apart: Numbers) -> tuple[Numbe
 def _shares(patterns: Patterns, weights: Numbers) -> Numbers:
     """Return how often each category was given, each unit counting once."""
     counts = patterns.tally(weights / patterns.given)
-    return counts / weights.sum(axis=1, keepdims=True)
+    shares: Numbers = counts / weights.sum(axis=1, keepdims=True)
+    return shares
 
 
-def percent(patterns: Patterns, weights: Numbers) -> Estimate:
-    """Return the share of pairs of codes that are equal, whatever the level."""
-    apart = patterns.mean_over_pairs(distance_at("nominal"))
-    observed, _ = _paired(patterns, weights, apart)
+def percent(patterns: Patterns, weights: Numbers, pair: tuple[int, int] | None = None) -> Estimate:
+    """Return the share of pairs of codes that are equal, whatever the level.
+
+    Parameters
+    ----------
+    pair : pair of int, optional
+        Two coders; left out: all.
+    """
+    counted: Any
+    if pair is None:
+        apart, counted = patterns.mean_over_pairs(distance_at("nominal")), patterns.given >= 2
+    else:
+        apart = patterns.between(*pair, distance_at("nominal"))
+        counted = (patterns.codes[:, pair] >= 0).all(axis=1)
+    two = weights * counted
+    observed = _ratio(two @ apart, two.sum(axis=1))
     ones = np.ones((len(weights), 1))
-    return Estimate(
-        1 - observed, np.zeros(len(weights)), lambda: ones * (1 - apart), patterns.given >= 2
-    )
+    return Estimate(1 - observed, np.zeros(len(weights)), lambda: ones * (1 - apart), counted)
 
 
 def gwet(patterns: Patterns, weights: Numbers) -> Estimate:
     """Return Gwet's AC1, at other levels than nominal AC2 (Gwet 2014, chapters 4 and 5)."""
     categories, largest = len(patterns.values), _largest(patterns)
     even = np.full((1, categories), 1 / categories)
-    mean_weight = 1 - float((patterns.distance.expected(patterns.values, even) @ even.T)[0, 0]) / largest
+    mean_weight = (
+        1 - float((patterns.distance.expected(patterns.values, even) @ even.T)[0, 0]) / largest
+    )
     scale = mean_weight * categories / max(categories - 1, 1)
     shares = _shares(patterns, weights)
     chance = scale * (shares * (1 - shares)).sum(axis=1)
@@ -160,15 +175,15 @@ def krippendorff(patterns: Patterns, weights: Numbers) -> Estimate:
     codes = two * patterns.given
     total = codes.sum(axis=1)
     counts = patterns.tally(two)
-    shares = counts / total[:, None]
+    shares = _per(counts, total)
     ordinal = patterns.distance is distance_at("ordinal")
     distance = distance_at("interval") if ordinal else patterns.distance
     values = midranks(counts) if ordinal else patterns.values
     apart = _apart_in_ranks(patterns, values) if ordinal else patterns.apart[None]
     by_category = distance.expected(values, shares)
     expected = (shares * by_category).sum(axis=1)
-    observed = (codes * apart).sum(axis=1) / total
-    kept = 1 - 1 / total
+    observed = _ratio((codes * apart).sum(axis=1), total)
+    kept = 1 - _ratio(np.ones(len(total)), total)
     gap = _ratio(observed, expected)
 
     def linear() -> Numbers:
@@ -209,7 +224,8 @@ def _drift_of_ranks(
     middle = (shares * ranks).sum(axis=1, keepdims=True)
     by_rank = _per(observed - gap[:, None] * 4 * shares * (ranks - middle), expected)
     later = np.cumsum(by_rank[:, ::-1], axis=1)[:, ::-1] - by_rank / 2
-    return units * given * patterns.mean_over_codes(later)
+    drift: Numbers = units * given * patterns.mean_over_codes(later)
+    return drift
 
 
 def cohen(patterns: Patterns, weights: Numbers, one: int, other: int) -> Estimate:
@@ -221,22 +237,17 @@ def cohen(patterns: Patterns, weights: Numbers, one: int, other: int) -> Estimat
     both = (ours >= 0) & (theirs >= 0)
     two = weights * both
     units = two.sum(axis=1, keepdims=True)
-    own, other_shares = (
-        _ratio(patterns.tallies[coder](two), units)
-        for coder in (one, other)
-    )
+    own, other_shares = (_ratio(patterns.tallies[coder](two), units) for coder in (one, other))
     to_own, to_other = (
         patterns.distance.expected(patterns.values, shares) for shares in (own, other_shares)
     )
     expected = (own * to_other).sum(axis=1)
     apart = patterns.between(one, other, patterns.distance)
-    gap = _ratio((two @ apart) / units[:, 0], expected)
+    gap = _ratio(_ratio(two @ apart, units[:, 0]), expected)
 
     def linear() -> Numbers:
-        blown = weights.sum(axis=1, keepdims=True) / units
         by_unit = to_other[:, ours] + to_own[:, theirs] - 2 * expected[:, None]
-        moved = gap[:, None] * (1 + _per(by_unit, expected)) - _per(apart[None], expected)
-        return 1 - gap[:, None] + np.where(both, moved * blown, 0.0)
+        return 1 - _per(apart[None], expected) + gap[:, None] * _per(by_unit, expected)
 
     return Estimate(1 - gap, 1 - expected / _largest(patterns), linear, both)
 
@@ -247,12 +258,21 @@ def mean_cohen(patterns: Patterns, weights: Numbers) -> Estimate:
         cohen(patterns, weights, *pair) for pair in combinations(range(len(patterns.names)), 2)
     ]
     pairs = [pair for pair in pairs if pair.counted.any()]
-    return Estimate(
-        np.mean([pair.value for pair in pairs], axis=0),
-        np.mean([pair.chance for pair in pairs], axis=0),
-        lambda: np.mean([pair.linear() for pair in pairs], axis=0),
-        np.any([pair.counted for pair in pairs], axis=0),
-    )
+    values = np.array([pair.value for pair in pairs])
+    defined = np.isfinite(values)
+    value = _ratio(np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0))
+    counted = np.any([pair.counted for pair in pairs], axis=0)
+
+    def moved(pair: Estimate) -> Numbers:
+        blown = _ratio((weights * counted).sum(axis=1), (weights * pair.counted).sum(axis=1))
+        away = np.nan_to_num(pair.linear() - pair.value[:, None]) * blown[:, None]
+        return np.where(pair.counted, away, 0.0)
+
+    def linear() -> Numbers:
+        total = np.sum([moved(pair) for pair in pairs], axis=0)
+        return value[:, None] + _per(total, defined.sum(axis=0))
+
+    return Estimate(value, np.mean([pair.chance for pair in pairs], axis=0), linear, counted)
 
 
 COEFFICIENTS: dict[str, Callable[[Patterns, Numbers], Estimate]] = {

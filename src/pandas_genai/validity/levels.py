@@ -40,7 +40,7 @@ class Distance(Protocol):
 
 class _Nominal:
     def between(self, ours: Numbers, theirs: Numbers) -> Numbers:
-        return (ours != theirs).astype(np.float64)
+        return np.asarray(ours != theirs, dtype=np.float64)
 
     def expected(self, values: Numbers, shares: Numbers) -> Numbers:  # noqa: ARG002 - one protocol
         return 1 - shares
@@ -60,7 +60,7 @@ class _Ordinal:
 
     def between(self, ours: Numbers, theirs: Numbers) -> Numbers:
         steps = np.abs(ours - theirs)
-        return steps * (steps + 1) / 2
+        return np.asarray(steps * (steps + 1) / 2, dtype=np.float64)
 
     def expected(self, values: Numbers, shares: Numbers) -> Numbers:
         first, second = _moments(values, shares)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pandas_genai.errors import UsageError, counted
+from pandas_genai.runs.report import label_text
 from pandas_genai.validity.levels import Distance, Level, Numbers, distance_at
 
 __all__ = ["Patterns", "Tally", "named_coders"]
@@ -100,7 +101,8 @@ class Patterns:
             key = pd.factorize(key * (len(labels) + 1) + column + 1)[0].astype(np.int64)
         first, counts = _firsts(key)
         patterns = np.column_stack([column[first] for column in columns]).astype(np.int64)
-        coded = (patterns >= 0).any(axis=1)
+        order = np.lexsort(patterns.T)  # so that the order of the units changes nothing
+        coded = order[(patterns[order] >= 0).any(axis=1)]
         numbers = level in {"interval", "ratio"}
         values = labels.to_numpy(dtype=np.float64) if numbers else np.arange(float(len(labels)))
         found = cls(
@@ -113,14 +115,21 @@ class Patterns:
         """Refuse codes of which nothing can be said."""
         if not (self.given >= 2).any():
             raise UsageError(
-                f"No unit was coded by two of the {len(self.names)} coders: their indexes have no "
-                "label in common with a code on both sides."
+                f"No unit was coded by two of the {len(self.names)} coders: no label of their "
+                "indexes has a code of both."
+            )
+        given = np.unique(self.codes[self.codes >= 0])
+        if len(given) == 1:
+            raise UsageError(
+                f"All coders gave {self.labels[given[0]]!r} to every unit: how far they agree "
+                "beyond chance cannot be said where nothing varies."
             )
 
     @cached_property
     def given(self) -> npt.NDArray[np.int64]:
         """How many coders coded the units of each pattern."""
-        return (self.codes >= 0).sum(axis=1)
+        found: npt.NDArray[np.int64] = np.count_nonzero(self.codes >= 0, axis=1)
+        return found
 
     @cached_property
     def tally(self) -> Tally:
@@ -159,11 +168,11 @@ class Patterns:
             The figure.
         """
         none = np.zeros((len(of_category), 1))
-        total = np.concatenate([of_category, none], axis=1)[:, self.codes].sum(axis=2)
-        return total / self.given
+        total: Numbers = np.concatenate([of_category, none], axis=1)[:, self.codes].sum(axis=2)
+        return np.divide(total, self.given)
 
 
-def named_coders(coders: Coders) -> dict[str, pd.Series[Any]]:
+def named_coders(coders: Any) -> dict[str, pd.Series[Any]]:
     """Check what was given as coders, and name each.
 
     Raises
@@ -199,11 +208,13 @@ def _check_coder(name: str, codes: pd.Series[Any]) -> None:
     if not codes.index.is_unique:
         twice = codes.index[codes.index.duplicated()][0]
         raise UsageError(
-            f"The index of coder {name!r} has {twice!r} more than once, so that nobody can tell "
-            "which codes are of the same unit."
+            f"The index of coder {name!r} has {label_text(twice)!r} more than once, so that nobody "
+            "can tell which codes are of the same unit."
         )
     if codes.isna().all():
-        raise UsageError(f"Coder {name!r} coded nothing: all {counted(len(codes), 'value')} are missing.")
+        raise UsageError(
+            f"Coder {name!r} coded nothing: all {counted(len(codes), 'value')} are missing."
+        )
 
 
 def _units(coders: Mapping[str, pd.Series[Any]]) -> pd.Index:
@@ -242,11 +253,10 @@ def _categories(
     level: Level,
 ) -> pd.Index:
     """Return all categories in their order: those that a dtype declares, and those found."""
-    found = pd.Index(pd.unique(np.concatenate([distinct for _, distinct in given.values()])))
-    found = found.astype(object)
-    if level != "nominal" and all(isinstance(label, Real) for label in found):
-        return _numbers(found, level)
-    declared = pd.Index([], dtype=object)
+    found = pd.Index(
+        pd.unique(np.concatenate([distinct for _, distinct in given.values()])), dtype=object
+    )
+    declared: pd.Index = pd.Index([], dtype=object)
     for name, codes in coders.items():
         if not isinstance(codes.dtype, pd.CategoricalDtype):
             continue
@@ -257,8 +267,10 @@ def _categories(
             declared = theirs
         elif level == "nominal":
             declared = declared.append(theirs.difference(declared, sort=False))
+    if level != "nominal" and not len(declared) and all(isinstance(one, Real) for one in found):
+        return _numbers(found, level)
     others = found.difference(declared, sort=False)
-    if level == "nominal" or (level == "ordinal" and len(declared) and not len(others)):
+    if level == "nominal" or (len(declared) and not len(others)):
         return declared.append(others)
     raise UsageError(_no_order(level, declared, others))
 
