@@ -7,6 +7,7 @@ import importlib.util
 import ipaddress
 import os
 import socket
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # for the server of these tests
+
 _MINE = ("DEFAULT_MODEL", "DEFAULT_BACKEND", "MAX_WORKERS", "CHUNK_SIZE")
-_PREFIXES = ("OPENAI_", "ANTHROPIC_", "PANDAS_GENAI_")
+_PREFIXES = ("OPENAI_", "ANTHROPIC_", "PANDAS_GENAI_", "PG")
 _KEPT = ("PANDAS_GENAI_GGUF",)
 _enlarged = set()
 _HEAVY = ("tests/browser/", "tests/local/test_server.py")
@@ -187,6 +190,30 @@ def clean_place(tmp_path, monkeypatch):
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost,::1")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of this session; skips where none is installed, unless one must be."""
+    import postgres_server
+
+    programs = postgres_server.binaries()
+    if programs is None:
+        reason = "no PostgreSQL server (initdb) is installed"
+        if os.environ.get("POSTGRES_TESTS") == "required":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    server = postgres_server.PostgresServer(programs)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres):
+    """The URL of a store that is not there yet, in a schema of this test."""
+    schema = postgres.new_schema()
+    yield postgres.url(schema)
+    postgres.drop(schema)
 
 
 @pytest.fixture(scope="session")

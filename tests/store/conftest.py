@@ -19,13 +19,14 @@ import memory_store
 TASK = "a" * 32
 
 STORES = {
-    "file": lambda folder: f"sqlite:///{folder}/cache.sqlite",
-    "memory": lambda folder: False,
-    "dictionaries": lambda folder: f"{memory_store.SCHEME}://{folder.name}",
+    "file": lambda request: f"sqlite:///{request.getfixturevalue('tmp_path')}/cache.sqlite",
+    "memory": lambda request: False,
+    "dictionaries": lambda request: f"{memory_store.SCHEME}://{request.node.name}",
+    "postgres": lambda request: request.getfixturevalue("postgres_url"),
 }
-"""What goes through the contract: one line for each implementation, what opens it in a folder."""
+"""What goes through the contract: one line for each implementation, what opens it in a test."""
 
-SURVIVING = ["file"]
+SURVIVING = ["file", "postgres"]
 """Those of them that outlive a process, which go through ``test_contract_processes.py`` too."""
 
 
@@ -40,18 +41,18 @@ def schemes():
 
 
 @pytest.fixture(params=STORES)
-def cache(request, tmp_path):
+def cache(request):
     """An open store of each implementation."""
-    store, ours = open_store(STORES[request.param](tmp_path))
+    store, ours = open_store(STORES[request.param](request))
     assert ours
     with store:
         yield store
 
 
 @pytest.fixture(params=SURVIVING)
-def url(request, tmp_path):
+def url(request):
     """The URL of a new store, of each implementation that outlives a process."""
-    return STORES[request.param](tmp_path)
+    return STORES[request.param](request)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from pandas_genai.costs.prices import Price, Prices, checked_prices, pricer
 from pandas_genai.errors import CredentialsError, JobError
 from pandas_genai.redaction import public_url
 from pandas_genai.settings import confirmed_base_url, load_settings
-from pandas_genai.store import file_of, in_folder, is_database
+from pandas_genai.store import configured, file_of, in_folder, is_database
 from pandas_genai.task.task import BoundTask
 
 __all__ = ["Connection", "ConnectionOptions", "custom_ids", "key_check", "limits_of"]
@@ -278,7 +278,7 @@ class Connection:
         url = in_folder(named, self.folder.path)
         path = file_of(url)
         if path is None:
-            return url
+            return configured(url)
         jobs = self.folder.path.parent
         is_beside = os.path.realpath(path.parent) in map(os.path.realpath, (jobs.parent, jobs))
         if not is_beside and not is_database(path):

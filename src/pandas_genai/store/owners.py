@@ -10,10 +10,9 @@ import threading
 import uuid
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import filelock
 
@@ -28,7 +27,6 @@ EXPIRY_S = 30.0
 """After how long without a heartbeat its leases are taken over."""
 
 _PROBE_S = 1.0
-_Entry = TypeVar("_Entry")
 
 
 @functools.cache
@@ -120,8 +118,19 @@ class OwnerLocks:
         return True
 
 
-class OwnedLeases(ABC, Generic[_Entry]):
+class _Block:
+    """Rows that were leased together, and how many of them have not ended."""
+
+    def __init__(self, number: int, left: int) -> None:
+        self.number = number
+        self.left = left
+
+
+class OwnedLeases(ABC):
     """The leases of one owner, which a thread of its own renews until they are closed.
+
+    Rows are leased in blocks, and a block is removed once all its rows have ended: what that
+    costs does not grow with the rows of the run.
 
     Parameters
     ----------
@@ -134,17 +143,28 @@ class OwnedLeases(ABC, Generic[_Entry]):
         self._owner_lock = OwnerLock(place_of(self.owner))
         self._asking = threading.Lock()
         self._lock = threading.Lock()
-        self._ended: deque[_Entry] = deque()
+        self._blocks: dict[str, _Block] = {}
+        self._ended: deque[int] = deque()
         self._closing = threading.Event()
         self._beating: threading.Thread | None = None
 
     @abstractmethod
-    def _write_ended(self, ended: list[_Entry], *, beat: bool) -> None:
-        """Remove the entries that have ended, with a heartbeat if it is time for one."""
+    def _write_ended(self, ended: list[int], *, beat: bool) -> None:
+        """Remove the blocks that have ended, with a heartbeat if it is time for one."""
 
     @abstractmethod
     def _end_all(self) -> None:
         """Remove the owner with all that it has leased."""
+
+    def end(self, keys: Iterable[str]) -> None:
+        """Note that rows need no lease any more; it is ended with the next transaction."""
+        with self._lock:
+            for key in keys:
+                block = self._blocks.pop(key, None)
+                if block is not None:
+                    block.left -= 1
+                    if block.left == 0:
+                        self._ended.append(block.number)
 
     def flush(self) -> None:
         """Write at once which leases have ended."""
@@ -157,6 +177,12 @@ class OwnedLeases(ABC, Generic[_Entry]):
         with self._asking, contextlib.suppress(CacheError):
             self._end_all()
         self._owner_lock.release()
+
+    def _hold(self, number: int, keys: Sequence[str]) -> None:
+        """Note that rows were leased as a block with a number."""
+        block = _Block(number, len(keys))
+        with self._lock:
+            self._blocks.update((key, block) for key in keys)
 
     def _start(self) -> None:
         """Begin with the heartbeat, before anything is leased."""
@@ -181,7 +207,7 @@ class OwnedLeases(ABC, Generic[_Entry]):
             self._ended.extend(ended)
             raise
 
-    def _take_ended(self) -> list[_Entry]:
+    def _take_ended(self) -> list[int]:
         with self._lock:
             ended = list(self._ended)
             self._ended.clear()

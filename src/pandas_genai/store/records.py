@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple, Protocol
 from zlib import crc32
 
 from pydantic_core import from_json
 
+from pandas_genai.errors import CacheError
+
 __all__ = ["Answer", "FailureRecord", "Origin", "RequestRecord", "RunRecord", "TaskRecord"]
-__all__ += ["checksum", "named", "now", "packed_keys", "storable", "unpacked_keys", "whole"]
+__all__ += ["checked_columns", "checksum", "keys_in_blocks", "named", "now", "packed_keys"]
+__all__ += ["storable", "unpacked_keys", "whole"]
 
 _KEY_DIGITS = 32
 
@@ -56,6 +60,20 @@ def storable(value: Any) -> Any:
 def named(record: _Record) -> dict[str, Any]:
     """Return a record's values by column."""
     return {item.name: storable(getattr(record, item.name)) for item in fields(record)}
+
+
+def checked_columns(columns: Iterable[str]) -> None:
+    """See that the table ``runs`` has some columns.
+
+    Raises
+    ------
+    TypeError
+        If there is no such column.
+    """
+    known = RunRecord.__dataclass_fields__
+    for name in columns:
+        if name not in known:
+            raise TypeError(f"The table runs has no column {name!r}: it has {', '.join(known)}.")
 
 
 class Answer(NamedTuple):
@@ -202,6 +220,32 @@ def unpacked_keys(packed: object) -> list[str]:
         return [str(key) for key in found] if isinstance(found, list) else []
     text = packed.hex() if isinstance(packed, bytes) else ""
     return [text[start : start + _KEY_DIGITS] for start in range(0, len(text), _KEY_DIGITS)]
+
+
+def keys_in_blocks(blocks: Iterable[tuple[Any, ...]], run_id: str, store: str) -> list[str | None]:
+    """Return the row keys of a run in the order of its input; None where nothing was sent.
+
+    Parameters
+    ----------
+    blocks : iterable of (bytes, bytes)
+        Digest and keys of some rows after another.
+    run_id, store : str
+        The run and the store, for the error.
+
+    Raises
+    ------
+    CacheError
+        If keys are not what their digest says.
+    """
+    found: list[str | None] = []
+    for digest, keys in blocks:
+        if not isinstance(keys, bytes) or blake2b(keys, digest_size=16).digest() != digest:
+            raise CacheError(
+                f"The row keys of the run {run_id!r} in the cache {store} are damaged: restore a "
+                "copy, or run the cell again."
+            )
+        found += [key if key.strip("0") else None for key in unpacked_keys(keys)]
+    return found
 
 
 def checksum(prompt_hash: str, text_hash: str, result: bytes, repeat: int = 0) -> int:

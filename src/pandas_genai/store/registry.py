@@ -7,15 +7,17 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Literal, NamedTuple, TypeAlias
 
 from pandas_genai.errors import UsageError
 from pandas_genai.redaction import public_url
 from pandas_genai.store.base import AnswerStore
+from pandas_genai.store.postgres import address
 from pandas_genai.store.sqlite.cache import SqliteCache
 
 __all__ = ["SCHEMES", "Cache", "Scheme", "file_of", "in_folder", "is_there", "open_store"]
-__all__ += ["relative_url", "shown", "url_of", "using"]
+__all__ += ["configured", "relative_url", "shown", "url_of", "using"]
 
 Cache: TypeAlias = AnswerStore | str | os.PathLike[str] | Literal[False]
 """What ``cache=`` takes: an open store, a URL, the path of an SQLite file, False for memory."""
@@ -33,14 +35,42 @@ class Scheme(NamedTuple):
         Opens the store of a URL, made where there is none.
     is_there : callable
         Whether there is a store at a URL; makes none.
+    public : callable
+        The URL as messages and manifests have it, without a password.
+    configured : callable
+        The URL of a store that a manifest names, which may be another than the user's: refuses
+        to go where the user did not say.
     """
 
     open: Callable[[str], AnswerStore]
     is_there: Callable[[str], bool]
+    public: Callable[[str], str] = public_url
+    configured: Callable[[str], str] = str
 
+
+def _postgres() -> ModuleType:
+    try:
+        from pandas_genai.store.postgres import store
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "psycopg":
+            raise
+        raise UsageError(
+            "A cache in PostgreSQL needs psycopg: pip install 'pandas-genai[postgres]'."
+        ) from None
+    return store
+
+
+_POSTGRES = Scheme(
+    lambda url: _postgres().PostgresStore(url),
+    lambda url: _postgres().is_there(url),
+    address.public,
+    address.configured,
+)
 
 SCHEMES: dict[str, Scheme] = {
     "sqlite": Scheme(lambda url: SqliteCache(_file(url)), lambda url: _file(url).exists()),
+    "postgresql": _POSTGRES,
+    "postgres": _POSTGRES,
 }
 """The implementations; each further one is one line here."""
 
@@ -106,7 +136,7 @@ def shown(cache: Cache) -> str:
     if isinstance(cache, AnswerStore):
         return cache.shown
     if isinstance(cache, str) and _URL.match(cache):
-        return str(file_of(cache) or public_url(cache))
+        return str(file_of(cache) or _scheme(cache).public(cache))
     return str(cache)
 
 
@@ -124,6 +154,17 @@ def relative_url(url: str, folder: Path) -> str:
         return f"{_FILE}{Path(os.path.relpath(path, folder)).as_posix()}"
     except ValueError:  # on another drive
         return url
+
+
+def configured(url: str) -> str:
+    """Return the URL of a store that a manifest names, once it is the user's own.
+
+    Raises
+    ------
+    UsageError
+        If the store is on a server that the user has not named: no password goes there.
+    """
+    return _scheme(url).configured(url)
 
 
 def in_folder(named: str, folder: Path) -> str:

@@ -8,12 +8,13 @@ from hashlib import blake2b
 from sqlite3 import Connection
 from typing import Any
 
-from pandas_genai.errors import CacheError
 from pandas_genai.store.parts import POSITIONS, SUPERSEDED, Attempt, PartRecord, counted
 from pandas_genai.store.records import (
     FailureRecord,
     RunRecord,
     TaskRecord,
+    checked_columns,
+    keys_in_blocks,
     named,
     now,
     unpacked_keys,
@@ -140,12 +141,7 @@ class History:
         TypeError
             If there is no such column.
         """
-        known = RunRecord.__dataclass_fields__
-        for name in columns:
-            if name not in known:
-                raise TypeError(
-                    f"The table runs has no column {name!r}: it has {', '.join(known)}."
-                )
+        checked_columns(columns)
         with self._database.transaction() as connection:
             run = _run_of(connection, run_id)
             if run is not None:
@@ -196,15 +192,8 @@ class History:
 
     def run_rows(self, run_id: str) -> list[str | None]:
         """Return the row keys of a run in the order of its input; None where nothing was sent."""
-        found: list[str | None] = []
-        for digest, keys in self._database.query(_RUN_ROWS, (run_id,)):
-            if not isinstance(keys, bytes) or blake2b(keys, digest_size=16).digest() != digest:
-                raise CacheError(
-                    f"The row keys of the run {run_id!r} in the cache file {self._database.name} "
-                    "are damaged: restore a copy, or run the cell again."
-                )
-            found += [key if key.strip("0") else None for key in unpacked_keys(keys)]
-        return found
+        found = self._database.query(_RUN_ROWS, (run_id,))
+        return keys_in_blocks(found, run_id, self._database.name)
 
     def requests(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return the billed calls by column, of one run or of all, in the order of their ids."""

@@ -7,16 +7,13 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from pandas_genai.errors import CacheError
 from pandas_genai.store.records import checksum, now, storable, whole
 from pandas_genai.store.sqlite.history import History
-from pandas_genai.task.fingerprint import compute_prompt_hash
+from pandas_genai.store.user_ids import read_of_id, tasks_meant, with_id
 
 __all__ = ["UserIds"]
 
 _BLOCK = 10_000
-_SHORT = 16
-"""Digits of the hash of a prompt alone; that of a task has more."""
 
 _JOINED = """
 FROM ids LEFT JOIN results
@@ -89,15 +86,7 @@ class UserIds(History):
         found = self._database.query(_GET, {"tasks": self._tasks_of(prompt_hash), "name": name})
         if not found:
             return None
-        *stored, is_shared = found[0]
-        text = whole(*stored)
-        if text is None:
-            raise CacheError(
-                f"The answer of row {name!r} in {self._database.name} is damaged or no JSON: put "
-                "it again, or delete its row of the table ids."
-            )
-        result = json.loads(text)
-        return _with_id(name, result) if is_shared else result
+        return read_of_id(name, found[0], self._database.name)
 
     def put(self, row_id: object, result: Any, prompt_hash: str | None = None) -> None:
         """Keep an answer under an id; an earlier one of the same id and task is replaced.
@@ -163,28 +152,10 @@ class UserIds(History):
             for place, row_id, key, result, mark in block:
                 text = whole(result, mark, prompt_hash, key)
                 if text is not None:
-                    own = json.dumps(_with_id(row_id, json.loads(text)), ensure_ascii=False)
+                    own = json.dumps(with_id(row_id, json.loads(text)), ensure_ascii=False)
                     own = storable(own)
                     rows.append((own, checksum(prompt_hash, row_id, own.encode()), place))
             self._database.write(_FILL, rows)
 
     def _tasks_of(self, prompt_hash: str | None) -> str | None:
-        """Return the tasks with a hash, as JSON: that of a prompt alone may have several."""
-        if prompt_hash is None:
-            return None
-        meant = [prompt_hash]
-        if len(prompt_hash) == _SHORT:
-            asked = {task["prompt_hash"]: task["prompt"] for task in self.tasks()}
-            meant += [
-                task
-                for task, prompt in asked.items()
-                if prompt and compute_prompt_hash(prompt) == prompt_hash
-            ]
-        return json.dumps(meant)
-
-
-def _with_id(row_id: str, result: Any) -> Any:
-    """Return an answer as the original toolkit kept it: the id stands in it."""
-    if isinstance(result, dict) and "input_id" not in result:
-        return {"input_id": row_id, **result}
-    return result
+        return None if prompt_hash is None else json.dumps(tasks_meant(prompt_hash, self.tasks))

@@ -89,20 +89,11 @@ class Liveness:
                 yield owner
 
 
-class _Block:
-    """Rows that were leased together, and how many of them have not ended."""
-
-    def __init__(self, number: int, left: int) -> None:
-        self.number = number
-        self.left = left
-
-
-class Leases(OwnedLeases[int]):
+class Leases(OwnedLeases):
     """The rows of one task that one run has under way.
 
-    Rows are leased in blocks, one entry and one transaction each, and an entry is removed once
-    all its rows have ended: what a lease costs does not grow with the rows of the run. Nothing
-    here waits for the disk: a power cut that loses a lease has ended its owner as well.
+    A block of rows is one entry and one transaction. Nothing here waits for the disk: a power cut
+    that loses a lease has ended its owner as well.
 
     A heartbeat is a number that its owner counts up. Whoever waits watches with its own monotonic
     clock whether the number still grows, so that no wall clock is compared with another. An owner
@@ -137,7 +128,6 @@ class Leases(OwnedLeases[int]):
         self._owned = owned
         self._prompt_hash = prompt_hash
         self._liveness = Liveness(path, clock, EXPIRY_S)
-        self._blocks: dict[str, _Block] = {}
 
     def acquire(self, keys: Sequence[str]) -> Granted | None:
         """Lease those of some rows that no living kernel has leased.
@@ -173,15 +163,15 @@ class Leases(OwnedLeases[int]):
                 connection.execute(_ENROL, (self.owner, machine(), os.getpid(), now()))
                 if ours:
                     values = (self._prompt_hash, self.owner, packed_keys(ours))
-                    block = _Block(connection.execute(_LEASE, values).lastrowid or 0, len(ours))
+                    number = connection.execute(_LEASE, values).lastrowid or 0
                 ended = self._take_ended()
                 connection.executemany(_END_LEASE, ((number, self.owner) for number in ended))
         except CacheError as error:
             if is_lock(error.__cause__):
                 return None
             raise
-        with self._lock:
-            self._blocks.update((key, block) for key in ours)
+        if ours:
+            self._hold(number, ours)
         return Granted(set(ours), others)
 
     def free(self, keys: Sequence[str]) -> bool:
@@ -191,16 +181,6 @@ class Leases(OwnedLeases[int]):
         found = self._database.query(_OTHERS, (self._prompt_hash, self.owner))
         busy = {key for owner, rows in found if owner not in dead for key in unpacked_keys(rows)}
         return not busy.issuperset(keys)
-
-    def end(self, keys: Iterable[str]) -> None:
-        """Note that rows need no lease any more; it is ended with the next transaction."""
-        with self._lock:
-            for key in keys:
-                block = self._blocks.pop(key, None)
-                if block is not None:
-                    block.left -= 1
-                    if block.left == 0:
-                        self._ended.append(block.number)
 
     def close(self) -> None:
         """End all leases; closing again does nothing."""

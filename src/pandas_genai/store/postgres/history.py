@@ -1,0 +1,140 @@
+"""What was asked and how it went: the tables ``tasks``, ``runs``, ``failures`` and ``requests``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+
+from pandas_genai.store.postgres.database import Connection, Database
+from pandas_genai.store.records import (
+    FailureRecord,
+    RunRecord,
+    TaskRecord,
+    checked_columns,
+    keys_in_blocks,
+    named,
+    now,
+)
+
+__all__ = ["History"]
+
+
+def _insert(table: str, columns: Iterable[str], key: str, *, renewed: bool = True) -> str:
+    """Return the statement that writes a row of named values, over an earlier one of its key."""
+    names = list(columns)
+    values = ", ".join(f"%({name})s" for name in names)
+    changed = ", ".join(f"{name} = excluded.{name}" for name in names)
+    then = f"UPDATE SET {changed}" if renewed else "NOTHING"
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values}) ON CONFLICT ({key}) DO {then}"  # noqa: S608 - columns of our own records
+    )
+
+
+_RUN = tuple(RunRecord.__dataclass_fields__)
+_TASK = (*TaskRecord.__dataclass_fields__, "created")
+_FAILURE = tuple(FailureRecord.__dataclass_fields__)
+_REQUEST = (
+    *("id", "run_id", "job", "prompt_hash", "request_id", "model", "model_answered"),
+    *("params_sent", "created", "attempts", "refused", "reason", "input_tokens", "cached_tokens"),
+    *("cache_write_tokens", "output_tokens", "cost", "rows", "reply"),
+)
+_START_RUN = _insert("runs", _RUN, "run_id")
+_SAVE_TASK = _insert("tasks", _TASK, "prompt_hash", renewed=False)
+_SAVE_FAILURE = _insert("failures", _FAILURE, "run_id, position")
+_SAVE_BLOCK = _insert("row_blocks", ("digest", "keys"), "digest", renewed=False)
+_SAVE_ROWS = _insert("run_rows", ("run_id", "block", "digest"), "run_id, block")
+
+# All columns are ours.
+_TASKS = f"SELECT {', '.join(_TASK)} FROM tasks ORDER BY created DESC, number DESC"  # noqa: S608
+_OF_RUN = "WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s"
+_RUNS = f"SELECT {', '.join(_RUN)} FROM runs {_OF_RUN} ORDER BY started DESC, number DESC"  # noqa: S608
+_REQUESTS = f"SELECT {', '.join(_REQUEST)} FROM requests {_OF_RUN} ORDER BY id"  # noqa: S608
+_FAILURES = f"SELECT {', '.join(_FAILURE)} FROM failures WHERE run_id = %s ORDER BY position"  # noqa: S608
+_RUN_ROWS = """
+SELECT digest, keys FROM run_rows JOIN row_blocks USING (digest) WHERE run_id = %s ORDER BY block
+"""
+_FAILED = """
+SELECT text_hash, reason FROM runs JOIN failures USING (run_id)
+WHERE prompt_hash = %s AND text_hash IS NOT NULL ORDER BY started, number
+"""
+
+
+class History:
+    """The log of a store; every method does what ``AnswerStore`` says of it.
+
+    Parameters
+    ----------
+    database : Database
+        The database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save_task(self, task: TaskRecord) -> None:
+        """Keep a task in clear; one that is known already stays as it was first asked."""
+        self._database.write(_SAVE_TASK, [named(task) | {"created": now()}])
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return all tasks by column, the newest first."""
+        return self._database.records(_TASKS)
+
+    def start_run(self, run: RunRecord) -> None:
+        """Record that a run has started."""
+        self._database.write(_START_RUN, [named(run)])
+
+    def end_run(self, run_id: str, **columns: Any) -> None:
+        """Change the named columns of a run, usually at its end; an unknown run is left alone."""
+        checked_columns(columns)
+        changed = ", ".join(f"{name} = %({name})s" for name in columns)
+        if changed:
+            statement = f"UPDATE runs SET {changed} WHERE run_id = %(of)s"  # noqa: S608 - checked
+            self._database.write(statement, [columns | {"of": run_id}])
+
+    def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
+        """Return one run or all of them by column, the newest first."""
+        return self._database.records(_RUNS, {"run_id": run_id})
+
+    def save_run_rows(self, run_id: str, blocks: Iterable[bytes]) -> None:
+        """Keep the row keys of a run in the order of its input; blocks of keys are kept once."""
+        rows: list[dict[str, Any]] = [
+            {"run_id": run_id, "block": number, "digest": _digest(keys), "keys": keys}
+            for number, keys in enumerate(blocks)
+        ]
+
+        def work(connection: Connection) -> None:
+            with connection.cursor() as cursor:
+                # In one order, because several runs may keep the same blocks at once.
+                blocks_first = sorted(rows, key=lambda row: row["digest"])
+                cursor.executemany(_SAVE_BLOCK, blocks_first)
+                cursor.executemany(_SAVE_ROWS, rows)
+
+        self._database.run(work)
+
+    def run_rows(self, run_id: str) -> list[str | None]:
+        """Return the row keys of a run in the order of its input; None where nothing was sent."""
+        found = self._database.query(_RUN_ROWS, (run_id,))
+        return keys_in_blocks(found, run_id, self._database.name)
+
+    def requests(self, run_id: str | None = None) -> list[dict[str, Any]]:
+        """Return the billed calls by column, of one run or of all, in the order of their ids."""
+        return self._database.records(_REQUESTS, {"run_id": run_id})
+
+    def save_failures(self, run_id: str, failures: Iterable[FailureRecord]) -> None:
+        """Keep the rows of a run that have no answer."""
+        rows = [named(failure) | {"run_id": run_id} for failure in failures]
+        if rows:
+            self._database.write(_SAVE_FAILURE, rows)
+
+    def failed(self, prompt_hash: str) -> dict[str, str]:
+        """Return the latest reason of every text that ever failed under a task, by row key."""
+        return dict(self._database.query(_FAILED, (prompt_hash,)))
+
+    def failures(self, run_id: str) -> list[dict[str, Any]]:
+        """Return the failures of a run by column, in the input's order."""
+        return self._database.records(_FAILURES, (run_id,))
+
+
+def _digest(keys: bytes) -> bytes:
+    return blake2b(keys, digest_size=16).digest()
