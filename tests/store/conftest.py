@@ -21,7 +21,9 @@ TASK = "a" * 32
 STORES = {
     "file": lambda request: f"sqlite:///{request.getfixturevalue('tmp_path')}/cache.sqlite",
     "memory": lambda request: False,
-    "dictionaries": lambda request: f"{memory_store.SCHEME}://{request.node.name}",
+    "dictionaries": lambda request: (
+        f"{memory_store.SCHEME}://{request.getfixturevalue('tmp_path').name}"
+    ),
     "postgres": lambda request: request.getfixturevalue("postgres_url"),
 }
 """What goes through the contract: one line for each implementation, what opens it in a test."""
