@@ -43,9 +43,30 @@ class CheckedAnswers(ABC):
         """
         return dict(self._whole(prompt_hash, text_hashes))
 
-    def present(self, prompt_hash: str, text_hashes: Sequence[str]) -> set[str]:
-        """Return which of some row keys have an answer under a task that is not damaged."""
-        return {key for key, _ in self._whole(prompt_hash, text_hashes)}
+    @abstractmethod
+    def _brought(
+        self, prompt_hash: str, text_hashes: Sequence[str], run_id: str
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the row keys of those texts whose answer a run has brought."""
+
+    def present(
+        self, prompt_hash: str, text_hashes: Sequence[str], run_id: str | None = None
+    ) -> set[str]:
+        """Return which of some row keys have an answer under a task that is not damaged.
+
+        Parameters
+        ----------
+        prompt_hash : str
+            The task.
+        text_hashes : sequence of str
+            Row keys.
+        run_id : str, optional
+            The run that brought the answer; left out: any.
+        """
+        found = {key for key, _ in self._whole(prompt_hash, text_hashes)}
+        if run_id is None or not found:
+            return found
+        return {key for (key,) in self._brought(prompt_hash, list(found), run_id)}
 
     def damaged(self) -> int:
         """Return how many damaged answers were met since the last call."""

@@ -18,7 +18,7 @@ import filelock
 
 from pandas_genai.errors import CacheError
 
-__all__ = ["BEAT_S", "EXPIRY_S", "OwnedLeases", "OwnerLock", "OwnerLocks", "machine"]
+__all__ = ["BEAT_S", "EXPIRY_S", "OwnedLeases", "OwnedRows", "OwnerLock", "OwnerLocks", "machine"]
 
 BEAT_S = 5.0
 """How often an owner renews its leases."""
@@ -118,19 +118,8 @@ class OwnerLocks:
         return True
 
 
-class _Block:
-    """Rows that were leased together, and how many of them have not ended."""
-
-    def __init__(self, number: int, left: int) -> None:
-        self.number = number
-        self.left = left
-
-
 class OwnedLeases(ABC):
-    """The leases of one owner, which a thread of its own renews until they are closed.
-
-    Rows are leased in blocks, and a block is removed once all its rows have ended: what that
-    costs does not grow with the rows of the run.
+    """What one owner has leased, which a thread of its own renews until it is closed.
 
     Parameters
     ----------
@@ -143,18 +132,64 @@ class OwnedLeases(ABC):
         self._owner_lock = OwnerLock(place_of(self.owner))
         self._asking = threading.Lock()
         self._lock = threading.Lock()
-        self._blocks: dict[str, _Block] = {}
-        self._ended: deque[int] = deque()
         self._closing = threading.Event()
         self._beating: threading.Thread | None = None
 
     @abstractmethod
-    def _write_ended(self, ended: list[int], *, beat: bool) -> None:
-        """Remove the blocks that have ended, with a heartbeat if it is time for one."""
+    def _renew(self) -> None:
+        """Write one heartbeat."""
 
     @abstractmethod
     def _end_all(self) -> None:
         """Remove the owner with all that it has leased."""
+
+    def close(self) -> None:
+        """End all leases; closing again does nothing."""
+        self._closing.set()
+        # Where that fails they are taken over, because their owner's lock is let go.
+        with self._asking, contextlib.suppress(CacheError):
+            self._end_all()
+        self._owner_lock.release()
+
+    def _start(self) -> None:
+        """Begin with the heartbeat, before anything is leased."""
+        with self._lock:
+            if self._beating is not None or self._closing.is_set():
+                return
+            self._owner_lock.acquire()
+            self._beating = threading.Thread(target=self._beat, name="genai-beat", daemon=True)
+            self._beating.start()
+
+    def _beat(self) -> None:
+        """Renew the leases until they are closed."""
+        while not self._closing.wait(BEAT_S):
+            with contextlib.suppress(CacheError):  # held by another program, or closed meanwhile
+                self._renew()
+
+
+class _Block:
+    """Rows that were leased together, and how many of them have not ended."""
+
+    def __init__(self, number: int, left: int) -> None:
+        self.number = number
+        self.left = left
+
+
+class OwnedRows(OwnedLeases):
+    """The rows that one owner has leased, in blocks.
+
+    A block is removed once all its rows have ended: what that costs does not grow with the rows
+    of the run.
+    """
+
+    def __init__(self, place_of: Callable[[str], Path | None]) -> None:
+        super().__init__(place_of)
+        self._blocks: dict[str, _Block] = {}
+        self._ended: deque[int] = deque()
+
+    @abstractmethod
+    def _write_ended(self, ended: list[int]) -> None:
+        """Remove the blocks that have ended, with a heartbeat."""
 
     def end(self, keys: Iterable[str]) -> None:
         """Note that rows need no lease any more; it is ended with the next transaction."""
@@ -168,44 +203,21 @@ class OwnedLeases(ABC):
 
     def flush(self) -> None:
         """Write at once which leases have ended."""
-        self._renew(beat=False)
+        self._renew()
 
-    def close(self) -> None:
-        """End all leases; closing again does nothing."""
-        self._closing.set()
-        # Where that fails they are taken over, because their owner's lock is let go.
-        with self._asking, contextlib.suppress(CacheError):
-            self._end_all()
-        self._owner_lock.release()
+    def _renew(self) -> None:
+        ended = self._take_ended()
+        try:
+            self._write_ended(ended)
+        except CacheError:
+            self._ended.extend(ended)
+            raise
 
     def _hold(self, number: int, keys: Sequence[str]) -> None:
         """Note that rows were leased as a block with a number."""
         block = _Block(number, len(keys))
         with self._lock:
             self._blocks.update((key, block) for key in keys)
-
-    def _start(self) -> None:
-        """Begin with the heartbeat, before anything is leased."""
-        with self._lock:
-            if self._beating is not None or self._closing.is_set():
-                return
-            self._owner_lock.acquire()
-            self._beating = threading.Thread(target=self._beat, name="genai-beat", daemon=True)
-            self._beating.start()
-
-    def _beat(self) -> None:
-        """Renew the leases, and end those that are over, until they are closed."""
-        while not self._closing.wait(BEAT_S):
-            with contextlib.suppress(CacheError):  # held by another program, or closed meanwhile
-                self._renew(beat=True)
-
-    def _renew(self, *, beat: bool) -> None:
-        ended = self._take_ended()
-        try:
-            self._write_ended(ended, beat=beat)
-        except CacheError:
-            self._ended.extend(ended)
-            raise
 
     def _take_ended(self) -> list[int]:
         with self._lock:

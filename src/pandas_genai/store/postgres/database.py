@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, TypeAlias, TypeVar
 
 import psycopg
@@ -144,6 +145,13 @@ class Database:
                 cursor.executemany(statement, values)
 
         self.run(work)
+
+    def take_turn(self, connection: Connection, *names: str) -> None:
+        """Keep others from the same until the transaction ends."""
+        text = "\0".join(("pandas_genai", self._address.schema, *names))
+        number = blake2b(text.encode(), digest_size=8).digest()
+        values = (int.from_bytes(number, signed=True),)
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", values)
 
     def close(self) -> None:
         """Let the connection go; closing again does nothing."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
-from pandas_genai.store.postgres.database import Connection, Database
+from psycopg.rows import dict_row
+
+from pandas_genai.store.parts import POSITIONS, SUPERSEDED, Attempt, PartRecord, counted
+from pandas_genai.store.postgres.database import Connection, Database, cleaned
 from pandas_genai.store.records import (
     FailureRecord,
     RunRecord,
@@ -42,6 +46,18 @@ _REQUEST = (
 _START_RUN = _insert("runs", _RUN, "run_id")
 _SAVE_TASK = _insert("tasks", _TASK, "prompt_hash", renewed=False)
 _SAVE_FAILURE = _insert("failures", _FAILURE, "run_id, position")
+_ATTEMPTS = """
+SELECT attempt, status, counts FROM run_parts WHERE run_id = %s AND part = %s ORDER BY number
+"""
+_OTHER_PARTS = """
+SELECT DISTINCT status FROM run_parts WHERE run_id = %s AND part <> %s AND status <> %s
+"""
+_SUPERSEDE = "UPDATE run_parts SET status = %s WHERE run_id = %s AND part = %s"
+_SAVE_PART = """
+INSERT INTO run_parts (run_id, part, attempt, status, counts) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (run_id, part, attempt) DO UPDATE SET status = excluded.status, counts = excluded.counts
+"""
+_FORGET_FAILURES = "DELETE FROM failures WHERE run_id = %s AND position >= %s AND position < %s"
 _SAVE_BLOCK = _insert("row_blocks", ("digest", "keys"), "digest", renewed=False)
 _SAVE_ROWS = _insert("run_rows", ("run_id", "block", "digest"), "run_id, block")
 
@@ -92,15 +108,37 @@ class History:
             statement = f"UPDATE runs SET {changed} WHERE run_id = %(of)s"  # noqa: S608 - checked
             self._database.write(statement, [columns | {"of": run_id}])
 
+    def count_part(self, record: PartRecord) -> RunRecord:
+        """Note what a part of a run has done so far, and return the run, all parts together."""
+        return self._database.run(lambda connection: self._counted(connection, record))
+
+    def _counted(self, connection: Connection, record: PartRecord) -> RunRecord:
+        run_id, part = record.counts.run_id, record.part
+        self._database.take_turn(connection, "run", run_id)
+        attempts = [Attempt(*row) for row in connection.execute(_ATTEMPTS, (run_id, part))]
+        found = connection.execute(_OTHER_PARTS, (run_id, part, SUPERSEDED))
+        others = {status for (status,) in found}
+        with connection.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(_RUNS, {"run_id": run_id}).fetchone()
+        before = None if row is None else RunRecord(**row)
+        run, attempt, is_new = counted(before, attempts, others, record)
+        connection.execute(_START_RUN, cleaned(named(run)))
+        if is_new:
+            connection.execute(_SUPERSEDE, (SUPERSEDED, run_id, part))
+            places = (part * POSITIONS, (part + 1) * POSITIONS)
+            connection.execute(_FORGET_FAILURES, (run_id, *places))
+        connection.execute(_SAVE_PART, cleaned((run_id, part, *attempt)))
+        return replace(run, status=SUPERSEDED) if attempt.status == SUPERSEDED else run
+
     def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return one run or all of them by column, the newest first."""
         return self._database.records(_RUNS, {"run_id": run_id})
 
-    def save_run_rows(self, run_id: str, blocks: Iterable[bytes]) -> None:
+    def save_run_rows(self, run_id: str, blocks: Iterable[bytes], first: int = 0) -> None:
         """Keep the row keys of a run in the order of its input; blocks of keys are kept once."""
         rows: list[dict[str, Any]] = [
             {"run_id": run_id, "block": number, "digest": _digest(keys), "keys": keys}
-            for number, keys in enumerate(blocks)
+            for number, keys in enumerate(blocks, first)
         ]
 
         def work(connection: Connection) -> None:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import tempfile
-import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from pandas_genai.store.base import Granted
-from pandas_genai.store.owners import EXPIRY_S, OwnedLeases, OwnerLocks, machine
+from pandas_genai.store.owners import OwnedRows
 from pandas_genai.store.postgres.database import Connection, Database
+from pandas_genai.store.postgres.owners import EXPIRED, DeadOwners, beat, end_owner, lock_path
 
 __all__ = ["JobLeases", "Leases"]
 
-# A server that was down has kept its owners from renewing: it waits once more as long.
-_EXPIRED = f"""
-GREATEST(beaten, pg_postmaster_start_time()) + interval '{EXPIRY_S} s' < clock_timestamp()
-"""
-_BEAT = """
-INSERT INTO owners (owner, machine, pid, beaten) VALUES (%s, %s, %s, clock_timestamp())
-ON CONFLICT (owner) DO UPDATE SET beaten = clock_timestamp()
-"""
 # In the order of the keys: two workers that want the same rows at once never wait for each other.
 _LEASE = """
 INSERT INTO leases (block, prompt_hash, text_hash, owner)
@@ -36,17 +25,17 @@ UPDATE leases SET block = %(block)s FROM unnest(%(keys)s::text[]) AS key
 WHERE prompt_hash = %(task)s AND text_hash = key AND owner = %(owner)s AND block <> %(block)s
 """
 _HOLDERS = f"""
-SELECT text_hash, owner, COALESCE(machine, ''), COALESCE({_EXPIRED}, true)
+SELECT text_hash, owner, COALESCE(machine, ''), COALESCE({EXPIRED}, true)
 FROM unnest(%(keys)s::text[]) AS key JOIN leases ON text_hash = key LEFT JOIN owners USING (owner)
 WHERE prompt_hash = %(task)s AND owner <> %(owner)s
 """  # noqa: S608 - our own condition
-_BURY = f"DELETE FROM owners WHERE {_EXPIRED} OR owner = ANY (%s)"  # noqa: S608 - the same
+_BURY = "DELETE FROM owners WHERE owner = ANY (%s)"
+_BURY_EXPIRED = f"DELETE FROM owners WHERE {EXPIRED}"  # noqa: S608 - the same
 _END_OWNERLESS = """
 DELETE FROM leases WHERE NOT EXISTS (SELECT 1 FROM owners WHERE owners.owner = leases.owner)
 """
 _END_BLOCKS = "DELETE FROM leases WHERE owner = %s AND block = ANY (%s)"
 _END_LEASES = "DELETE FROM leases WHERE owner = %s"
-_END_OWNER = "DELETE FROM owners WHERE owner = %s"
 
 _NUMBER_BITS = 62
 
@@ -59,12 +48,7 @@ _END_JOB = "DELETE FROM job_leases WHERE job = %s"
 _JOB_BLOCK = 50_000
 
 
-def _lock_path(owner: str) -> Path:
-    """Return where an owner's lock lies, which tells others on its machine that it has died."""
-    return Path(tempfile.gettempdir()) / f"pandas-genai-owner-{owner}.lock"
-
-
-class Leases(OwnedLeases):
+class Leases(OwnedRows):
     """The rows of one task that one run has under way.
 
     A lease is a row of its own, so that a worker among many looks at those alone that it asks
@@ -81,10 +65,10 @@ class Leases(OwnedLeases):
     """
 
     def __init__(self, database: Database, prompt_hash: str) -> None:
-        super().__init__(_lock_path)
+        super().__init__(lock_path)
         self._database = database
         self._prompt_hash = prompt_hash
-        self._locks = OwnerLocks(_lock_path, time.monotonic)
+        self._others = DeadOwners()
 
     def acquire(self, keys: Sequence[str]) -> Granted:
         """Lease those of some rows that no living owner has."""
@@ -94,9 +78,9 @@ class Leases(OwnedLeases):
             self._start()
             ended = self._take_ended()
             holders = self._database.run(lambda one: self._acquired(one, wanted, block, ended))
-            dead, died = self._dead(holders)
+            dead = self._dead(holders)
             if dead:
-                self._database.run(lambda one: _bury(one, died))
+                self._database.run(lambda one: _bury(one, dead))
                 holders = self._database.run(lambda one: self._acquired(one, wanted, block, []))
             others = {key for key, *_ in holders}
             ours = [key for key in wanted if key not in others]
@@ -108,7 +92,7 @@ class Leases(OwnedLeases):
         self, connection: Connection, wanted: list[str], block: int, ended: list[int]
     ) -> list[tuple[Any, ...]]:
         """Lease what is free, and return who has the rest."""
-        connection.execute(_BEAT, (self.owner, machine(), os.getpid()))
+        beat(connection, self.owner)
         values = self._asked(wanted) | {"block": block}
         connection.execute(_LEASE, values)
         connection.execute(_KEEP, values)
@@ -122,40 +106,37 @@ class Leases(OwnedLeases):
     def _asked(self, keys: Sequence[str]) -> dict[str, Any]:
         return {"task": self._prompt_hash, "keys": list(keys), "owner": self.owner}
 
-    def _dead(self, holders: Iterable[tuple[Any, ...]]) -> tuple[set[str], set[str]]:
-        """Return the owners whose leases have ended, and those of them that died here."""
-        owners = {(owner, where, expired) for _, owner, where, expired in holders}
-        died = {owner for owner, where, _ in owners if self._locks.is_let_go(owner, where)}
-        return died | {owner for owner, _, expired in owners if expired}, died
+    def _dead(self, holders: Iterable[tuple[Any, ...]]) -> set[str]:
+        """Return the owners whose leases have ended."""
+        return self._others.among({(owner, where, expired) for _, owner, where, expired in holders})
 
     def free(self, keys: Sequence[str]) -> bool:
         """Whether one of some rows may be leased now; reads only."""
         holders = self._database.query(_HOLDERS, self._asked(keys))
         with self._asking:
-            dead, _ = self._dead(holders)
+            dead = self._dead(holders)
         return not {key for key, owner, *_ in holders if owner not in dead}.issuperset(keys)
 
-    def _write_ended(self, ended: list[int], *, beat: bool) -> None:
+    def _write_ended(self, ended: list[int]) -> None:
         def work(connection: Connection) -> None:
-            if beat:
-                connection.execute(_BEAT, (self.owner, machine(), os.getpid()))
+            beat(connection, self.owner)
             if ended:
                 connection.execute(_END_BLOCKS, (self.owner, ended))
 
-        if beat or ended:
-            self._database.run(work)
+        self._database.run(work)
 
     def _end_all(self) -> None:
         def work(connection: Connection) -> None:
             connection.execute(_END_LEASES, (self.owner,))
-            connection.execute(_END_OWNER, (self.owner,))
+            end_owner(connection, self.owner)
 
         self._database.run(work)
 
 
-def _bury(connection: Connection, died: set[str]) -> None:
-    """End the leases of all owners that are silent for too long, and of some that have died."""
-    connection.execute(_BURY, (list(died),))
+def _bury(connection: Connection, dead: set[str]) -> None:
+    """End the leases of some owners, and of all that are silent for too long."""
+    connection.execute(_BURY, (list(dead),))
+    connection.execute(_BURY_EXPIRED)
     connection.execute(_END_OWNERLESS)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from pandas_genai.clock import Clock
 from pandas_genai.errors import CacheError
 from pandas_genai.store.checked import CheckedAnswers, merged_origins
 from pandas_genai.store.postgres.address import remembered
+from pandas_genai.store.postgres.blocks import PostgresBudget, PostgresRate
 from pandas_genai.store.postgres.database import Database
 from pandas_genai.store.postgres.ids import UserIds
 from pandas_genai.store.postgres.leases import JobLeases, Leases
@@ -30,6 +31,7 @@ FROM unnest(%(keys)s::text[]) AS key CROSS JOIN LATERAL (
 ) AS found
 """
 _LOOKUP = f"SELECT text_hash, convert_to(json_result, 'UTF8'), checksum {_FOUND}"
+_BROUGHT = f"SELECT text_hash {_FOUND} WHERE run_id = %(run_id)s"
 _ANY = "SELECT EXISTS (SELECT 1 FROM results WHERE prompt_hash = %s)"
 _MANY = 1_000
 _ANSWER_TOKENS = """
@@ -107,6 +109,13 @@ class PostgresStore(CheckedAnswers, UserIds, JobLeases):
         for block in _blocks(text_hashes):
             yield from self._database.query(_LOOKUP, {"task": prompt_hash, "keys": block})
 
+    def _brought(
+        self, prompt_hash: str, text_hashes: Sequence[str], run_id: str
+    ) -> Iterator[tuple[Any, ...]]:
+        for block in _blocks(text_hashes):
+            values = {"task": prompt_hash, "keys": block, "run_id": run_id}
+            yield from self._database.query(_BROUGHT, values)
+
     def answer_tokens(self, prompt_hash: str) -> float | None:
         """Return how many tokens an answer took under a task, on average; None without any."""
         ((average,),) = self._database.query(_ANSWER_TOKENS, (prompt_hash,))
@@ -132,6 +141,14 @@ class PostgresStore(CheckedAnswers, UserIds, JobLeases):
     def leases(self, prompt_hash: str) -> Leases:
         """Return what keeps other workers from asking rows of a task that a run has under way."""
         return Leases(self._database, prompt_hash)
+
+    def rate(self, name: str, now: Callable[[], float] | None = None) -> PostgresRate:
+        """Return what all runs that use a name may send a minute together."""
+        return PostgresRate(self._database, name, now)
+
+    def budget(self, name: str, total: float) -> PostgresBudget:
+        """Return the budget that all runs that use a name spend together."""
+        return PostgresBudget(self._database, name, total)
 
     def close(self) -> None:
         """Write what its writers hold and let go; closing again does nothing."""

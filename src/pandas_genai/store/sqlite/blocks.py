@@ -123,7 +123,7 @@ class SqliteRate:
             self._database.close()
 
 
-class SqliteBudget(OwnedLeases[int]):
+class SqliteBudget(OwnedLeases):
     """The budget that all runs that use a name spend together.
 
     Parameters
@@ -222,10 +222,8 @@ class SqliteBudget(OwnedLeases[int]):
         with self._database.transaction() as connection:
             _end(connection, self.owner)
 
-    def _write_ended(self, ended: list[int], *, beat: bool) -> None:  # noqa: ARG002 - a block has no parts
-        with self._database.transaction() as connection:
-            if beat:
-                connection.execute(_BEAT, (timestamp(), self.owner))
+    def _renew(self) -> None:
+        self._database.write(_BEAT, [(timestamp(), self.owner)])
 
 
 def _end(connection: sqlite3.Connection, owner: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pandas_genai.errors import CacheError
 from pandas_genai.store.base import Granted
-from pandas_genai.store.owners import EXPIRY_S, OwnedLeases, OwnerLocks, machine
+from pandas_genai.store.owners import EXPIRY_S, OwnedRows, OwnerLocks, machine
 from pandas_genai.store.records import now, packed_keys, unpacked_keys
 from pandas_genai.store.sqlite.database import Database, is_lock
 
@@ -89,7 +89,7 @@ class Liveness:
                 yield owner
 
 
-class Leases(OwnedLeases):
+class Leases(OwnedRows):
     """The rows of one task that one run has under way.
 
     A block of rows is one entry and one transaction. Nothing here waits for the disk: a power cut
@@ -193,10 +193,9 @@ class Leases(OwnedLeases):
             connection.execute(_END_LEASES, (self.owner,))
             connection.execute(_END_OWNER, (self.owner,))
 
-    def _write_ended(self, ended: list[int], *, beat: bool) -> None:
+    def _write_ended(self, ended: list[int]) -> None:
         with self._database.transaction() as connection:
-            if beat:
-                connection.execute(_BEAT, (now(), self.owner))
+            connection.execute(_BEAT, (now(), self.owner))
             connection.executemany(_END_LEASE, ((one, self.owner) for one in ended))
 
     def _dead(self) -> set[str]:
