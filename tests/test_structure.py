@@ -66,6 +66,7 @@ EXPORTED = {
     "jobs",
     "open_job",
     "regress",
+    "read_review",
     "retry_api_call",
     "runs",
 }

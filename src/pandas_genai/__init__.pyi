@@ -41,5 +41,6 @@ from .store import SqliteCache as SqliteCache
 from .task.fingerprint import compute_prompt_hash as compute_prompt_hash
 from .task.task import Task as Task
 from .validity.agreement import agreement as agreement
+from .validity.reading import read_review as read_review
 
 __version__: str

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pandas_genai.accessor.arguments import checked_text, task_of, with_advice
 from pandas_genai.accessor.joining import mark_order, warn_of_duplicates
-from pandas_genai.accessor.origin import remember_origin
+from pandas_genai.accessor.origin import Asked, remember_origin
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.collect import WaitOptions
 from pandas_genai.batch.connection import Connection, ConnectionOptions
@@ -106,8 +106,9 @@ class Asking:
         )
         with with_advice(self.question):
             result = extraction.run()
-        many = extraction.task.schema.many
-        _remember(result, self.data, render, self.options.cache, many=many)
+        task = extraction.task
+        asked = Asked(task.prompt, task.schema, task.prompt_hash)
+        _remember(result, self.data, render, self.options.cache, asked)
         return result
 
     def plan(self, sample: int) -> Plan:
@@ -169,8 +170,9 @@ def collected(
         rows, data.index, wait_options, cache, on_error
     )
     where = Connection(job, ConnectionOptions()).store_url() if cache is None else cache
-    many = compile_schema(job.read_manifest().schema).many
-    _remember(result, data, _renderer(job.read_manifest().text), where, many=many)
+    manifest = job.read_manifest()
+    asked = Asked(manifest.prompt, compile_schema(manifest.schema), manifest.prompt_hash)
+    _remember(result, data, _renderer(manifest.text), where, asked)
     return result
 
 
@@ -179,9 +181,8 @@ def _remember(
     data: Rows,
     render: Render,
     cache: Cache | None,
-    *,
-    many: bool,
+    asked: Asked,
 ) -> None:
     """Remember what ``labels.genai`` will be asked: the run, the texts, the rows' order."""
-    remember_origin(result, data, render, None if cache is None else url_of(cache))
-    mark_order(result, many=many)
+    remember_origin(result, data, render, None if cache is None else url_of(cache), asked)
+    mark_order(result, many=asked.schema.many)

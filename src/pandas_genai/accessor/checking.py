@@ -2,12 +2,148 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
 import pandas as pd
 
+from pandas_genai.accessor.arguments import named_arguments
+from pandas_genai.accessor.origin import all_texts, answer_columns, question_of, run_of
+from pandas_genai.errors import UsageError
+from pandas_genai.settings import whole_number
+from pandas_genai.task.annotations import Column, Series, Template
+from pandas_genai.task.text import no_column
+from pandas_genai.validity.codebook import codebook_of
+from pandas_genai.validity.review import Review
+from pandas_genai.validity.sample import ReviewSample
+from pandas_genai.validity.sampling import Allocation, draw, failed_rows, strata_of, ungrounded_rows
+
 __all__ = ["Checking"]
+
+Source: TypeAlias = "Column | Series"
 
 
 class Checking:
     """The methods of ``labels.genai`` that come after the labels."""
 
     _data: pd.DataFrame
+
+    @named_arguments
+    def review_sample(
+        self,
+        n: int,
+        *,
+        text: Column | list[Column] | Template | Series | None = None,
+        stratify: Source | list[Source] | None = None,
+        rng: int = 0,
+        fields: str | Sequence[str] | None = None,
+        show_labels: bool = False,
+        allocation: Allocation = "equal",
+    ) -> ReviewSample:
+        """Draw rows to be coded by hand, each with a known probability.
+
+        The same call draws the same rows, in whatever order the frame stands, and a larger ``n``
+        keeps those of a smaller one: which rows are drawn depends on the index labels, ``rng``
+        and the strata alone. Rows without text are not drawn.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        text : column, list of columns, template, or Series, optional
+            What coders read: of this frame, of the frame that was asked, or a Series with the
+            index labels of this frame. Left out: what the model read, as long as the frame that
+            was asked is in memory, or the only text column beside the labels of a joined frame.
+        stratify : column or Series, or list of them, optional
+            What makes strata, of each of which rows are drawn: a field, to have enough rows with a
+            rare label; any other column; a Series with the index of this frame; ``"failed"``
+            (rows without any answer, and the others); ``"ungrounded"`` (rows with a quote that
+            was not found or is ambiguous, and the others). Several are crossed; missing values
+            are a stratum.
+        rng : int, default 0
+            Another number draws other rows.
+        fields : str or list of str, optional
+            Which fields are coded; all by default.
+        show_labels : bool, default False
+            Whether coders see what the model says. It draws them to the model's side.
+        allocation : {"equal", "proportional"}, default "equal"
+            ``"equal"``: as many rows of each stratum, and all rows of one that has fewer, so
+            that rare labels are drawn more often than their share. ``"proportional"``: two
+            rows of each stratum, the others by size.
+
+        Returns
+        -------
+        ReviewSample
+            A DataFrame of the rows drawn, in random order. ``.to_excel(path)`` and
+            ``.to_csv(path)`` write sheets for coders, ``.code()`` codes in the notebook,
+            ``.codes()`` are the codes made there; ``.design`` says how it was drawn.
+
+        Raises
+        ------
+        UsageError
+            If n, a column or the index does not allow it; one sentence says why.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> labels = pd.DataFrame({"tone": pd.Categorical(["good"] * 98 + ["bad"] * 2)})
+        >>> texts = pd.Series([f"Review {number}." for number in range(100)])
+        >>> sample = labels.genai.review_sample(10, text=texts, stratify="tone")
+        >>> sample.design.table.reset_index()
+          stratum  population  sample  probability
+        0     bad           2       2     1.000000
+        1    good          98       8     0.081633
+        """
+        whole_number("n", n)
+        if isinstance(rng, bool) or not isinstance(rng, int):
+            raise UsageError(f"rng={rng!r} is no whole number, by which a draw can be repeated.")
+        if allocation not in {"equal", "proportional"}:
+            raise UsageError(f"allocation={allocation!r} is neither 'equal' nor 'proportional'.")
+        labels = self._data
+        answers = answer_columns(labels) or list(labels.columns)
+        asked = question_of(labels)
+        named = [fields] if isinstance(fields, str) else fields
+        schema, prompt, task = (
+            (None, "", "") if asked is None else (asked.schema, asked.prompt, asked.prompt_hash)
+        )
+        codebook = codebook_of(labels, answers, schema, named, prompt)
+        texts = all_texts(labels, text)
+        sources = {} if stratify is None else _sources(labels, answers, stratify)
+        positions, design = draw(
+            labels.index,
+            strata_of(list(sources.values()), len(labels)),
+            n,
+            seed=rng,
+            has_text=np.array([one is not None for one in texts], dtype=bool),
+            allocation=allocation,
+            stratified_by=list(sources),
+            run_id=run_of(labels) or "",
+            prompt_hash=task,
+        )
+        review = Review(design, codebook, labels.index[positions])
+        review.check_index()
+        shown = labels.iloc[positions][codebook.names] if show_labels else None
+        return ReviewSample(review, [texts[at] or "" for at in positions], shown)
+
+
+def _sources(
+    labels: pd.DataFrame, answers: Sequence[Any], stratify: Any
+) -> dict[str, pd.Series[Any]]:
+    """Return what makes the strata, by its name."""
+    found: dict[str, pd.Series[Any]] = {}
+    for one in stratify if isinstance(stratify, list) else [stratify]:
+        if isinstance(one, pd.Series):
+            if not one.index.equals(labels.index):
+                raise UsageError("stratify= must be a Series with the index of this frame.")
+            found["a Series" if one.name is None else str(one.name)] = one
+        elif one in labels.columns:
+            column: Any = labels[one]
+            found[str(one)] = column
+        elif one == "failed":
+            found[one] = failed_rows(labels[list(answers)])
+        elif one == "ungrounded":
+            found[one] = ungrounded_rows(labels)
+        else:
+            raise UsageError(str(no_column(labels, one)).replace("text=", "stratify=", 1))
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import weakref
 from collections import OrderedDict
@@ -14,13 +15,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from pandas_genai.display.reading import Reading
-from pandas_genai.errors import UsageError
+from pandas_genai.display.where import default_cache_path
+from pandas_genai.errors import CacheError, SchemaError, UsageError
 from pandas_genai.runs import ATTR
+from pandas_genai.store import is_there, using
 from pandas_genai.task.inputs import Value
-from pandas_genai.task.text import no_column, only_text_column
+from pandas_genai.task.schema import Schema, compile_schema
+from pandas_genai.task.text import is_blank, no_column, only_text_column, rows_text, series_text
 
-__all__ = ["ANSWERS", "Origin", "answer_columns", "origin_of", "reading_of", "remember_origin"]
-__all__ += ["run_of"]
+__all__ = ["ANSWERS", "Asked", "Origin", "all_texts", "answer_columns", "origin_of"]
+__all__ += ["question_of", "reading_of", "remember_origin", "run_of"]
 
 ANSWERS = "pandas_genai_answers"
 """The key of ``DataFrame.attrs`` of a joined frame: the names of the answers' columns by run."""
@@ -30,6 +34,25 @@ _SAMPLED = 64
 
 _lock = threading.Lock()
 _remembered: OrderedDict[str, Origin] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the model was asked.
+
+    Parameters
+    ----------
+    prompt : str
+        The instructions.
+    schema : Schema
+        What an answer looks like.
+    prompt_hash : str
+        The task.
+    """
+
+    prompt: str
+    schema: Schema
+    prompt_hash: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +77,8 @@ class Origin:
         Returns the texts of such rows as they were sent.
     cache : str, optional
         The URL of the run's cache; None where it was in memory.
+    question : Asked, optional
+        What was asked.
     """
 
     run_id: str
@@ -66,6 +91,7 @@ class Origin:
     render: Callable[[Any], list[Value]] = field(repr=False)
     cache: str | None = None
     is_series: bool = False
+    question: Asked | None = None
 
 
 def remember_origin(
@@ -73,6 +99,7 @@ def remember_origin(
     asked: pd.DataFrame | pd.Series[Any],
     render: Callable[[Any], list[Value]],
     cache: str | None,
+    question: Asked,
 ) -> None:
     """Remember a result of this process, and whom it was asked of."""
     run_id = result.attrs.get(ATTR)
@@ -90,6 +117,7 @@ def remember_origin(
         render,
         cache,
         isinstance(asked, pd.Series),
+        question,
     )
     with _lock:
         _remembered[run_id] = origin
@@ -171,6 +199,74 @@ def reading_of(frame: pd.DataFrame, source: Any) -> Reading:
     return Reading(frame, _rows_of(frame[named]), answers or others)
 
 
+def question_of(frame: pd.DataFrame) -> Asked | None:
+    """Return what answers were asked: as this process knows, or the cache of an earlier one."""
+    origin = origin_of(frame)
+    if origin is not None:
+        return origin.question
+    run_id = frame.attrs.get(ATTR)
+    url = default_cache_path()
+    if run_id is None or not is_there(url):
+        return None
+    try:
+        with using(url) as store:
+            hashes = {run["prompt_hash"] for run in store.runs(str(run_id))}
+            tasks = [task for task in store.tasks() if task["prompt_hash"] in hashes]
+        if not tasks:
+            return None
+        task = tasks[0]
+        schema = compile_schema(json.loads(task["schema"]))
+    except (CacheError, SchemaError, ValueError):
+        return None
+    return Asked(task["prompt"], schema, task["prompt_hash"])
+
+
+def all_texts(frame: pd.DataFrame, source: Any = None) -> list[str | None]:
+    """Return the text of each row of a frame of answers; None where there is none.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A result, or a frame that it was joined to; its index has each label once.
+    source : column, list of columns, template or Series, optional
+        The texts: columns of this frame or of the one that was asked, or a Series that has the
+        labels of this frame's index. Left out: as ``reading_of`` finds them.
+
+    Raises
+    ------
+    UsageError
+        If they cannot be found.
+    """
+    if isinstance(source, pd.Series):
+        if not source.index.is_unique or not frame.index.isin(source.index).all():
+            raise UsageError("text= must be a Series with the index labels of this frame.")
+        return _plain_texts(series_text(source.reindex(frame.index)))
+    if source is not None:
+        origin = origin_of(frame)
+        asked = None if origin is None else origin.asked()
+        try:
+            return _plain_texts(rows_text(frame, source))
+        except UsageError:
+            if not isinstance(asked, pd.DataFrame) or not _has_rows(asked, frame):
+                raise
+        return _plain_texts(rows_text(asked.loc[frame.index], source))
+    texts = reading_of(frame, None).texts
+    if texts is None:
+        raise UsageError(
+            "text= is needed: the frame that was asked is not known here any more. Give the texts "
+            "as a Series, such as text=df['review'], or write labels.genai.join(df) first."
+        )
+    return _plain_texts(texts(0, len(frame)))
+
+
+def _plain_texts(values: Sequence[Any]) -> list[str | None]:
+    return [None if is_blank(value) else str(value) for value in values]
+
+
+def _has_rows(asked: pd.DataFrame | pd.Series[Any], frame: pd.DataFrame) -> bool:
+    return asked.index.is_unique and bool(frame.index.isin(asked.index).all())
+
+
 def _rows_of(texts: pd.Series[Any]) -> Callable[[int, int], list[Any]]:
     return lambda start, stop: texts.iloc[start:stop].tolist()
 
@@ -183,7 +279,7 @@ def _asked_texts(frame: pd.DataFrame) -> Callable[[int, int], list[Value]] | Non
         return None
     if asked.index.equals(frame.index):
         return lambda start, stop: origin.render(asked.iloc[start:stop])
-    if not asked.index.is_unique or not frame.index.isin(asked.index).all():
+    if not _has_rows(asked, frame):
         return None
     return lambda start, stop: origin.render(asked.loc[frame.index[start:stop]])
 

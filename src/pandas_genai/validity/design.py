@@ -30,12 +30,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pandas_genai.runs.report import label_json
 
 __all__ = ["Design", "Stratum", "carry", "coder_of", "design_of", "notes_of", "population_id"]
-__all__ += ["probability_of", "row_ids"]
+__all__ += ["probability_of", "row_hashes", "row_ids"]
 
 _ATTR = "pandas_genai"
 
@@ -162,12 +163,15 @@ def row_ids(index: pd.Index) -> list[str]:
     return [label_json(label) for label in index]
 
 
+def row_hashes(index: pd.Index) -> npt.NDArray[np.uint64]:
+    """Return a hash of each row's id: the same in every process and version."""
+    digests = (hashlib.blake2b(row.encode(), digest_size=8).digest() for row in row_ids(index))
+    return np.frombuffer(b"".join(digests), dtype="<u8")
+
+
 def population_id(index: pd.Index) -> str:
     """Return what names a frame by its index, in whatever order its rows stand."""
-    digest = hashlib.blake2b(digest_size=8)
-    for row in sorted(row_ids(index)):
-        digest.update(row.encode() + b"\n")
-    return digest.hexdigest()
+    return hashlib.blake2b(np.sort(row_hashes(index)).tobytes(), digest_size=8).hexdigest()
 
 
 def carry(

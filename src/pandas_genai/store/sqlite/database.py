@@ -35,7 +35,7 @@ def is_lock(error: BaseException | None) -> bool:
     return _code(error) in _LOCKS
 
 
-def explained(error: Exception, name: str) -> CacheError:
+def explained(error: Exception, name: str, what: str = "cache file") -> CacheError:
     """Return the sentence for an error of SQLite.
 
     Parameters
@@ -44,32 +44,34 @@ def explained(error: Exception, name: str) -> CacheError:
         One of ``FILE_ERRORS``.
     name : str
         The file.
+    what : str
+        What it is.
     """
     code = _code(error)
     if code in _DAMAGED or isinstance(error, UnicodeError):
-        what = "text in it is no text" if isinstance(error, UnicodeError) else error
+        damage = "text in it is no text" if isinstance(error, UnicodeError) else error
         text = (
-            f"The cache file {name} is damaged ({what}) and was left as it is: move it away and "
+            f"The {what} {name} is damaged ({damage}) and was left as it is: move it away and "
             f"run again, or try to save its rows with the sqlite3 command .recover."
         )
     elif is_lock(error):
         text = (
-            f"The cache file {name} is locked by another program: close what has it open and "
+            f"The {what} {name} is locked by another program: close what has it open and "
             "run again; what was saved before is kept."
         )
     elif code == sqlite3.SQLITE_FULL:
         text = (
-            f"The disk is full and the cache file {name} cannot grow: free some space and run "
+            f"The disk is full and the {what} {name} cannot grow: free some space and run "
             "again; what was saved before is kept."
         )
     elif code == sqlite3.SQLITE_READONLY:
         text = (
-            f"The cache file {name} cannot be written: allow it for the file and its folder, or "
+            f"The {what} {name} cannot be written: allow it for the file and its folder, or "
             "choose another file."
         )
     else:
         text = (
-            f"The cache file {name} could not be used ({error}): check the file, its folder and "
+            f"The {what} {name} could not be used ({error}): check the file, its folder and "
             "its disk, or choose another file."
         )
     return CacheError(text)
