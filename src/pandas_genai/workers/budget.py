@@ -23,6 +23,9 @@ _SOME = 1_000
 _LOWER = 4
 _FIRST_SHARE = 4
 """The first call, which goes alone, may hold a quarter of the budget."""
+_SHARED_PART = 4
+"""All calls at once may hold a quarter of what is left of a budget that runs share: if the run is
+killed, what they hold has to count as spent."""
 
 
 State: TypeAlias = Callable[[str], str]
@@ -339,9 +342,9 @@ class Budget:
         return True
 
     def _lease(self, shared: SharedBudget, cost: float) -> bool:
-        """Lease what the call needs, and twice as much for each worker that has none."""
+        """Lease what the call needs, as much for each worker that has none, and a little more."""
         idle = self._workers - len(self._reserved) if self._opened else 1
-        if shared.lease(cost - self._free, min(2 * cost * idle, shared.fair / 2)):
+        if shared.lease(cost - self._free, min(cost * (1 + 1.25 * idle), shared.fair / 2)):
             return True
         if self._reserved:
             return False
@@ -356,8 +359,9 @@ class Budget:
         if self._opened and not self._counted:
             return answer.least  # each call costs all that is reserved for it
         others = self._workers - len(self._reserved) if self._opened else _FIRST_SHARE
-        free = self._free + (self._shared.fair if self._shared is not None else 0.0)
-        share = free / max(1, others)
+        share = self._free / max(1, others)
+        if self._shared is not None:
+            share = (self._free + self._shared.fair) / max(1, others) / _SHARED_PART
         fits = math.floor((share - self._worst(sent, 0)) / rate)
         tokens = answer.least
         while tokens * 2 <= min(fits, answer.most):  # few different limits, whatever is left
