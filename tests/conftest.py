@@ -198,6 +198,7 @@ def postgres():
     """A PostgreSQL server of this session; skips where none is installed, unless one must be."""
     import postgres_server
 
+    pytest.importorskip("psycopg", exc_type=ImportError)
     programs = postgres_server.binaries()
     if programs is None:
         reason = "no PostgreSQL server (initdb) is installed"
