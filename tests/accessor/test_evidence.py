@@ -363,3 +363,17 @@ def test_answers_that_are_kept_have_their_places(provider, df, tmp_path):
         "tone_end": 22,
         "tone_grounded": "normalised",
     }
+
+
+def test_rows_without_evidence_are_a_stratum():
+    df = pd.DataFrame({"text": ["Great", "Great great", "x"]})
+
+    def rule(text):
+        quote = "great" if "Great" in text else "y"
+        return {"tone": "good", "tone_quote": quote, "n": [1], "n_quote": ["Great"]}
+
+    with LoopbackProvider(rule) as provider:
+        asked = {"base_url": provider.openai_url, "api_key": "k", "progress": False, "cache": False}
+        labels = df.genai.extract("?", {"tone": str, "n": [int]}, evidence=True, **asked)
+    sample = labels.genai.review_sample(3, text=df["text"], stratify="ungrounded")
+    assert sample.design.table["population"].to_dict() == {"grounded": 2, "ungrounded": 1}

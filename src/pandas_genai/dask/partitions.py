@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.accessor.evidence import OwnColumns
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.texts import FrameInputs, TextForm
 from pandas_genai.dask.machines import Sight, check_sight
@@ -77,7 +78,11 @@ class Partitions:
         part = Part(self.run_id, number, secrets.token_hex(8), _waited_for())
         options = RunOptions(cache=self.cache, part=part, **self.options)
         inputs = FrameInputs(rows, self.form)
-        return Extraction(self.question, inputs, rows.index, options).run()
+        own = OwnColumns(rows, self.form, self.question.task.compiled)
+        with own.finding():
+            result = Extraction(self.question, inputs, rows.index, options).run()
+        own.find(result)
+        return result
 
 
 def _waited_for() -> Callable[[], bool]:
