@@ -41,6 +41,9 @@ _SLOW = (
     "tests/batch/test_parts.py::test_a_full_disk",
     "tests/batch/test_two_kernels.py::test_submitting_at_once",
     "tests/browser/",
+    "tests/dask/test_kills.py",
+    "tests/dask/test_meta.py",
+    "tests/dask/test_stop.py",
     "tests/display/test_final_line.py",
     "tests/display/test_overnight_notebooks.py",
     "tests/display/test_plot.py",
@@ -52,7 +55,6 @@ _SLOW = (
     "tests/extract/test_estimate.py::test_a_sample_foretells",
     "tests/extract/test_faults.py::test_thousands_of_rows",
     "tests/extract/test_poison.py",
-    "tests/extract/test_shared_budget.py::test_a_process",
     "tests/extract/test_stop.py",
     "tests/extract/test_useless.py",
     "tests/local/",
@@ -198,7 +200,6 @@ def postgres():
     """A PostgreSQL server of this session; skips where none is installed, unless one must be."""
     import postgres_server
 
-    pytest.importorskip("psycopg", exc_type=ImportError)
     programs = postgres_server.binaries()
     if programs is None:
         reason = "no PostgreSQL server (initdb) is installed"

@@ -7,11 +7,13 @@ import re
 import dask
 import dask.dataframe as dd
 import pandas as pd
+import postgres_server
 import pytest
 from pandas.testing import assert_frame_equal
 
 import pandas_genai
 from pandas_genai import Task, UsageError
+from pandas_genai.store import open_store
 from pandas_genai.testing import Fault, LoopbackProvider, Refuse
 
 SCHEDULERS = ["threads", "synchronous"]
@@ -192,3 +194,22 @@ def test_errors_reach_the_client_from_another_process():
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again)) == (type(error), str(error))
         assert vars(again).keys() == vars(error).keys() - {"_build"}
+
+
+def test_a_database_is_shared_and_its_password_never_shown(
+    client, ask, ddf, provider, postgres_url, postgres, caplog
+):
+    labels = ask(ddf, cache=postgres_url)
+    graph = labels.optimize().__dask_graph__()
+    shown = [repr(labels), labels.expr.tree_repr(), repr(graph), repr(list(graph.values()))]
+    shown += [repr(one) for one in graph]
+    computed = labels.compute()
+    assert set(provider.ledger.answered.values()) == {1}
+    assert computed.genai.report.ok == 40
+    shown += [repr(client.get_worker_logs()), repr(client.get_events()), caplog.text]
+    shown += [repr(pandas_genai.runs(postgres_url).to_dict())]
+    for secret in (postgres_server.PASSWORD, postgres_server._QUOTED):
+        assert secret not in " ".join(shown)
+    # An open store says no password either, and its workers find it.
+    with open_store(postgres_url)[0] as store:
+        assert ask(ddf, cache=store).compute().genai.report.cached == 40

@@ -5,7 +5,7 @@ import json
 import logging
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field, replace
 
 from pandas_genai.errors import CacheError
@@ -210,6 +210,12 @@ class MemoryStore:
             mine[attempt.attempt] = attempt
             tables.runs[run_id] = run
             return replace(run, status=SUPERSEDED) if attempt.status == SUPERSEDED else run
+
+    def parts(self, run_id):
+        tables = self.tables
+        with tables.lock:
+            parts = tables.parts.get(run_id, {}).values()
+            return dict(Counter(list(attempts.values())[-1].status for attempts in parts))
 
     def runs(self, run_id=None):
         tables = self.tables

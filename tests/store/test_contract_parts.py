@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pandas_genai.store import FailureRecord, PartRecord, RunRecord
-from pandas_genai.store.parts import BLOCKS, POSITIONS, SUPERSEDED
+from pandas_genai.store.parts import BLOCKS, POSITIONS, STOP, SUPERSEDED
 from pandas_genai.store.records import now
 
 TASK = "a" * 32
@@ -34,6 +34,7 @@ def test_the_counts_of_a_run_are_those_of_its_parts(cache, count):
     count(1, "b", rows=5)
     count(1, "b", "completed", rows=5, ok=4, failed=1, calls=3, cost=0.5, models='["m"]')
     assert cache.runs("job")[0]["status"] == "running"
+    assert cache.parts("job") == {"running": 1, "completed": 1}
     done = count(0, "a", "completed", rows=10, ok=10, cached=2, calls=2, cost=0.25, models='["n"]')
     (run,) = cache.runs("job")
     assert RunRecord(**{name: run[name] for name in RunRecord.__dataclass_fields__}) == done
@@ -61,6 +62,8 @@ def test_an_attempt_after_which_another_began_is_told_so(cache, count):
     assert count(0, "first", rows=10, ok=5, calls=1).status == SUPERSEDED
     assert count(0, "first", "stopped", rows=10, ok=5, calls=1).status == SUPERSEDED
     run = count(0, "second", "completed", rows=10, ok=10, calls=1)
+    assert cache.parts("job") == {"completed": 1}
+    assert cache.parts("another") == {}
     assert (run.rows, run.ok, run.calls, run.status) == (10, 10, 2, "completed")
 
 
@@ -85,14 +88,25 @@ def test_an_old_error_holds_nobody_up(cache):
     assert cache.count_part(PartRecord(1, "b", counts())).status == "running"
 
 
-def test_a_stop_is_seen_by_parts_under_way_and_not_by_later_ones(cache, count):
+def test_a_stop_holds_until_somebody_computes_again(cache, count):
     count(0, "a", rows=10)
     count(1, "b", rows=10)
-    cache.end_run("job", status="stopped", ended=now())
+    cache.end_run("job", status="stopped", ended=now(), message=STOP)
     assert count(0, "a", rows=10, ok=2).status == "stopped"
     count(0, "a", "stopped", rows=10, ok=2)
-    count(1, "b", "stopped", rows=10)
+    count(1, "b", "completed", rows=10)
     assert cache.runs("job")[0]["status"] == "stopped"
+    assert count(2, "c", rows=10).status == "stopped"
+    count(2, "c", "stopped", rows=10)
+    cache.end_run("job", status="running", ended=None, message=None)
+    assert count(3, "d", rows=10).status == "running"
+
+
+def test_a_part_that_nobody_waits_for_stops_alone(cache, count):
+    count(0, "a", rows=10)
+    count(1, "b", rows=10)
+    assert count(0, "a", "stopped", rows=10).status == "running"
+    assert count(1, "b", "completed", rows=10).status == "stopped"
     assert count(2, "c", rows=10).status == "running"
 
 

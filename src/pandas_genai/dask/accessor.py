@@ -13,19 +13,19 @@ import pandas as pd
 
 from pandas_genai.accessor.arguments import named_arguments
 from pandas_genai.accessor.asking import Asking
-from pandas_genai.accessor.evidence import OwnColumns
 from pandas_genai.accessor.verbs import Verbs
 from pandas_genai.backends.params import check_params
 from pandas_genai.batch.texts import text_form
 from pandas_genai.dask.machines import check_workers, sight_of
-from pandas_genai.dask.partitions import Partitions
+from pandas_genai.dask.partitions import PREFIX, Partitions
 from pandas_genai.dask.question import SentQuestion
+from pandas_genai.dask.watch import Watch, watch
 from pandas_genai.display.cards import ReportCard
 from pandas_genai.errors import UsageError
 from pandas_genai.extract.spending import allowance, price_of
 from pandas_genai.runs.recorder import new_run_id
 from pandas_genai.runs.report import Report, find_report, remember_place
-from pandas_genai.store import AnswerStore, file_of, using
+from pandas_genai.store import file_of, private_url, using
 from pandas_genai.task.frames import build_frame
 
 __all__ = ["DaskAccessor"]
@@ -76,7 +76,7 @@ class DaskAccessor:
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, chunk_size, max_workers, params, \
-examples, evidence, progress, max_cost, prices, keep_replies
+examples, progress, max_cost, prices, keep_replies
             As in ``df.genai.extract``. ``schema`` is needed: Dask must know the columns before.
             ``max_workers`` are calls at once of one partition. Model, address and key are those
             of this process; workers use a key of their own where this process has none.
@@ -149,9 +149,9 @@ examples, evidence, progress, max_cost, prices, keep_replies
             None if path is None else sight_of(path),
             path,
         )
+        watch(Watch(run_id, cache, options.observer, self._data.npartitions), _cluster())
         meta = build_frame(schema, rows.index[:0], np.array([], dtype=np.int64), [])
-        OwnColumns(rows.iloc[:0], form, schema).find(meta)
-        return self._data.map_partitions(asks, meta=meta, token=f"genai_extract-{run_id}")
+        return self._data.map_partitions(asks, meta=meta, token=f"{PREFIX}-{run_id}")
 
     @property
     def report(self) -> Report:
@@ -202,29 +202,19 @@ def _check_offered(given: Mapping[str, Any]) -> None:
 
 def _shared(cache: Any) -> tuple[str, Path | None]:
     """Return the URL of a store that workers can share, and its file, which is made."""
-    if cache is None or cache is False or getattr(cache, "url", "") is None:
+    url = None if cache is None else private_url(cache)
+    if url is None:
         raise UsageError(
             "cache= is needed on a Dask DataFrame, a store that all workers share: name a "
             "PostgreSQL database, cache='postgresql://...', or an SQLite file if all workers are "
             "on this machine."
         )
-    url = _url_with_password(cache)
-    path = file_of(url)
-    if path is not None:
-        with using(url):
-            pass
-        client = _cluster()
-        if client is not None:
-            check_workers(client, path)
+    with using(url):  # made here, where an error is seen at once
+        path = file_of(url)
+    client = _cluster()
+    if path is not None and client is not None:
+        check_workers(client, path)
     return url, path
-
-
-def _url_with_password(cache: Any) -> str:
-    from pandas_genai.store import url_of
-
-    if isinstance(cache, AnswerStore):
-        return str(cache.url)
-    return str(url_of(cache))
 
 
 def _cluster() -> Any:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from pandas_genai.accessor.evidence import OwnColumns
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.texts import FrameInputs, TextForm
 from pandas_genai.dask.machines import Sight, check_sight
@@ -19,7 +18,10 @@ from pandas_genai.extract import Extraction
 from pandas_genai.options import RunOptions
 from pandas_genai.runs.parts import Part
 
-__all__ = ["Partitions"]
+__all__ = ["PREFIX", "Partitions"]
+
+PREFIX = "genai_extract"
+"""What the names of tasks begin with; the run's id follows."""
 
 
 @dataclass(frozen=True)
@@ -75,26 +77,35 @@ class Partitions:
         if self.path is not None and self.sight is not None:
             check_sight(self.path, self.sight)
         number = 0 if partition_info is None else int(partition_info["number"])
-        part = Part(self.run_id, number, secrets.token_hex(8), _waited_for())
+        worker = _worker()
+        part = Part(self.run_id, number, secrets.token_hex(8), _waited_for(worker))
         options = RunOptions(cache=self.cache, part=part, **self.options)
-        inputs = FrameInputs(rows, self.form)
-        own = OwnColumns(rows, self.form, self.question.task.compiled)
-        with own.finding():
-            result = Extraction(self.question, inputs, rows.index, options).run()
-        own.find(result)
-        return result
+        extraction = Extraction(self.question, FrameInputs(rows, self.form), rows.index, options)
+        if worker is None:
+            return extraction.run()
+        worker.log_event(f"{PREFIX}-{self.run_id}", "begins")
+        try:
+            return extraction.run()
+        finally:
+            worker.log_event(f"{PREFIX}-{self.run_id}", "ended")
 
 
-def _waited_for() -> Callable[[], bool]:
-    """Return what says whether the scheduler still wants the task that this thread runs."""
+def _worker() -> Any:
+    """Return the worker of a cluster that runs this; None elsewhere."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
-        return lambda: True
+        return None
     try:
-        worker = distributed.get_worker()
-        key = worker.get_current_task()
-    except ValueError:  # not on a worker of a cluster
+        return distributed.get_worker()
+    except ValueError:
+        return None
+
+
+def _waited_for(worker: Any) -> Callable[[], bool]:
+    """Return what says whether the scheduler still wants the task that this thread runs."""
+    if worker is None:
         return lambda: True
+    key = worker.get_current_task()
 
     def is_wanted() -> bool:
         task = worker.state.tasks.get(key)

@@ -85,7 +85,7 @@ class Bar:
     def moved(self, progress: Progress) -> None:
         """Move the bar."""
         assert self._bar is not None
-        self._bar.move(progress.done, _postfix(progress), _line(progress))
+        self._bar.move(progress.done, progress.total, _postfix(progress), _line(progress))
 
     def ended(self, progress: Progress, outcome: str) -> None:
         """Draw the bar for the last time, and leave a line in its place."""
@@ -100,7 +100,7 @@ class Bar:
             self._began = self._clock()
             self._download = self._screen(total=total, unit="B", unit_scale=True, desc="weights")
         arrived = f"weights: {done / 1e6:.0f}M/{total / 1e6:.0f}M"
-        self._download.move(done, {}, arrived)
+        self._download.move(done, total, {}, arrived)
         if done >= total:
             self._download.close(arrived, self._clock() - self._began)
 
@@ -127,7 +127,7 @@ def _write(stream: TextIO | None, line: str) -> None:
 class _Screen(Protocol):
     """Where a bar is drawn."""
 
-    def move(self, done: int, postfix: dict[str, object], line: str) -> None:
+    def move(self, done: int, total: int, postfix: dict[str, object], line: str) -> None:
         """Show how far it is."""
 
     def close(self, line: str, seconds: float) -> None:
@@ -143,9 +143,9 @@ class _Terminal:
         self._stream = stream
         self._bar: Any = tqdm(dynamic_ncols=True, file=stream, leave=False, **options)
 
-    def move(self, done: int, postfix: dict[str, object], line: str) -> None:  # noqa: ARG002 - a bar has no line
+    def move(self, done: int, total: int, postfix: dict[str, object], line: str) -> None:  # noqa: ARG002 - a bar has no line
         """Draw the bar once."""
-        self._bar.n = done
+        self._bar.n, self._bar.total = done, total
         self._bar.set_postfix(postfix, refresh=False)
         self._bar.refresh()
 
@@ -163,7 +163,7 @@ class _Log:
         self._clock = clock
         self._written = clock()
 
-    def move(self, done: int, postfix: dict[str, object], line: str) -> None:  # noqa: ARG002 - the line has it all
+    def move(self, done: int, total: int, postfix: dict[str, object], line: str) -> None:  # noqa: ARG002 - the line has it all
         """Write a line if the last one is long ago."""
         if self._clock() - self._written >= _LINE_S:
             self._written = self._clock()
@@ -205,21 +205,20 @@ class _Cell:
     def __init__(self, shell: Any, options: dict[str, Any], clock: Clock) -> None:
         self._clock = clock
         self._refreshed: float | None = None
-        self._total = max(1, options["total"])
         self._html: Any = None
         if _is_jupyter(shell):
             self._html = _display(_NOTHING, raw=True, display_id=True)
         self._widget = _Widget(options) if _has_widgets() else None
 
-    def move(self, done: int, postfix: dict[str, object], line: str) -> None:
+    def move(self, done: int, total: int, postfix: dict[str, object], line: str) -> None:
         """Move the widget, and once a second its stand-in."""
         if self._widget is not None:
-            self._widget.move(done, postfix)
+            self._widget.move(done, total, postfix)
         now = self._clock()
         late = self._refreshed is None or now - self._refreshed >= _REFRESH_S
         if self._html is not None and late:
             self._refreshed = now
-            shown = {**_NOTHING, "text/html": _stand_in(done / self._total, line)}
+            shown = {**_NOTHING, "text/html": _stand_in(done / max(1, total), line)}
             self._html.update(shown, raw=True)
 
     def close(self, line: str, seconds: float) -> None:  # noqa: ARG002 - a saved line has no times
@@ -257,11 +256,12 @@ class _Widget:
         view = {"version_major": 2, "version_minor": 0, "model_id": container.model_id}
         self._handle: Any = _display({_VIEW: view, **_NOTHING}, raw=True, display_id=True)
 
-    def move(self, done: int, postfix: dict[str, object]) -> None:
+    def move(self, done: int, total: int, postfix: dict[str, object]) -> None:
         """Draw the bar once; its text may break at spaces."""
-        self._bar.n = done
+        self._bar.n, self._bar.total = done, total
         self._bar.set_postfix(postfix, refresh=False)
-        right = self._bar.container.children[-1]
+        _, bar, right = self._bar.container.children
+        bar.max = total
         with right.hold_sync():
             self._bar.refresh()
             right.value = right.value.replace("\u2007", " ")

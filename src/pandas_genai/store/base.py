@@ -154,6 +154,9 @@ class AnswerStore(Protocol):
         after this one, the status that is returned is ``superseded``.
         """
 
+    def parts(self, run_id: str) -> dict[str, int]:
+        """Return how many parts of a run there are, by status."""
+
     def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return one run or all of them by column, the newest first."""
 

@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 
 from pandas_genai.store.records import RunRecord, named
 
-__all__ = ["BLOCKS", "POSITIONS", "SUPERSEDED", "Attempt", "Counted", "PartRecord", "counted"]
+__all__ = [
+    "BLOCKS",
+    "POSITIONS",
+    "STOP",
+    "SUPERSEDED",
+    "Attempt",
+    "Counted",
+    "PartRecord",
+    "counted",
+]
 
 POSITIONS = 1 << 32
 """Failures of a part stand at positions from its number times this on."""
@@ -21,10 +30,13 @@ BLOCKS = 1 << 10
 SUPERSEDED = "superseded"
 """The status of an attempt after which another began."""
 
+STOP = "Stopped by the user."
+"""The message of a run that no part may begin in until somebody computes it again."""
+
 _TOKENS = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens")
 _SPENT = ("calls", "retries", "unknown_calls", *_TOKENS)
 _ROWS = ("rows", "ok", "failed", "cached", "empty", "twins")
-_FAILURE_HOLDS = timedelta(seconds=30)
+_HOLDS = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +90,8 @@ def counted(
     """Count what an attempt says of itself into the record of its run.
 
     Rows are those of the latest attempt at each part; calls, tokens and cost are those of all
-    attempts. A run that an error ended (``failed``) goes on when a part begins that had ended
-    before, because then somebody computes it again, or a while after the error.
+    attempts. A run that an error ended (``failed``), or its user (``STOP``), goes on when a part
+    begins that had ended before, because then somebody computes it again, or a while later.
 
     Parameters
     ----------
@@ -158,8 +170,12 @@ def _with_status(
     if counts.status == "failed":
         return replace(run, status="failed", ended=counts.ended, message=counts.message)
     if counts.status == "running":
-        again = any(one.status not in {"running", SUPERSEDED} for one in attempts)
-        if is_new and (run.status != "failed" or again or _is_over(run.ended)):
+        # What was stopped may begin once more in the same computation, where tasks go in batches.
+        again = run.message != STOP and any(
+            one.status not in {"running", SUPERSEDED} for one in attempts
+        )
+        held = run.status == "failed" or run.message == STOP
+        if is_new and (not held or again or _is_over(run.ended)):
             return replace(run, status="running", ended=None, message=None)
         return run
     if run.status != "running":
@@ -173,4 +189,4 @@ def _with_status(
 
 def _is_over(ended: str | None) -> bool:
     """Whether a run ended so long ago that whoever begins a part computes it anew."""
-    return ended is None or datetime.now(UTC) - datetime.fromisoformat(ended) > _FAILURE_HOLDS
+    return ended is None or datetime.now(UTC) - datetime.fromisoformat(ended) > _HOLDS

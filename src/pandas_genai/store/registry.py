@@ -17,7 +17,7 @@ from pandas_genai.store.postgres import address
 from pandas_genai.store.sqlite.cache import SqliteCache
 
 __all__ = ["SCHEMES", "Cache", "Scheme", "file_of", "in_folder", "is_there", "open_store"]
-__all__ += ["configured", "relative_url", "shown", "url_of", "using"]
+__all__ += ["configured", "private_url", "relative_url", "shown", "url_of", "using"]
 
 Cache: TypeAlias = AnswerStore | str | os.PathLike[str] | Literal[False]
 """What ``cache=`` takes: an open store, a URL, the path of an SQLite file, False for memory."""
@@ -40,12 +40,15 @@ class Scheme(NamedTuple):
     configured : callable
         The URL of a store that a manifest names, which may be another than the user's: refuses
         to go where the user did not say.
+    private : callable
+        The URL with the password that this process knows, for workers of the same user.
     """
 
     open: Callable[[str], AnswerStore]
     is_there: Callable[[str], bool]
     public: Callable[[str], str] = public_url
     configured: Callable[[str], str] = str
+    private: Callable[[str], str] = str
 
 
 def _postgres() -> ModuleType:
@@ -65,6 +68,7 @@ _POSTGRES = Scheme(
     lambda url: _postgres().is_there(url),
     address.public,
     address.configured,
+    address.private,
 )
 
 SCHEMES: dict[str, Scheme] = {
@@ -165,6 +169,15 @@ def configured(url: str) -> str:
         If the store is on a server that the user has not named: no password goes there.
     """
     return _scheme(url).configured(url)
+
+
+def private_url(cache: Cache) -> str | None:
+    """Return what opens a cache in another process of the user, with a password if it has one.
+
+    None for a cache in memory. It is for that process alone, not to be shown or written.
+    """
+    url = url_of(cache)
+    return None if url is None else _scheme(url).private(url)
 
 
 def in_folder(named: str, folder: Path) -> str:

@@ -39,9 +39,6 @@ class WorkQueue:
         Called with the rows about which nothing more is asked.
     careful : callable, optional
         Whether only one row at a time is handed out now, of new chunks before others.
-    retry_s : callable, optional
-        Seconds after which a chunk that was not admitted may be, with none in flight either;
-        None: the work ends.
 
     Attributes
     ----------
@@ -56,7 +53,6 @@ class WorkQueue:
         admit: Callable[[Chunk], bool] = lambda chunk: True,
         on_end: Callable[[Iterable[Row]], None] = lambda rows: None,
         careful: Callable[[], bool] = lambda: False,
-        retry_s: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.refused = False
         self._chunks = chunks
@@ -66,7 +62,6 @@ class WorkQueue:
         self._admit = admit
         self._suspect: Chunk | None = None
         self._careful = careful
-        self._retry_s = retry_s
         self._again: deque[Chunk] = deque()
         self._later: deque[Chunk] = deque()
         self._changed = threading.Condition()
@@ -80,7 +75,6 @@ class WorkQueue:
         """Wait for a chunk; None once there is no more work, or the source was closed."""
         with self._changed:
             while not self._closed:
-                again = None
                 if self._in_flight < max(1, self._limit()):
                     chunk = self._held or self._next()
                     if chunk is not None and self._admit(chunk):
@@ -89,12 +83,11 @@ class WorkQueue:
                         self._pass_on()
                         return chunk
                     self._held = chunk
-                    again = None if chunk is None else self._retry_s()
-                    if self._in_flight == 0 and again is None and (chunk or self._dry):
+                    if self._in_flight == 0 and (chunk is not None or self._dry):
                         self.refused = chunk is not None
                         break
                 self._idle += 1
-                self._changed.wait(self._left() if again is None else again)
+                self._changed.wait(self._left())
                 self._idle -= 1
             self._changed.notify_all()
             return None

@@ -8,12 +8,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from pandas_genai.errors import UsageError
 from pandas_genai.redaction import MARK, redactor
 
-__all__ = ["SCHEMA", "Address", "configured", "parsed", "public", "remembered"]
+__all__ = ["SCHEMA", "Address", "configured", "parsed", "private", "public", "remembered"]
 
 SCHEMA = "pandas_genai"
 """The schema of the tables, where ``?schema=`` names no other."""
@@ -60,8 +60,17 @@ class Address:
     @property
     def public(self) -> str:
         """The URL without the password, as manifests have it."""
+        return self._url({} if self.schema == SCHEMA else {"schema": self.schema})
+
+    @property
+    def private(self) -> str:
+        """The URL with password and options, for another process of the same user."""
+        secret = {"password": self.password} if self.password else {}
+        return self._url({"schema": self.schema, **secret, **self.options})
+
+    def _url(self, query: Mapping[str, str]) -> str:
         user = f"{quote(self.user, safe='')}@" if self.user else ""
-        which = "" if self.schema == SCHEMA else f"?schema={quote(self.schema, safe='')}"
+        which = f"?{urlencode(query, quote_via=quote)}" if query else ""
         return f"postgresql://{user}{self._hosts()}/{quote(self.dbname, safe='')}{which}"
 
     def _hosts(self) -> str:
@@ -185,6 +194,11 @@ _known: list[Address] = []
 def public(url: str) -> str:
     """Return a URL without its password, for messages and manifests."""
     return parsed(url).public
+
+
+def private(url: str) -> str:
+    """Return a URL with the password that this process knows for it."""
+    return remembered(url).private
 
 
 def remembered(url: str) -> Address:

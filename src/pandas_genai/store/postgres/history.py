@@ -52,6 +52,9 @@ SELECT attempt, status, counts FROM run_parts WHERE run_id = %s AND part = %s OR
 _OTHER_PARTS = """
 SELECT DISTINCT status FROM run_parts WHERE run_id = %s AND part <> %s AND status <> %s
 """
+_PARTS = """
+SELECT status, COUNT(*) FROM run_parts WHERE run_id = %s AND status <> %s GROUP BY status
+"""
 _SUPERSEDE = "UPDATE run_parts SET status = %s WHERE run_id = %s AND part = %s"
 _SAVE_PART = """
 INSERT INTO run_parts (run_id, part, attempt, status, counts) VALUES (%s, %s, %s, %s, %s)
@@ -129,6 +132,10 @@ class History:
             connection.execute(_FORGET_FAILURES, (run_id, *places))
         connection.execute(_SAVE_PART, cleaned((run_id, part, *attempt)))
         return replace(run, status=SUPERSEDED) if attempt.status == SUPERSEDED else run
+
+    def parts(self, run_id: str) -> dict[str, int]:
+        """Return how many parts of a run there are, by status."""
+        return dict(self._database.query(_PARTS, (run_id, SUPERSEDED)))
 
     def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return one run or all of them by column, the newest first."""

@@ -51,6 +51,9 @@ SELECT attempt, status, counts FROM run_parts WHERE run_id = ? AND part = ? ORDE
 _OTHER_PARTS = """
 SELECT DISTINCT status FROM run_parts WHERE run_id = ? AND part <> ? AND status <> ?
 """
+_PARTS = """
+SELECT status, COUNT(*) FROM run_parts WHERE run_id = ? AND status <> ? GROUP BY status
+"""
 _SUPERSEDE = "UPDATE run_parts SET status = ? WHERE run_id = ? AND part = ?"
 _SAVE_PART = """
 INSERT INTO run_parts (run_id, part, attempt, status, counts) VALUES (?, ?, ?, ?, ?)
@@ -164,6 +167,10 @@ class History:
             connection.execute(_SAVE_PART, (run_id, part, *attempt))
             _save_run(connection, run)
         return replace(run, status=SUPERSEDED) if attempt.status == SUPERSEDED else run
+
+    def parts(self, run_id: str) -> dict[str, int]:
+        """Return how many parts of a run there are, by status."""
+        return dict(self._database.query(_PARTS, (run_id, SUPERSEDED)))
 
     def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return one run or all of them by column, the newest first."""
