@@ -55,6 +55,7 @@ _SLOW = (
     "tests/extract/test_estimate.py::test_a_sample_foretells",
     "tests/extract/test_faults.py::test_thousands_of_rows",
     "tests/extract/test_poison.py",
+    "tests/extract/test_shared_budget.py::test_a_process",
     "tests/extract/test_stop.py",
     "tests/extract/test_useless.py",
     "tests/local/",
@@ -200,6 +201,7 @@ def postgres():
     """A PostgreSQL server of this session; skips where none is installed, unless one must be."""
     import postgres_server
 
+    pytest.importorskip("psycopg", exc_type=ImportError)
     programs = postgres_server.binaries()
     if programs is None:
         reason = "no PostgreSQL server (initdb) is installed"

@@ -210,6 +210,20 @@ class PartialResult:
         """Note how the frame is built."""
         self._build = build
 
+    def change(self, change: Callable[[pd.DataFrame], None]) -> None:
+        """Note what is done with the frame once it is built."""
+        build = self._build
+        if build is None:
+            return
+
+        def changed() -> pd.DataFrame | None:
+            result = build()
+            if result is not None:
+                change(result)
+            return result
+
+        self._build = changed
+
 
 class UsageError(GenaiError, ValueError):
     """An argument, a column or a setting is wrong. Nothing was sent."""

@@ -48,6 +48,9 @@ class RunOptions:
         Whether the body of each reply is kept in the cache, secrets taken out.
     part : Part, optional
         Which part of a run this is, where several workers ask one run.
+    shared : str, optional
+        Names a job of which this is one of several runs on the same cache, in whichever process:
+        all of them together stay in ``max_cost``, also over time.
     """
 
     cache: Cache = False
@@ -62,6 +65,7 @@ class RunOptions:
     prices: Prices | None = None
     keep_replies: bool = False
     part: Part | None = None
+    shared: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "max_workers"):

@@ -104,3 +104,21 @@ def test_meta_is_what_partitions_return(provider, tmp_path, case):
         computed = labels.compute()
     expected = frame.genai.extract("What?", schema, cache=path, **given)
     assert_frame_equal(computed, expected, check_index_type=len(frame) > 0, check_freq=False)
+
+
+@pytest.mark.parametrize("text", ["a", ["a", "b"], "{a}: {b}"])
+def test_columns_of_quotes_too(provider, tmp_path, text):
+    answer = {"tone": "good", "tone_quote": "great", "topics": ["x"], "topics_quote": ["people"]}
+    provider.rule = lambda _: answer
+    frame = pd.DataFrame({"a": ["Great people", "Great"], "b": ["x", "People"]})
+    frame = frame.astype("str")
+    given = {"api_key": "k", "base_url": provider.openai_url, "progress": False, "text": text}
+    given |= {"cache": tmp_path / "c.sqlite", "evidence": True}
+    schema = {"tone": ["good", "bad"], "topics": [str]}
+    with dask.config.set({"scheduler": "synchronous", "dataframe.convert-string": False}):
+        labels = dd.from_pandas(frame, npartitions=2).genai.extract("What?", schema, **given)
+        computed = labels.compute()
+        assert_frame_equal(computed.iloc[:0], labels._meta, check_freq=False)
+    assert_frame_equal(computed, frame.genai.extract("What?", schema, **given))
+    assert computed["tone_grounded"].tolist() == ["normalised"] * 2
+    assert ("tone_column" in computed) == (text != "a")

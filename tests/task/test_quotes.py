@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quote_cases import SENTENCES, alike, bare, cases
 
-from pandas_genai.task.quotes import GROUNDED, find_quotes
+from pandas_genai.task.quotes import find_quotes
+from pandas_genai.task.schema.evidence import GROUNDED
 
 
 def _found(text, *quotes):
     return [
         (one.grounded, None if one.start is None else text[one.start : one.end])
-        for one in find_quotes(text, quotes)
+        for one in find_quotes([text], quotes)
     ]
 
 
@@ -26,7 +27,7 @@ def _check(drawn):
     """Hold every case against what must come of it; return the shares that were found."""
     found, total = Counter(), Counter()
     for case in drawn:
-        results = find_quotes(case.text, case.quotes)
+        results = find_quotes([case.text], case.quotes)
         total[case.kind] += 1
         for quote, one in zip(case.quotes, results, strict=True):
             accepted = one.grounded in ("exact", "normalised")
@@ -120,11 +121,11 @@ def test_one_quote(text, quote, grounded, passage):
 
 def test_the_order_tells_which_of_several_is_meant():
     text = "Yes, she said. No! Then: yes. Yes."
-    both = find_quotes(text, ["Yes", "No", "Yes"])
+    both = find_quotes([text], ["Yes", "No", "Yes"])
     assert [(one.start, one.end) for one in both] == [(0, 3), (15, 17), (30, 33)]
-    assert [one.grounded for one in find_quotes(text, ["Yes"] * 3)] == ["ambiguous"] * 3
+    assert [one.grounded for one in find_quotes([text], ["Yes"] * 3)] == ["ambiguous"] * 3
     assert _found(text, "YES", "YES") == [("ambiguous", None)] * 2  # of three
-    assert [one.start for one in find_quotes(text, ["YES", "YES", "yEs"])] == [0, 25, 30]
+    assert [one.start for one in find_quotes([text], ["YES", "YES", "yEs"])] == [0, 25, 30]
     assert _found("Only once.", "once", "once") == [("exact", "once")] * 2
 
 
@@ -132,7 +133,7 @@ def test_the_order_tells_which_of_several_is_meant():
 def test_any_part_of_a_text_is_found_in_it(text, data):
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
-    (one,) = find_quotes(text, [text[start:end]])
+    (one,) = find_quotes([text], [text[start:end]])
     parts = (text[:start], text[start:end], text[end:])
     whole = "".join(normalize("NFC", part) for part in parts) == normalize("NFC", text)
     if text[start:end].strip() and whole:
@@ -144,7 +145,7 @@ def test_any_part_of_a_text_is_found_in_it(text, data):
 
 @given(st.text(max_size=80), st.text(max_size=20))
 def test_what_is_accepted_is_equal(text, quote):
-    (one,) = find_quotes(text, [quote])
+    (one,) = find_quotes([text], [quote])
     assert one.grounded in GROUNDED
     if one.start is not None:
         # The oracle folds whole texts; a passage and its quote are folded by themselves here, too.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import pandas as pd
 
 from pandas_genai.accessor.arguments import checked_text, task_of, with_advice
+from pandas_genai.accessor.evidence import OwnColumns
 from pandas_genai.accessor.joining import mark_order, warn_of_duplicates
 from pandas_genai.accessor.origin import Asked, remember_origin
 from pandas_genai.backends.resolve import Question
@@ -98,14 +100,16 @@ class Asking:
 
     def answers(self) -> pd.DataFrame:
         """Ask, and return the frame of all answers."""
+        own = self._own_columns()
         warn_of_duplicates(self.data.index)
         jobs = JobsFolder(jobs_place(None)[0])
-        render = _renderer(text_form(self.data, self.question.task.text))
+        render = _renderer(self._form)
         extraction = Extraction(
             self.question, render(self.data), self.data.index, self.options, jobs=jobs
         )
-        with with_advice(self.question):
+        with with_advice(self.question), own.finding():
             result = extraction.run()
+        own.find(result)
         task = extraction.task
         asked = Asked(task.prompt, task.schema, task.prompt_hash)
         _remember(result, self.data, render, self.options.cache, asked)
@@ -126,6 +130,7 @@ class Asking:
 
     def job(self, name: str | None, folder: str | Path | None) -> BatchJob:
         """Submit a job, or go on with the one that was submitted."""
+        self._own_columns()  # refuses what could not be found when it is collected
         warn_of_duplicates(self.data.index)
         question, options = self.question, self.options
         path, where = jobs_place(folder)
@@ -134,7 +139,7 @@ class Asking:
         )
         with using(options.cache) as opened:
             spec = JobSpec(
-                *(question, self.data, text_form(self.data, question.task.text), opened),
+                *(question, self.data, self._form, opened),
                 chunk_size=options.chunk_size,
                 name=name,
                 fresh=options.fresh,
@@ -145,8 +150,16 @@ class Asking:
         say(submitted_line(job, where))
         return ShownJob(job.folder, connection_options, bar)
 
+    @cached_property
+    def _form(self) -> TextForm:
+        return text_form(self.data, self.question.task.text)
+
     def _inputs(self) -> FrameInputs:
-        return FrameInputs(self.data, text_form(self.data, self.question.task.text))
+        self._own_columns()
+        return FrameInputs(self.data, self._form)
+
+    def _own_columns(self) -> OwnColumns:
+        return OwnColumns(self.data, self._form, self.question.task.compiled)
 
 
 def _renderer(form: TextForm) -> Render:
@@ -166,12 +179,16 @@ def collected(
     """Collect what a job has answered, for these rows."""
     path, _ = jobs_place(folder)
     job, rows = fitting_job(JobsFolder(path), name, data)
-    result = BatchJob(job, connection_options, bar).collect_rows(
-        rows, data.index, wait_options, cache, on_error
-    )
-    where = Connection(job, ConnectionOptions()).store_url() if cache is None else cache
     manifest = job.read_manifest()
-    asked = Asked(manifest.prompt, compile_schema(manifest.schema), manifest.prompt_hash)
+    schema = compile_schema(manifest.schema)
+    own = OwnColumns(data, manifest.text, schema)
+    with own.finding():
+        result = BatchJob(job, connection_options, bar).collect_rows(
+            rows, data.index, wait_options, cache, on_error
+        )
+    own.find(result)
+    where = Connection(job, ConnectionOptions()).store_url() if cache is None else cache
+    asked = Asked(manifest.prompt, schema, manifest.prompt_hash)
     _remember(result, data, _renderer(manifest.text), where, asked)
     return result
 

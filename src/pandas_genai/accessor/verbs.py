@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +50,7 @@ class Verbs:
         on_error: Literal["keep", "raise"] = "keep",
         params: Mapping[str, Json] | None = None,
         examples: Iterable[tuple[str, Answer]] | pd.DataFrame | None = None,
+        evidence: bool | Sequence[str] | None = None,
         progress: bool | Observer | None = None,
         max_cost: float | None = None,
         prices: Mapping[str, float] | None = None,
@@ -61,8 +62,8 @@ class Verbs:
         ----------
         prompt : str or Task
             The instructions; or a ``pandas_genai.Task``, which holds them with ``schema``,
-            ``text``, ``model``, ``backend``, ``params`` and ``examples``, none of which is given
-            beside it.
+            ``text``, ``model``, ``backend``, ``params``, ``examples`` and ``evidence``, none of
+            which is given beside it.
         schema : optional
             What an answer looks like: a shorthand dict such as
             ``{"tone": ["positive", "negative"], "year": int | None, "topics": [str]}``, a list
@@ -106,6 +107,10 @@ class Verbs:
             ``list[...]`` schema. A frame has the text and the fields as columns. They are checked
             as replies are, and sent with the instructions, in the part of a request that vendors
             cache.
+        evidence : bool or list of str, optional
+            The fields for which the model quotes the words that they rest on; True for all. Each
+            quote is looked for in the text, and stands beside the answer with its place; see
+            Returns. It takes tokens, and makes another task.
         progress : bool or Observer, optional
             False shows no bar; an observer takes the events instead.
         max_cost : float, optional
@@ -125,6 +130,14 @@ class Verbs:
             The input's index in the input's order, a column for each field. Rows without an
             answer are missing in all fields; ``.genai.errors`` says why. With a ``list[...]``
             schema a row for each record, the index repeated.
+
+            With ``evidence``, of each such field ``<field>_quote``, the words; ``<field>_start``
+            and ``<field>_end``, their place in the text in code points, ``text[start:end]``; and
+            ``<field>_grounded``: ``exact``, ``normalised`` (but for white space, case, quotation
+            marks, dashes, ellipses and Unicode's forms), ``ambiguous`` (it stands there several
+            times) or ``not found``. A field that is a list has lists there, with one quote for
+            each item. Where ``text`` is several columns or a template, ``<field>_column`` names
+            the column in which the words stand.
 
         Warns
         -----
@@ -187,6 +200,7 @@ class Verbs:
         on_error: Literal["keep", "raise"] = "keep",
         params: Mapping[str, Json] | None = None,
         examples: Iterable[tuple[str, Answer]] | pd.DataFrame | None = None,
+        evidence: bool | Sequence[str] | None = None,
         progress: bool | Observer | None = None,
         max_cost: float | None = None,
         prices: Mapping[str, float] | None = None,
@@ -204,7 +218,7 @@ class Verbs:
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
-max_workers, fresh, on_error, params, examples, progress, max_cost, prices, keep_replies
+max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, prices, keep_replies
             As in ``extract``, whose options are all taken. With ``fresh`` every text counts as to
             be asked. ``on_error``, ``progress`` and ``max_cost`` have no effect, on a sample
             either.
@@ -259,6 +273,7 @@ max_workers, fresh, on_error, params, examples, progress, max_cost, prices, keep
         on_error: Literal["keep", "raise"] = "keep",
         params: Mapping[str, Json] | None = None,
         examples: Iterable[tuple[str, Answer]] | pd.DataFrame | None = None,
+        evidence: bool | Sequence[str] | None = None,
         progress: bool | Observer | None = None,
         max_cost: float | None = None,
         prices: Mapping[str, float] | None = None,
@@ -273,7 +288,7 @@ max_workers, fresh, on_error, params, examples, progress, max_cost, prices, keep
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
-max_workers, fresh, on_error, params, examples, progress, keep_replies
+max_workers, fresh, on_error, params, examples, evidence, progress, keep_replies
             As in ``extract``, whose options are all taken. ``fresh`` submits also what the cache
             has; where a job of the same task and rows is there already, give the new one a
             ``name``. ``max_workers`` and ``progress`` have no effect, nor have ``on_error`` and
@@ -344,6 +359,7 @@ max_workers, fresh, on_error, params, examples, progress, keep_replies
         on_error: Literal["keep", "raise"] = "keep",
         params: Mapping[str, Json] | None = None,
         examples: Iterable[tuple[str, Answer]] | pd.DataFrame | None = None,
+        evidence: bool | Sequence[str] | None = None,
         progress: bool | Observer | None = None,
         max_cost: float | None = None,
         prices: Mapping[str, float] | None = None,
@@ -354,7 +370,7 @@ max_workers, fresh, on_error, params, examples, progress, keep_replies
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
-max_workers, fresh, on_error, params, examples, progress, max_cost, prices, keep_replies
+max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, prices, keep_replies
             As in ``extract``, whose options are all taken; those that say how a run goes have no
             effect. (With ``max_cost`` a run adds a token limit to its requests, which is not
             shown.)

@@ -12,7 +12,7 @@ from pandas_genai.runs.report import label_value
 from pandas_genai.task.inputs import Inputs, Value
 from pandas_genai.task.text import only_text_column, rows_text, series_text
 
-__all__ = ["FrameInputs", "TextForm", "text_form"]
+__all__ = ["FrameInputs", "TextForm", "text_form", "text_of_form"]
 
 _BLOCK = 10_000
 
@@ -77,19 +77,28 @@ class FrameInputs(Inputs):
 def _renderer(data: pd.DataFrame | pd.Series[Any], form: TextForm) -> Callable[[Any], list[Value]]:
     if isinstance(data, pd.Series):
         return series_text
+    text = text_of_form(data, form)
+    return lambda rows: rows_text(rows, text)
+
+
+def text_of_form(data: pd.DataFrame, form: TextForm) -> Any:
+    """Return ``text=`` of a frame again.
+
+    Raises
+    ------
+    UsageError
+        If the frame has no such column.
+    """
     if "series" in form:
         raise UsageError(
             "The job was submitted with the texts of a Series: collect with series.genai, or "
             "without texts by open_job(name).collect()."
         )
-    text: Any
     if "template" in form:
-        text = form["template"]
-    elif "columns" in form:
-        text = [_found(data, name) for name in form["columns"]]
-    else:
-        text = _found(data, form["column"])
-    return lambda rows: rows_text(rows, text)
+        return form["template"]
+    if "columns" in form:
+        return [_found(data, name) for name in form["columns"]]
+    return _found(data, form["column"])
 
 
 def _found(frame: pd.DataFrame, label: object) -> Any:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from pandas_genai.accessor.arguments import named_arguments
 from pandas_genai.accessor.asking import Asking
+from pandas_genai.accessor.evidence import OwnColumns
 from pandas_genai.accessor.verbs import Verbs
 from pandas_genai.backends.params import check_params
 from pandas_genai.batch.texts import text_form
@@ -76,7 +77,7 @@ class DaskAccessor:
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, chunk_size, max_workers, params, \
-examples, progress, max_cost, prices, keep_replies
+examples, evidence, progress, max_cost, prices, keep_replies
             As in ``df.genai.extract``. ``schema`` is needed: Dask must know the columns before.
             ``max_workers`` are calls at once of one partition. Model, address and key are those
             of this process; workers use a key of their own where this process has none.
@@ -151,6 +152,7 @@ examples, progress, max_cost, prices, keep_replies
         )
         watch(Watch(run_id, cache, options.observer, self._data.npartitions), _cluster())
         meta = build_frame(schema, rows.index[:0], np.array([], dtype=np.int64), [])
+        OwnColumns(rows.iloc[:0], form, schema).find(meta)
         return self._data.map_partitions(asks, meta=meta, token=f"{PREFIX}-{run_id}")
 
     @property

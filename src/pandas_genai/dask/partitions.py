@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from pandas_genai.accessor.evidence import OwnColumns
 from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.texts import FrameInputs, TextForm
 from pandas_genai.dask.machines import Sight, check_sight
@@ -80,14 +81,21 @@ class Partitions:
         worker = _worker()
         part = Part(self.run_id, number, secrets.token_hex(8), _waited_for(worker))
         options = RunOptions(cache=self.cache, part=part, **self.options)
-        extraction = Extraction(self.question, FrameInputs(rows, self.form), rows.index, options)
         if worker is None:
-            return extraction.run()
+            return self._asked(rows, options)
         worker.log_event(f"{PREFIX}-{self.run_id}", "begins")
         try:
-            return extraction.run()
+            return self._asked(rows, options)
         finally:
             worker.log_event(f"{PREFIX}-{self.run_id}", "ended")
+
+    def _asked(self, rows: pd.DataFrame | pd.Series[Any], options: RunOptions) -> pd.DataFrame:
+        inputs = FrameInputs(rows, self.form)
+        own = OwnColumns(rows, self.form, self.question.task.compiled)
+        with own.finding():
+            result = Extraction(self.question, inputs, rows.index, options).run()
+        own.find(result)
+        return result
 
 
 def _worker() -> Any:

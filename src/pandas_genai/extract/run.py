@@ -41,7 +41,7 @@ from pandas_genai.task.chunks import Chunk, plan_chunks
 from pandas_genai.task.inputs import Inputs, Value, as_inputs
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Rows, distinct_rows
-from pandas_genai.workers.budget import Spending
+from pandas_genai.workers.budget import Budget, Spending
 from pandas_genai.workers.call_recorder import CallRecorder
 from pandas_genai.workers.counters import Counters
 from pandas_genai.workers.leased import LeasedChunks
@@ -238,6 +238,8 @@ class Extraction:
             client, ours = resolved.open(self.workers)
             endpoint, self._close = resolved.endpoint, client.close if ours else _nothing
             ask = self._caller(client, endpoint)
+        if options.shared is not None and isinstance(self._spending, Budget):
+            self._spending.share(self._cache.budget(options.shared, self._spending.total))
         self._writer = self._cache.writer()
         calls = CallRecorder(ask, self._writer, self.task, self._run_id, self._label, self._price)
         return Pool(
@@ -381,6 +383,7 @@ class Extraction:
         self._writer.close()
         self._leased.close()
         self._leases.close()  # after the answers: whoever waits for a lease finds them
+        self._spending.close()
         self._close()
         with self._lock:
             self._threads_ended = True

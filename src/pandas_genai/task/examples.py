@@ -11,7 +11,9 @@ import pandas as pd
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from pandas_genai.errors import UsageError, printable
+from pandas_genai.task.evidence import solved_with_quotes
 from pandas_genai.task.schema import Schema
+from pandas_genai.task.schema.evidence import evidence_names
 from pandas_genai.task.text import is_blank, only_text_column, rows_text
 
 __all__ = ["Solved", "solved_cases"]
@@ -62,10 +64,11 @@ def solved_cases(examples: object, schema: Schema, text: object = None) -> Solve
             "examples= must be a list of pairs (text, answer), or a DataFrame with the text and "
             f"the fields, not a {type(examples).__name__}."
         )
-    return tuple(
-        (_checked_text(number, case), _checked_answer(number, answer, schema))
-        for number, (case, answer) in enumerate(pairs)
-    )
+    checked = []
+    for number, (case, answer) in enumerate(pairs):
+        sent = _checked_text(number, case)
+        checked.append((sent, _checked_answer(number, sent, answer, schema)))
+    return tuple(checked)
 
 
 def _pair(number: int, example: object) -> tuple[object, object]:
@@ -89,11 +92,13 @@ def _checked_text(number: int, text: object) -> str:
     return text
 
 
-def _checked_answer(number: int, answer: object, schema: Schema) -> str:
+def _checked_answer(number: int, case: str, answer: object, schema: Schema) -> str:
     try:
         known = _without_missing(answer)
         plain = to_jsonable_python(known, by_alias=True, fallback=_plain)
         entry = _entry(plain, schema)
+        if schema.evidence:
+            return _encode(solved_with_quotes(entry, case, schema))
         return _encode(schema.solved(entry))
     except (ValueError, TypeError, RecursionError, PydanticSerializationError) as error:
         raise UsageError(f"examples[{number}]: {error}") from None
@@ -132,7 +137,7 @@ def _record(answer: object, schema: Schema) -> dict[str, Any]:
             return {names[0]: answer}
         wanted = f"the fields {', '.join(map(repr, names))}" if names else "its fields"
         raise ValueError(f"the answer {answer!r:.60} must be a dict with {wanted}.")
-    known = set(names) if schema.record is None else {*names, *schema.record["properties"]}
+    known = set(names) if schema.asked is None else {*names, *schema.asked["properties"]}
     unknown = [name for name in answer if name not in known]
     if unknown and known:
         raise ValueError(
@@ -144,7 +149,9 @@ def _record(answer: object, schema: Schema) -> dict[str, Any]:
 def _from_frame(
     frame: pd.DataFrame, schema: Schema, text: object
 ) -> Iterator[tuple[object, object]]:
-    names = [field.name for field in schema.fields]
+    names = [field.name for field in schema.fields] + [
+        evidence_names(name)[0] for name in schema.evidence
+    ]
     if not names:
         raise UsageError(
             "examples= as a frame needs a schema, whose fields are its columns: without one write "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pandas_genai.task.examples import Solved, solved_cases
 from pandas_genai.task.inputs import digest_of
@@ -43,6 +43,7 @@ def compute_prompt_hash(
     host: str | None = None,
     params: Mapping[str, object] | None = None,
     examples: object = None,
+    evidence: bool | Sequence[str] | None = None,
 ) -> str:
     """Hash a prompt, or a whole task.
 
@@ -59,6 +60,8 @@ def compute_prompt_hash(
         The parameters sent along.
     examples : list of (text, answer), or DataFrame, optional
         Solved cases, as ``df.genai.extract`` takes them.
+    evidence : bool or list of str, optional
+        The fields whose words are asked for, as ``df.genai.extract`` takes them.
 
     Returns
     -------
@@ -73,9 +76,11 @@ def compute_prompt_hash(
     '2bc72b28c542b352'
     """
     alone = model is None and backend is None and host is None
-    if alone and schema is None and not params and examples is None:
+    if alone and schema is None and not params and examples is None and not evidence:
         return hashlib.sha256(prompt.encode()).hexdigest()[:16]
     compiled = compile_schema(schema)
+    if evidence is not None:
+        compiled = compiled.with_evidence(evidence)
     return hash_of(
         prompt=prompt,
         schema=compiled,

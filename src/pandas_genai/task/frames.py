@@ -35,7 +35,8 @@ def build_frame(
     Parameters
     ----------
     schema : Schema
-        What the answers look like; its fields are the columns. When ``free``, the columns are
+        What the answers look like; its fields are the columns, followed by those of the words
+        that they rest on, where these were asked for. When ``free``, the columns are
         the names that came back, in order of first appearance, at most 200 of them; what a model
         answered under still other names is kept in a last column ``more``, a dict a row.
     index : Index
@@ -87,7 +88,7 @@ class FrameBuilder:
         self._columns = (
             []
             if schema.free
-            else [_Column(field.name, field.kind, field.labels) for field in schema.fields]
+            else [_Column(field.name, field.kind, field.labels) for field in schema.columns]
         )
         self._counts: list[int] = []
 

@@ -59,7 +59,7 @@ def system_text(task: BoundTask, *, show_schema: bool = False, show_limits: bool
         schema, which the model does not see.
     """
     beside = _MANY if task.schema.many else _SINGLE
-    text = _FRAME.format(prompt=task.prompt, beside=beside)
+    text = _FRAME.format(prompt=task.prompt, beside=beside) + task.schema.evidence_words
     schema = task.schema.reply_schema(task.backend) if show_schema else None
     limits = task.schema.limits if show_limits and schema is None else ""
     if schema is not None:

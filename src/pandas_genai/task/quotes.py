@@ -11,16 +11,18 @@ from functools import cached_property
 from itertools import accumulate, chain, islice
 from typing import Literal, TypeAlias
 
-__all__ = ["GROUNDED", "MISSING", "Found", "Grounded", "find_quotes"]
+__all__ = ["MISSING", "Found", "Grounded", "find_quotes"]
+
+_Span: TypeAlias = tuple[int, int, int]
+"""Start and end, and in which text."""
 
 Grounded: TypeAlias = Literal["exact", "normalised", "ambiguous", "not found"]
-GROUNDED: tuple[Grounded, ...] = ("exact", "normalised", "ambiguous", "not found")
 """What may become of a quote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a quote stands in its text.
+    """Where a quote stands.
 
     Parameters
     ----------
@@ -28,20 +30,23 @@ class Found:
         How it was found.
     start, end : int, optional
         Its place in code points, ``text[start:end]``; only where there is one that it must be.
+    part : int, default 0
+        Which of several texts that is.
     """
 
     grounded: Grounded
     start: int | None = None
     end: int | None = None
+    part: int = 0
 
 
 MISSING = Found("not found")
 
 
-def find_quotes(text: str, quotes: Sequence[str]) -> list[Found]:
-    """Find each of several quotes of one field in a text.
+def find_quotes(texts: Sequence[str], quotes: Sequence[str]) -> list[Found]:
+    """Find each of several quotes of one field in the text, or texts, of a row.
 
-    A quote is ``exact`` where it stands in the text code point for code point, and ``normalised``
+    A quote is ``exact`` where it stands in a text code point for code point, and ``normalised``
     where it is equal to a passage once both are written alike: Unicode's compatibility form (NFKC)
     without regard to case and to characters that are not seen (soft hyphens, joiners, variation
     selectors), any white space as one space, any quotation mark or apostrophe, any dash and any
@@ -55,22 +60,25 @@ def find_quotes(text: str, quotes: Sequence[str]) -> list[Found]:
 
     Parameters
     ----------
-    text : str
-        What the quotes were taken from.
+    texts : sequence of str
+        What the quotes were taken from: each stands in one of these.
     quotes : sequence of str
         In the order in which they were given.
 
     Examples
     --------
-    >>> find_quotes("Great  people, “really” great.", ["people", 'Great people, "really"'])
-    [Found(grounded='exact', start=7, end=13), Found(grounded='normalised', start=0, end=23)]
-    >>> find_quotes("Yes. Then: yes.", ["es", "no"])
-    [Found(grounded='ambiguous', start=None, end=None), Found(grounded='not found', start=None, \
-end=None)]
-    >>> find_quotes("Yes. Then: yes.", ["es", "es"])
-    [Found(grounded='exact', start=1, end=3), Found(grounded='exact', start=12, end=14)]
+    >>> text = "Great  people, “really” great."
+    >>> for one in find_quotes([text], ["people", 'Great people, "really"', "good people"]):
+    ...     print(one.grounded, one.start, one.end)
+    exact 7 13
+    normalised 0 23
+    not found None None
+    >>> [one.grounded for one in find_quotes(["Yes. Then: yes."], ["es"])]
+    ['ambiguous']
+    >>> [one.start for one in find_quotes(["Yes. Then: yes."], ["es", "es"])]
+    [1, 12]
     """
-    source = _Source(text)
+    sources = [_Source(part, text) for part, text in enumerate(texts)]
     found = [MISSING] * len(quotes)
     places: dict[str, list[int]] = {}
     for place, quote in enumerate(quotes):
@@ -79,19 +87,29 @@ end=None)]
     for quote, ours in places.items():
         if not quote or quote.isspace():
             continue
-        spans = list(islice(source.exact(quote), len(ours) + 1))
+        exact = chain.from_iterable(source.exact(quote) for source in sources)
+        spans = list(islice(exact, len(ours) + 1))
         if spans:
             _settle(found, ours, spans, "exact")
         else:
             other.setdefault(_folded(quote).strip(" "), []).extend(ours)
     for key, ours in other.items():
-        _settle(found, sorted(ours), source.normalised(key, len(ours) + 1), "normalised")
+        _settle(found, sorted(ours), _normalised(sources, key, len(ours) + 1), "normalised")
     return found
 
 
-def _settle(
-    found: list[Found], places: list[int], spans: list[tuple[int, int]], grounded: Grounded
-) -> None:
+def _normalised(sources: Sequence[_Source], key: str, most: int) -> list[_Span]:
+    """Return where a folded quote stands, as it is or without what is put around quotes."""
+    for form in (key, _AROUND.sub("", key)):
+        if any(map(_is_content, form)):
+            found = chain.from_iterable(source.normalised(form) for source in sources)
+            spans = list(islice(found, most))
+            if spans:
+                return spans
+    return []
+
+
+def _settle(found: list[Found], places: list[int], spans: list[_Span], grounded: Grounded) -> None:
     """Enter where equal quotes stand, given all places where they may, or one more than needed."""
     if len(spans) == 1:
         spans = spans * len(places)
@@ -105,30 +123,22 @@ def _settle(
 class _Source:
     """A text that quotes are looked for in; it is folded once, and only if one is not exact."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, part: int, text: str) -> None:
+        self._part = part
         self._text = text
 
-    def exact(self, quote: str) -> Iterator[tuple[int, int]]:
+    def exact(self, quote: str) -> Iterator[_Span]:
         for start in _occurrences(self._text, quote):
             if self._is_whole(start, start + len(quote)):
-                yield start, start + len(quote)
+                yield start, start + len(quote), self._part
 
-    def normalised(self, key: str, most: int) -> list[tuple[int, int]]:
-        """Return where a folded quote stands, as it is or without what is put around quotes."""
-        for form in (key, _AROUND.sub("", key)):
-            if any(map(_is_content, form)):
-                spans = list(islice(self._spans(form), most))
-                if spans:
-                    return spans
-        return []
-
-    def _spans(self, key: str) -> Iterator[tuple[int, int]]:
+    def normalised(self, key: str) -> Iterator[_Span]:
         for place in _occurrences(self._folded, key):
             first, last = self._place(place), self._place(place + len(key)) - 1
             start, end = self._original(first), self._original(last) + 1
             # Half of what one character became, such as an "æ", is no passage of the text.
             if _folded(self._text[start:end]) == key and self._is_whole(start, end):
-                yield start, end
+                yield start, end, self._part
 
     def _is_whole(self, start: int, end: int) -> bool:
         return not (_cuts(self._text, start) or _cuts(self._text, end))

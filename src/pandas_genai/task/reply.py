@@ -10,6 +10,7 @@ from typing import TypeAlias
 from pydantic_core import to_json
 
 from pandas_genai.task.chunks import Chunk, Row
+from pandas_genai.task.evidence import ground
 from pandas_genai.task.nesting import MAX_DEPTH, is_too_deep
 from pandas_genai.task.schema import Schema
 
@@ -244,6 +245,8 @@ def _result(
         )
     try:
         result = schema.validate(found[0])
+        if schema.evidence:
+            ground(result, [row.input.text], schema)
         for check in checks:
             check(row, result)
         text = _encode(result)

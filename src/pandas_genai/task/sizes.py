@@ -37,9 +37,9 @@ def answer_characters(schema: Schema) -> int:
     >>> answer_characters(compile_schema({"tone": ["good", "bad"], "year": int}))
     54
     """
-    if schema.record is None:
+    if schema.asked is None:
         return _ENTRY + _FREE
-    record = _object(schema.record, 0)
+    record = _object(schema.asked, 0)
     if not schema.many:
         return _ENTRY + record
     return _ENTRY + _AROUND_KEY + len("records") + _ITEMS * (record + len("{}, "))

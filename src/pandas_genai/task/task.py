@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -26,7 +26,7 @@ from pandas_genai.task.schema import Schema, compile_schema
 
 __all__ = ["PARTS", "BoundTask", "Task", "note_endpoint"]
 
-PARTS = ("prompt", "schema", "model", "backend", "params", "text", "examples")
+PARTS = ("prompt", "schema", "model", "backend", "params", "text", "examples", "evidence")
 """What a task is made of: the arguments that a verb does not take beside one."""
 
 _SHOWN = 200
@@ -57,12 +57,16 @@ class Task:
         Solved cases for the model: an answer is a dict of the fields, a label where there is one
         field, a list of them where the schema has several records a row. Each is checked as a
         reply is. A frame has the text and the fields as columns.
+    evidence : bool or list of str, optional
+        The fields for which the model quotes the words that they rest on; True for all. A solved
+        case then has these words, too, as ``<field>_quote``.
 
     Attributes
     ----------
     prompt_hash : str or None
         Identity of the task, under which its answers are kept: it covers prompt, schema, model,
-        parameters, examples and the endpoint, and so is known once a verb has taken the task.
+        parameters, examples, evidence and the endpoint, and so is known once a verb has taken
+        the task.
 
     Raises
     ------
@@ -100,6 +104,7 @@ class Task:
     params: Mapping[str, Json] | None = None
     text: Column | list[Column] | Template | None = None
     examples: Iterable[tuple[str, Answer]] | pd.DataFrame | None = None
+    evidence: bool | Sequence[str] | None = None
     compiled: Schema = field(init=False)
     solved: Solved = field(init=False)
     _endpoint: tuple[str, str, str] | None = field(init=False)
@@ -107,7 +112,8 @@ class Task:
     def __post_init__(self) -> None:
         _check_prompt(self.prompt, self.schema)
         _check_model(self.model)
-        compiled = compile_schema(self.schema)
+        bare = compile_schema(self.schema)
+        compiled = bare if self.evidence is None else bare.with_evidence(self.evidence)
         params = checked_params(self.params)
         if self.backend is not None:
             rules_of(self.backend)
@@ -116,10 +122,11 @@ class Task:
         text = _checked_text(self.text)
         solved = solved_cases(self.examples, compiled, text)
         self._set(
-            schema=_kept(self.schema, compiled),
+            schema=_kept(self.schema, bare),
             params=MappingProxyType(params),
             text=text,
             examples=tuple((case, json.loads(answer)) for case, answer in solved),
+            evidence=list(self.evidence) if isinstance(self.evidence, tuple) else self.evidence,
             compiled=compiled,
             solved=solved,
             _endpoint=None,
@@ -196,6 +203,8 @@ class Task:
             lines.append(f"  text      {_short(repr(self.text))}")
         if self.solved:
             lines.append(f"  examples  {len(self.solved)}")
+        if self.compiled.evidence:
+            lines.append(f"  evidence  {_short(', '.join(self.compiled.evidence))}")
         where = "not known before a verb has taken the task; .preview(task) sends nothing"
         if self._endpoint is not None:
             where = "{} ({} at {})".format(*self._endpoint)

@@ -13,7 +13,8 @@ import pandas as pd
 from pandas_genai.errors import UsageError, printable
 from pandas_genai.task.inputs import RowInput, Value
 
-__all__ = ["is_blank", "no_column", "only_text_column", "rows_text", "series_text"]
+__all__ = ["is_blank", "no_column", "only_text_column", "own_columns", "rows_text"]
+__all__ += ["series_text"]
 
 _SHOWN = 120
 
@@ -211,6 +212,15 @@ def _text_alone(value: RowInput) -> str:
 
 
 def _from_template(frame: pd.DataFrame, template: str) -> list[Value]:
+    parts, names = _template_columns(frame, template)
+    rows = zip(*_checked_columns(frame, names), strict=True)
+    return _each(frame.index, rows, lambda values: _filled(parts, values))
+
+
+def _template_columns(
+    frame: pd.DataFrame, template: str
+) -> tuple[list[tuple[str, Any, Any, Any]], list[Any]]:
+    """Return the parts of a template, and the columns that fill it, one for each place."""
     # Of labels that are written alike, such as 1 and "1", the text is meant.
     labels: list[Any] = list(frame.columns)
     by_name = {str(label): label for label in labels}
@@ -228,9 +238,32 @@ def _from_template(frame: pd.DataFrame, template: str) -> list[Value]:
             raise no_column(frame, name)
     if not names:
         raise UsageError(f"text={template!r} names no column: write one as {{column}}.")
-    columns = _checked_columns(frame, [by_name[name] for name in names])
-    rows = zip(*columns, strict=True)
-    return _each(frame.index, rows, lambda values: _filled(parts, values))
+    return parts, [by_name[name] for name in names]
+
+
+def own_columns(frame: pd.DataFrame, text: str | list[Any]) -> dict[str, list[str]]:
+    """Return the columns of which a list of them, or a template, makes the texts.
+
+    What is no text is written as it is sent, but for a template's formats; blanks are empty.
+
+    Examples
+    --------
+    >>> own_columns(pd.DataFrame({"title": ["A"], "year": [1999]}), "{title} ({year})")
+    {'title': ['A'], 'year': ['1999']}
+    """
+    if isinstance(text, str):
+        names, plain = list(dict.fromkeys(_template_columns(frame, text)[1])), _same
+    else:
+        names, plain = text, _plain
+    columns = _checked_columns(frame, names)
+    return {
+        key: ["" if is_blank(value) else str(plain(value)) for value in column]
+        for key, column in zip(_keys_of(names), columns, strict=True)
+    }
+
+
+def _same(value: Any) -> object:
+    return value.text if isinstance(value, RowInput) else value
 
 
 def _formatted(name: str, value: object, spec: str) -> str:

@@ -24,7 +24,7 @@ __all__ = ["Codebook", "CodedField", "codebook_of", "viewable", "written"]
 _YES, _NO = "yes", "no"
 _TRUE = frozenset({_YES, "true", "1", "wahr", "vrai", "verdadero", "vero"})
 _FALSE = frozenset({_NO, "false", "0", "falsch", "faux", "falso"})
-_DERIVED = ("_quote", "_start", "_end", "_grounded", "_share")
+_DERIVED = ("_quote", "_start", "_end", "_grounded", "_column", "_share")
 _LARGEST = 2**53
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 

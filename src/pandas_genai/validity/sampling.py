@@ -74,8 +74,14 @@ def ungrounded_rows(labels: pd.DataFrame) -> pd.Series[Any]:
         raise UsageError(
             "stratify='ungrounded' needs labels with quotes: ask with extract(..., evidence=True)."
         )
-    ungrounded = labels[columns].isin(_UNGROUNDED).any(axis="columns")
+    ungrounded = labels[columns].map(_is_ungrounded).any(axis="columns")
     return ungrounded.map({True: "ungrounded", False: "grounded"})
+
+
+def _is_ungrounded(grounded: object) -> bool:
+    """Whether a quote, or one of those of a list, has no place that it must be."""
+    several = grounded if isinstance(grounded, list) else [grounded]
+    return any(one in _UNGROUNDED for one in several)
 
 
 def draw(

@@ -11,8 +11,10 @@ from typing import Any, Protocol, TypeAlias
 from pandas_genai.costs.ceiling import AnswerRange, Ceiling
 from pandas_genai.costs.prices import dollars
 from pandas_genai.errors import BudgetError
+from pandas_genai.store import BudgetBlocks
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.reply import Usage
+from pandas_genai.workers.shared_budget import SharedBudget
 
 __all__ = ["Budget", "Spending", "Unlimited"]
 
@@ -21,6 +23,9 @@ _SOME = 1_000
 _LOWER = 4
 _FIRST_SHARE = 4
 """The first call, which goes alone, may hold a quarter of the budget."""
+_SHARED_PART = 4
+"""All calls at once may hold a quarter of what is left of a budget that runs share: if the run is
+killed, what they hold has to count as spent."""
 
 
 State: TypeAlias = Callable[[str], str]
@@ -32,6 +37,9 @@ class Spending(Protocol):
 
     def admit(self, chunk: Chunk) -> bool:
         """Whether the call may begin now; if not, it may after another has ended."""
+
+    def retry_s(self) -> float | None:
+        """Seconds after which a refused call may be admitted though none of ours has ended."""
 
     def again(self, chunk: Chunk) -> bool:
         """Whether the next attempt of a call that was admitted may begin."""
@@ -57,6 +65,9 @@ class Spending(Protocol):
     def refusal(self, state: State) -> Exception:
         """Return the error for calls that were never admitted."""
 
+    def close(self) -> None:
+        """Let go: all calls have come to their end."""
+
 
 class Unlimited:
     """Admits every call, and sends no limit."""
@@ -64,6 +75,10 @@ class Unlimited:
     def admit(self, chunk: Chunk) -> bool:  # noqa: ARG002 - the protocol's
         """Admit the call."""
         return True
+
+    def retry_s(self) -> float | None:
+        """Never needed: no call is refused."""
+        return None
 
     def again(self, chunk: Chunk) -> bool:  # noqa: ARG002 - the protocol's
         """Admit the attempt."""
@@ -92,6 +107,9 @@ class Unlimited:
     def refusal(self, state: State) -> Exception:
         """Never needed: everything is admitted."""
         raise AssertionError(state(""))
+
+    def close(self) -> None:
+        """Nothing was reserved."""
 
 
 @dataclass
@@ -147,12 +165,17 @@ class Budget:
         From tokens to US dollars, where the answer names no model with a price.
     workers : int
         Calls at once, at most.
+
+    Attributes
+    ----------
+    total : float
+        The limit.
     """
 
     def __init__(
         self, limit: float, ceiling: Ceiling, price: Callable[[Usage], float], workers: int
     ) -> None:
-        self._limit = limit
+        self.total = limit
         self._ceiling = ceiling
         self._price = price
         self._workers = workers
@@ -164,6 +187,11 @@ class Budget:
         self._too_little = 0.0
         self._opened = self._counted = False
         self._excess = 1.0
+        self._shared: SharedBudget | None = None
+
+    def share(self, blocks: BudgetBlocks) -> None:
+        """Spend from a budget that other runs spend, too: from now on money is leased."""
+        self._shared = SharedBudget(blocks)
 
     def admit(self, chunk: Chunk) -> bool:
         """Reserve what the call can cost at most; False where that would pass the limit."""
@@ -171,6 +199,11 @@ class Budget:
             if self._reserved and not self._opened:
                 return False
             return self._reserve(chunk)
+
+    def retry_s(self) -> float | None:
+        """When to ask again for money that other runs have leased and may give back."""
+        with self._lock:
+            return None if self._shared is None else self._shared.retry_s
 
     def again(self, chunk: Chunk) -> bool:
         """Reserve for another attempt, where the one before may have been billed."""
@@ -247,6 +280,15 @@ class Budget:
         """Give back what was reserved."""
         with self._lock:
             self._reserved.pop(id(chunk), None)
+            spare = self._free - self._held - self._next
+            if self._shared is not None and spare > self._next:  # fewer calls go at once by now
+                self._shared.give(spare)
+
+    def close(self) -> None:
+        """Let other runs have what was leased and not spent."""
+        with self._lock:
+            if self._shared is not None:
+                self._shared.close(self._free)
 
     def refusal(self, state: State) -> BudgetError:
         """Say what was spent, what is done, and how to go on."""
@@ -254,16 +296,22 @@ class Budget:
         if self._unsure:
             unsure = f" ({dollars(self._unsure)} of it for calls whose cost nobody said)"
         return BudgetError(
-            f"Stopped at {dollars(self._spent)}{unsure} of max_cost={dollars(self._limit)}, which "
+            f"Stopped at {dollars(self._spent)}{unsure} of max_cost={dollars(self.total)}"
+            f"{'' if self._shared is None else ', which other runs spend, too'}, which "
             f"the next call (up to {dollars(self._next)}) would pass: "
             + state("Raise max_cost= and run the cell again"),
             spent=self._spent,
         )
 
     @property
+    def _held(self) -> float:
+        return sum(reserve.cost for reserve in self._reserved.values())
+
+    @property
     def _free(self) -> float:
-        held = sum(reserve.cost for reserve in self._reserved.values())
-        return self._limit - self._spent - held
+        """What is neither spent nor reserved: of the limit, or of what was leased so far."""
+        limit = self.total if self._shared is None else self._shared.leased
+        return limit - self._spent - self._held
 
     def _lose(self, reserve: _Reserve) -> None:
         self._spent += reserve.cost
@@ -271,19 +319,37 @@ class Budget:
         reserve.cost = 0.0
 
     def _reserve(self, chunk: Chunk) -> bool:
-        free = self._free
-        if chunk is self._waiting and free <= self._too_little:
+        free, shared = self._free, self._shared
+        waits = shared is None or shared.asked_just_now
+        if waits and chunk is self._waiting and free <= self._too_little:
             return False
         body = self._ceiling.body(chunk)
         sent, answer = self._ceiling.sent(body), self._ceiling.answer_range(chunk, body)
         tokens = answer.least if answer.fixed else self._affordable(sent, answer)
         cost = self._next = self._worst(sent, tokens)
+        if cost > free and shared is not None and not self._lease(shared, cost):
+            # By now it is known how much is left for all: it may do for a shorter answer.
+            tokens = answer.least if answer.fixed else self._affordable(sent, answer)
+            cost = self._next = self._worst(sent, tokens)
+            if cost > self._free:
+                self._lease(shared, cost)
+        free = self._free
         if cost > free:
             self._waiting, self._too_little = chunk, free
             return False
-        bound, shared = cost / self._excess, self._ceiling.shared_bytes(body)
-        self._reserved[id(chunk)] = _Reserve(cost, bound, sent, tokens, answer.fixed, shared)
+        bound, alike = cost / self._excess, self._ceiling.shared_bytes(body)
+        self._reserved[id(chunk)] = _Reserve(cost, bound, sent, tokens, answer.fixed, alike)
         return True
+
+    def _lease(self, shared: SharedBudget, cost: float) -> bool:
+        """Lease what the call needs, as much for each worker that has none, and a little more."""
+        idle = self._workers - len(self._reserved) if self._opened else 1
+        if shared.lease(cost - self._free, min(cost * (1 + 1.25 * idle), shared.fair / 2)):
+            return True
+        if self._reserved:
+            return False
+        shared.end(self._free)  # whoever waits holds nothing back
+        return shared.lease(cost, cost)
 
     def _affordable(self, sent: int, answer: AnswerRange) -> int:
         """Return the highest limit that leaves as much to every other worker."""
@@ -294,6 +360,8 @@ class Budget:
             return answer.least  # each call costs all that is reserved for it
         others = self._workers - len(self._reserved) if self._opened else _FIRST_SHARE
         share = self._free / max(1, others)
+        if self._shared is not None:
+            share = (self._free + self._shared.fair) / max(1, others) / _SHARED_PART
         fits = math.floor((share - self._worst(sent, 0)) / rate)
         tokens = answer.least
         while tokens * 2 <= min(fits, answer.most):  # few different limits, whatever is left

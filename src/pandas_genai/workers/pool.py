@@ -134,6 +134,7 @@ class Pool:
             self._spending.admit,
             on_end,
             lambda: self._breaker.careful,
+            self._spending.retry_s,
         )
         self._left = self._workers
         for number in range(self._workers):

@@ -39,6 +39,9 @@ class WorkQueue:
         Called with the rows about which nothing more is asked.
     careful : callable, optional
         Whether only one row at a time is handed out now, of new chunks before others.
+    retry_s : callable, optional
+        Seconds after which a chunk that was not admitted may be, with none in flight either;
+        None: the work ends.
 
     Attributes
     ----------
@@ -53,6 +56,7 @@ class WorkQueue:
         admit: Callable[[Chunk], bool] = lambda chunk: True,
         on_end: Callable[[Iterable[Row]], None] = lambda rows: None,
         careful: Callable[[], bool] = lambda: False,
+        retry_s: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.refused = False
         self._chunks = chunks
@@ -62,6 +66,7 @@ class WorkQueue:
         self._admit = admit
         self._suspect: Chunk | None = None
         self._careful = careful
+        self._retry_s = retry_s
         self._again: deque[Chunk] = deque()
         self._later: deque[Chunk] = deque()
         self._changed = threading.Condition()
@@ -75,6 +80,7 @@ class WorkQueue:
         """Wait for a chunk; None once there is no more work, or the source was closed."""
         with self._changed:
             while not self._closed:
+                again = None
                 if self._in_flight < max(1, self._limit()):
                     chunk = self._held or self._next()
                     if chunk is not None and self._admit(chunk):
@@ -83,11 +89,12 @@ class WorkQueue:
                         self._pass_on()
                         return chunk
                     self._held = chunk
-                    if self._in_flight == 0 and (chunk is not None or self._dry):
+                    again = None if chunk is None else self._retry_s()
+                    if self._in_flight == 0 and again is None and (chunk or self._dry):
                         self.refused = chunk is not None
                         break
                 self._idle += 1
-                self._changed.wait(self._left())
+                self._changed.wait(self._left() if again is None else again)
                 self._idle -= 1
             self._changed.notify_all()
             return None

@@ -17,6 +17,7 @@ from typing import TypeVar
 from pandas_genai.errors import CacheError
 from pandas_genai.files import atomic_write
 from pandas_genai.store.sqlite.database import FILE_ERRORS, explained, is_lock
+from pandas_genai.store.sqlite.network import refuse_network
 from pandas_genai.store.sqlite.tables import (
     APPLICATION_ID,
     VERSION,
@@ -134,6 +135,7 @@ def _check_place(path: Path) -> None:
             f"{path} is {'a folder' if path.is_dir() else 'no ordinary file'}, not a cache file: "
             "give the path of a file."
         )
+    refuse_network(path)
 
 
 def _create(path: Path) -> None:

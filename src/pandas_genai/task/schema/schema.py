@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,16 @@ from pandas_genai.task.schema.annotations import (
     type_of,
 )
 from pandas_genai.task.schema.detect import is_json_schema, row_of_reply, unwrapped
+from pandas_genai.task.schema.evidence import (
+    GROUNDED,
+    KEYWORD,
+    asked_record,
+    checked_evidence,
+    evidence_names,
+    is_list,
+    split_quotes,
+    words_of,
+)
 from pandas_genai.task.schema.limits import check_record
 from pandas_genai.task.schema.nodes import (
     Kind,
@@ -86,12 +96,15 @@ class Schema:
         Whether a row may have several records.
     validator : Validator, optional
         The check of one record; None when ``free``.
+    evidence : tuple of str
+        The fields for which the words that they rest on are asked for.
     """
 
     fields: tuple[Field, ...] = ()
     record: Node | None = None
     many: bool = False
     validator: Validator | None = field(default=None, repr=False)
+    evidence: tuple[str, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schema) and self.canonical == other.canonical
@@ -116,11 +129,54 @@ class Schema:
         names = [field.name for field in self.fields]
         if names != list(self.record["properties"]):
             record = {**record, "x-columns": names}
-        return canonical_text({"type": "array", "items": record} if self.many else record)
+        whole: Node = {"type": "array", "items": record} if self.many else record
+        return canonical_text({**whole, KEYWORD: list(self.evidence)} if self.evidence else whole)
 
     @cached_property
     def _sent(self) -> dict[tuple[str, bool, Bounds], Node]:
         return {}
+
+    def with_evidence(self, evidence: bool | Sequence[str] | None) -> Schema:
+        """Return the schema in which the words that fields rest on are asked for, too.
+
+        Raises
+        ------
+        UsageError, SchemaError
+            If a field is not there, or a name is taken.
+        """
+        names = [field.name for field in self.fields]
+        return replace(self, evidence=checked_evidence(evidence, names, self.record))
+
+    @cached_property
+    def asked(self) -> Node | None:
+        """The JSON schema of one record of a reply: with the quotes that are asked for."""
+        if self.record is None or not self.evidence:
+            return self.record
+        return asked_record(self.record, self.evidence)
+
+    @cached_property
+    def evidence_words(self) -> str:
+        """What is said of quotes, for the model; empty where none are asked for."""
+        if self.record is None or not self.evidence:
+            return ""
+        return words_of(self.record, self.evidence, many=self.many)
+
+    def has_quotes(self, name: str) -> bool:
+        """Whether a field is a list, so that it has a quote for each item."""
+        return self.record is not None and is_list(self.record, name)
+
+    @cached_property
+    def columns(self) -> tuple[Field, ...]:
+        """The columns of the result: the fields, and of each quote where it stands."""
+        found = list(self.fields)
+        for name in self.evidence:
+            quote, start, end, grounded, _ = evidence_names(name)
+            if self.has_quotes(name):
+                found += [Field(one, "object") for one in (quote, start, end, grounded)]
+            else:
+                found += [Field(quote, "str"), Field(start, "int"), Field(end, "int")]
+                found.append(Field(grounded, "category", GROUNDED))
+        return tuple(found)
 
     @cached_property
     def limits(self) -> str:
@@ -152,12 +208,12 @@ class Schema:
         dict or None
             The same dict at each call, not to be changed; None when ``free``.
         """
-        if self.record is None:
+        if self.asked is None:
             return None
         key = (backend, strict, bounds)
         if key not in self._sent:
             self._sent[key] = rules_of(backend).reply_schema(
-                self.record, many=self.many, strict=strict, bounds=bounds
+                self.asked, many=self.many, strict=strict, bounds=bounds
             )
         return self._sent[key]
 
@@ -169,12 +225,12 @@ class Schema:
         SchemaError
             Naming the field, or the limit and what to do about it.
         """
-        if self.record is None:
+        if self.asked is None:
             return
-        check_record(self.record)
+        check_record(self.asked)
         sent = self.reply_schema(backend)
         assert sent is not None
-        rules_of(backend).check_schema(self.record, sent)
+        rules_of(backend).check_schema(self.asked, sent)
 
     def validate(self, entry: Mapping[str, Any]) -> object:
         """Validate one entry of a reply.
@@ -188,7 +244,8 @@ class Schema:
         Returns
         -------
         dict or list of dict
-            Plain JSON values: one record, or those of ``records`` when ``many``.
+            Plain JSON values: one record, or those of ``records`` when ``many``; the quotes of a
+            record, as they were given, stand at its end.
 
         Raises
         ------
@@ -198,13 +255,19 @@ class Schema:
         if self.validator is None:
             return _checked_free(entry)
         if not self.many:
-            return self.validator(entry)
+            return self._valid(entry) if self.evidence else self.validator(entry)
         records = entry.get("records")
         if not isinstance(records, list):
             raise ValueError(f'The entry\'s "records" is {cut(records)}: it must be a list.')  # noqa: TRY004 - the answer is wrong, not the call
-        return [
-            self.validator(record, f"records[{place}].") for place, record in enumerate(records)
-        ]
+        valid = self._valid if self.evidence else self.validator
+        return [valid(record, f"records[{place}].") for place, record in enumerate(records)]
+
+    def _valid(self, entry: object, where: str = "") -> dict[str, Any]:
+        """Validate a record apart from its quotes, which the user's own model does not know."""
+        assert self.validator is not None
+        assert self.record is not None
+        answer, quotes = split_quotes(entry, self.evidence, self.record)
+        return self.validator(answer, where) | quotes
 
     def solved(self, entry: Mapping[str, Any]) -> object:
         """Validate an answer that is an example, and return it as a model is to write it.
@@ -385,7 +448,8 @@ def _from_json(document: Mapping[str, Any]) -> Schema:
     annotation, definitions = type_of(record)
     adapter = adapter_of(annotation, definitions)
     _check_defaults(record)
-    return _schema(record, record, annotation, adapter, many=many, fill=True)
+    schema = _schema(record, record, annotation, adapter, many=many, fill=True)
+    return schema.with_evidence(document.get(KEYWORD))
 
 
 def _from_type(annotation: Any) -> Schema:

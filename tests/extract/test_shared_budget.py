@@ -1,0 +1,140 @@
+"""Several runs, threads or processes, spend one ``max_cost``: together what one would."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
+import pytest
+
+import pandas_genai
+from pandas_genai import BudgetError
+from pandas_genai.backends.endpoints import Endpoints
+from pandas_genai.testing import LoopbackProvider
+
+SCHEMA = {"answer": ["yes", "no"]}
+PRICES = {"input": 1.0, "output": 10.0}
+
+
+def rule(text):
+    return {"answer": "yes"}
+
+
+def even(count, start=0):
+    """Rows of one length, so that each call costs the same."""
+    return pd.DataFrame(
+        {"text": [f"The row of the number {start + number:06}." for number in range(count)]}
+    )
+
+
+def useful(provider):
+    return sum(request.status == 200 for request in provider.ledger.requests)
+
+
+@pytest.fixture
+def each(extract):
+    """What a call costs."""
+    with LoopbackProvider(rule) as provider:
+        frame = extract(even(100), provider, SCHEMA, prices=PRICES)
+    return frame.genai.report.cost / 20
+
+
+def test_runs_one_after_the_other_spend_one_budget(extract, each, tmp_path):
+    limit = 30.5 * each
+    shared = {"shared": "job", "max_cost": limit, "prices": PRICES, "max_workers": 4}
+    with LoopbackProvider(rule) as provider:
+        for part in range(2):
+            options = shared | {"cache": tmp_path / "c.sqlite"}
+            extract(even(50, 50 * part), provider, SCHEMA, **options)
+        assert useful(provider) == 20
+        with pytest.raises(BudgetError, match="which other runs spend, too"):
+            extract(even(100, 100), provider, SCHEMA, **options)
+        assert 28 <= useful(provider) <= 30
+        before = useful(provider)
+        with pytest.raises(BudgetError):
+            extract(even(10, 500), provider, SCHEMA, **options)
+        assert useful(provider) - before <= 1
+        extract(even(10, 500), provider, SCHEMA, **options | {"shared": "another job"})
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+@pytest.mark.parametrize("calls", [12.5, 60.5])
+def test_runs_at_once_never_spend_more(extract, each, tmp_path, workers, calls):
+    options = {"shared": "job", "max_cost": calls * each, "prices": PRICES}
+    options |= {"cache": tmp_path / "c.sqlite", "max_workers": workers}
+
+    def part(number):
+        try:
+            extract(even(150, 150 * number), provider, SCHEMA, **options)
+        except BudgetError as error:
+            return error
+        return None
+
+    with LoopbackProvider(rule, latency=0.002) as provider, ThreadPoolExecutor(3) as pool:
+        errors = list(pool.map(part, range(3)))
+    assert any(errors)
+    assert 0.85 * calls <= useful(provider) <= calls
+    runs = pandas_genai.runs(tmp_path / "c.sqlite")
+    assert runs["cost"].sum() == pytest.approx(useful(provider) * each)
+
+
+def test_a_run_waits_for_what_another_gives_back(extract, each, tmp_path):
+    """The first holds all that is left for its calls in flight, until they have ended."""
+    options = {"shared": "job", "max_cost": 40.5 * each, "prices": PRICES, "max_workers": 20}
+    options |= {"cache": tmp_path / "c.sqlite", "endpoints": Endpoints()}
+    with (
+        ThreadPoolExecutor() as pool,
+        LoopbackProvider(rule) as provider,
+        LoopbackProvider(rule) as other,
+    ):
+        extract(even(5, 900), provider, SCHEMA, **options)
+        provider.hold_after(provider.ledger.calls + 1)
+        first = pool.submit(extract, even(100), provider, SCHEMA, **options)
+        provider.wait_for_in_flight(4)
+        second = pool.submit(extract, even(50, 100), other, SCHEMA, **options)
+        with pytest.raises(TimeoutError):
+            second.result(1.0)
+        provider.release()
+        assert first.result(60)["answer"].notna().all()
+        assert second.result(60)["answer"].notna().all()
+
+
+PROCESS = """
+import sys
+import pandas as pd
+from pandas_genai import BudgetError
+from pandas_genai.backends.resolve import Question
+from pandas_genai.extract import Extraction
+from pandas_genai.options import RunOptions
+from pandas_genai.task.task import Task
+
+url, cache, start, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+texts = [f"The row of the number {start + number:06}." for number in range(1_000)]
+question = Question(Task("Tone?", {"answer": ["yes", "no"]}), url, "k")
+options = RunOptions(
+    cache=cache, shared="job", max_cost=limit, prices={"input": 1.0, "output": 10.0}, max_workers=4
+)
+try:
+    Extraction(question, texts, pd.RangeIndex(1_000), options).run()
+except BudgetError as error:
+    print("stopped", error)
+"""
+
+
+def test_a_process_that_is_killed_leaves_no_more_to_spend(extract, each, tmp_path):
+    calls, cache = 120, tmp_path / "c.sqlite"
+    limit = calls * each
+    with LoopbackProvider(rule, latency=0.01) as provider:
+        command = [sys.executable, "-c", PROCESS, provider.openai_url, str(cache)]
+        first = subprocess.Popen([*command, "0", str(limit)])
+        provider.wait_for(calls=30, timeout=60)
+        second = subprocess.Popen([*command, "1000", str(limit)], stdout=subprocess.PIPE, text=True)
+        provider.wait_for(calls=50, timeout=60)
+        first.kill()
+        first.wait()
+        out, _ = second.communicate(timeout=120)
+        assert "stopped" in out
+        cost = useful(provider) * each
+    assert 0.6 * limit <= cost <= limit
