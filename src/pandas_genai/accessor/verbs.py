@@ -86,8 +86,9 @@ class Verbs:
         client : openai.OpenAI or anthropic.Anthropic, optional
             Your own client instead of both.
         cache : str, Path, SqliteCache or False, optional
-            Where answers are kept, a path or the URL of a store: by default
-            ``genai_cache.sqlite`` beside the notebook; False keeps them in memory only.
+            Where answers are kept, a path or the URL of a store: by default what
+            ``PANDAS_GENAI_CACHE`` says, else ``genai_cache.sqlite`` beside the notebook; False
+            keeps them in memory only.
         chunk_size : int, default 5
             Rows that share a call; for the embedded model the default is 1.
         max_workers : int, default 20

@@ -14,6 +14,7 @@ __all__ = ["CACHE_NAME", "JOBS_NAME", "default_cache_path", "jobs_place", "noteb
 CACHE_NAME = "genai_cache.sqlite"
 JOBS_NAME = "genai_batches"
 _VARIABLE = "PANDAS_GENAI_DIR"
+_CACHE_VARIABLE = "PANDAS_GENAI_CACHE"
 
 
 def notebook_directory() -> tuple[Path, str]:
@@ -56,9 +57,13 @@ def _shell() -> Any:
     return ipython.get_ipython() if ipython is not None else None
 
 
-def default_cache_path() -> Path:
-    """Return where the cache lies by default."""
-    return notebook_directory()[0] / CACHE_NAME
+def default_cache_path() -> Path | str:
+    """Return where the cache lies by default: what ``PANDAS_GENAI_CACHE`` says, a path or a URL.
+
+    That is read from the environment alone: a ``.env`` file that came with a project does not
+    choose the server to which a password is sent.
+    """
+    return os.environ.get(_CACHE_VARIABLE) or notebook_directory()[0] / CACHE_NAME
 
 
 def jobs_place(folder: str | os.PathLike[str] | None) -> tuple[Path, str]:
