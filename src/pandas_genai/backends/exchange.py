@@ -115,7 +115,7 @@ class Exchange:
         self.answer: Answer | None = None
         self.failure: Halt | None = None
         self.begun = False
-        self.template: Template | None = None
+        self.built: Callable[[Template], None] | None = None
 
     def seconds_left(self) -> float:
         """Return how long the exchange may go on."""

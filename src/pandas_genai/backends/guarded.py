@@ -66,7 +66,9 @@ class GuardedClient(httpx2.Client):
         self, request: httpx2.Request, exchange: Exchange, options: dict[str, Any]
     ) -> httpx2.Response:
         options |= {"stream": True, "follow_redirects": False}
-        for redirects in range(_MOST_REDIRECTS):
+        if exchange.built is not None and isinstance(self._inner, DirectClient):
+            exchange.built(RequestTemplate(request, self._inner))
+        for _ in range(_MOST_REDIRECTS):
             response = self._inner.send(request, **options)
             try:
                 onward = response.next_request
@@ -75,8 +77,6 @@ class GuardedClient(httpx2.Client):
                     exchange.receive(response.status_code, raw, _unpacked(response.iter_raw(), raw))
                     # Of a refusal the SDK would read the body, which is gone.
                     granted = response.status_code < 300
-                    if granted and not redirects and isinstance(self._inner, DirectClient):
-                        exchange.template = RequestTemplate(request, self._inner)
                     return response if granted else httpx2.Response(response.status_code)
                 _check_origin(request.url, onward.url)
             finally:

@@ -127,6 +127,7 @@ class Transport:
         self._response_type = httpx2.Response
         self._built: dict[_Kind, Template] = {}
         self._templates: dict[_Kind, Template] = {}
+        self._redirected: set[_Kind] = set()
         self._client = client
         self._shown = endpoint.shown
         self._bounds = bounds or Bounds.of(load_settings())
@@ -167,14 +168,14 @@ class Transport:
         if template is not None and raw is not None:
             if template.send(raw, exchange):
                 return None
+            self._redirected.add(kind)
             self._templates.pop(kind, None)
-        response = self._post(kind[0], body=body, **options)
-        self._learn(kind, body, exchange.template)
-        return response
+        exchange.built = lambda built: self._learn(kind, body, built)
+        return self._post(kind[0], body=body, **options)
 
-    def _learn(self, kind: _Kind, body: Any, built: Template | None) -> None:
+    def _learn(self, kind: _Kind, body: Any, built: Template) -> None:
         """Keep how requests are built, once two in a row differed in their bodies alone."""
-        if built is None or built.content != _as_json(body):
+        if kind in self._redirected or built.content != _as_json(body):
             return
         before = self._built.get(kind)
         self._built[kind] = built
