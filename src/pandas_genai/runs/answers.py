@@ -82,7 +82,7 @@ class AnswerReader:
         """Read what is answered already; return which of ``rows.keys`` are not."""
         if self._task.schema.free:  # its columns stand in the order of the input
             return unanswered(store, self._task.prompt_hash, self._rows.keys)
-        self._read(store, self._rows.keys.ordered())
+        self._read(store, self._rows.by_key)
         warn_of_damage(store)
         return list(map(int, np.flatnonzero(self._places < 0)))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -280,29 +282,31 @@ def characters_of(value: Value) -> int:
     return len(value) if value else 0
 
 
-def digests(values: Iterable[Value], measure: Callable[[int], object]) -> Iterator[bytes | None]:
+def digests(values: list[Value], sizes: array[int]) -> list[bytes | None]:
     """Return the digest of each row: None has nothing to send, b"" what no request can carry.
 
     Parameters
     ----------
-    values : iterable
-        They are looked at one by one and not kept.
-    measure : callable
+    values : list
+        A block of rows.
+    sizes : array of int
         Is given the size of each row that has a digest.
     """
-    sha256 = hashlib.sha256
+    if set(map(type, values)) == {str}:  # nearly always, and in half the time
+        texts: list[Any] = values
+        with contextlib.suppress(UnicodeEncodeError):
+            data = [text.encode() for text in texts]
+            sizes.extend(map(len, data))
+            return [hashlib.sha256(one).digest()[:16] for one in data]
+    found: list[bytes | None] = []
     for value in values:
+        if value is None:
+            found.append(None)
+            continue
+        one = as_input(value)
         try:
-            if type(value) is str:  # nearly always, and as ``digest_of``
-                data = value.encode()
-                measure(len(data))
-                yield sha256(data).digest()[:16]
-            elif value is None:
-                yield None
-            else:
-                one = as_input(value)
-                digest = one.digest
-                measure(one.size)
-                yield digest
+            found.append(one.digest)
+            sizes.append(one.size)
         except UnicodeEncodeError:
-            yield b""
+            found.append(b"")
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, overload
 
 import numpy as np
@@ -52,11 +53,6 @@ class Keys(Sequence[str]):
         for start in range(0, len(self), _BLOCK):
             yield from self[start : start + _BLOCK]
 
-    def ordered(self) -> Positions:
-        """Return the places of all keys in the order of the keys."""
-        halves = self.table.view(">u8")
-        return np.lexsort((halves[:, 1], halves[:, 0]))
-
     def take(self, places: Sequence[int] | Positions) -> list[str]:
         """Return the keys at these places."""
         return Keys(self.table[places])[:]
@@ -80,6 +76,8 @@ class Rows:
         The rows with nothing to send, and those whose input no request can carry.
     sizes : ndarray of int
         The size of each distinct input; as long as ``keys``, empty where only keys were at hand.
+    by_key : ndarray of int
+        The places of all keys in the order of the keys.
     """
 
     keys: Keys
@@ -89,6 +87,7 @@ class Rows:
     empty: list[int]
     unsendable: list[int]
     sizes: npt.NDArray[np.int64]
+    by_key: Positions
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -115,46 +114,62 @@ class Rows:
 def distinct_rows(values: Iterable[Value]) -> Rows:
     """Find the distinct inputs among those of all rows; None has nothing to send.
 
-    The values are looked at one by one and not kept.
+    The values are looked at a block at a time and not kept.
     """
     sizes = array("q")
-    return _rows(digests(values, sizes.append), sizes)
+    waiting = iter(values)
+    blocks = iter(lambda: list(islice(waiting, _BLOCK)), [])
+    return _rows((digests(block, sizes) for block in blocks), sizes)
 
 
 def rows_of_keys(keys: Iterable[str | None]) -> Rows:
     """Make rows again from the key of each; None had nothing to send, "" an unsendable input."""
-    return _rows((None if key is None else bytes.fromhex(key) for key in keys), array("q"))
+    block = [None if key is None else bytes.fromhex(key) for key in keys]
+    return _rows([block], array("q"))
 
 
-def _rows(digests: Iterable[bytes | None], sizes: array[int]) -> Rows:
+def _rows(blocks: Iterable[list[bytes | None]], sizes: array[int]) -> Rows:
     empty: list[int] = []
     unsendable: list[int] = []
     found = bytearray()
     total = 0
-    for position, digest in enumerate(digests):
-        total += 1
-        if digest:
-            found += digest
-        else:
-            (empty if digest is None else unsendable).append(position)
+    for block in blocks:
+        found += b"".join(filter(None, block))
+        if not all(block):
+            empty += [row for row, one in enumerate(block, total) if one is None]
+            unsendable += [row for row, one in enumerate(block, total) if one == b""]
+        total += len(block)
     sent = np.ones(total, dtype=bool)
     sent[empty] = sent[unsendable] = False
     positions = np.flatnonzero(sent)
     table = np.frombuffer(bytes(found), dtype=np.uint8).reshape(-1, _WIDTH)
-    first, places = _distinct(table)
+    first, places, by_key = _distinct(table)
     codes = np.full(total, _NEVER_SENT, dtype=np.int64)
     codes[positions] = places
     copies = np.bincount(places, minlength=len(first))
     measured = np.frombuffer(sizes, dtype=np.int64)
     kept = measured[first] if len(measured) else measured
-    return Rows(Keys(table[first]), positions[first], copies, codes, empty, unsendable, kept)
+    return Rows(
+        Keys(table[first]), positions[first], copies, codes, empty, unsendable, kept, by_key
+    )
 
 
-def _distinct(table: npt.NDArray[np.uint8]) -> tuple[Positions, Positions]:
-    """Return where each distinct key stands first, in that order, and the place of every key."""
-    halves = table.view(np.uint64)
-    order = np.lexsort((halves[:, 1], halves[:, 0]))
+def _distinct(table: npt.NDArray[np.uint8]) -> tuple[Positions, Positions, Positions]:
+    """Find the distinct keys.
+
+    Returns
+    -------
+    tuple of ndarray
+        Where each stands first, in that order; the place of every key among them; and their places
+        in the order of the keys.
+    """
+    halves = table.view(">u8").astype(np.uint64)
+    order = np.argsort(halves[:, 0], kind="stable")
     ordered = halves[order]
+    first_half, second_half = (ordered[1:] != ordered[:-1]).T
+    if (second_half & ~first_half).any():  # two keys that begin alike: one in 2 ** 64 pairs does
+        order = np.lexsort((halves[:, 1], halves[:, 0]))
+        ordered = halves[order]
     starts = np.ones(len(table), dtype=bool)
     starts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     groups = np.cumsum(starts) - 1
@@ -164,4 +179,4 @@ def _distinct(table: npt.NDArray[np.uint8]) -> tuple[Positions, Positions]:
     place[by_appearance] = np.arange(len(first))
     places = np.empty(len(table), dtype=np.int64)
     places[order] = place[groups]
-    return first[by_appearance], places
+    return first[by_appearance], places, place
