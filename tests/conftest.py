@@ -54,6 +54,7 @@ _SLOW = (
     "tests/extract/test_estimate.py::test_a_million_rows",
     "tests/extract/test_estimate.py::test_a_sample_foretells",
     "tests/extract/test_faults.py::test_thousands_of_rows",
+    "tests/extract/test_large.py",
     "tests/extract/test_poison.py",
     "tests/extract/test_shared_budget.py::test_a_process",
     "tests/extract/test_stop.py",

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import chain
 
 import pandas as pd
 
@@ -25,7 +26,7 @@ from pandas_genai.errors import (
     UsageError,
     WaitError,
 )
-from pandas_genai.runs.answers import unanswered
+from pandas_genai.runs.answers import unanswered, warn_of_damage
 from pandas_genai.runs.failures import NOT_FAILED
 from pandas_genai.runs.origins import origin_columns
 from pandas_genai.runs.parameters import params_columns
@@ -175,7 +176,9 @@ class Collector:
     def _unanswered(self, cache: AnswerStore, recorder: RunRecorder) -> list[int]:
         """Return which texts have no answer; what can no longer be replaced is read at once."""
         if self._connection.manifest.finished:
-            return recorder.read_known(self._rows)
+            missing = [block for _, block in recorder.read_known(self._rows)]
+            warn_of_damage(cache)
+            return sorted(map(int, chain.from_iterable(missing)))
         return unanswered(cache, self._connection.manifest.prompt_hash, self._rows.keys)
 
     def _copies_of_unread(self) -> int:

@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,9 @@ from pandas_genai.errors import BudgetError, CacheError, Stopped
 from pandas_genai.extract.embedded import Embedded
 from pandas_genai.extract.spending import allowance, price_of
 from pandas_genai.extract.under_way import warn_under_way
+from pandas_genai.extract.wanted import Wanted
 from pandas_genai.options import RunOptions
-from pandas_genai.runs.answers import answered
+from pandas_genai.runs.answers import answered, warn_of_damage
 from pandas_genai.runs.failures import failed_rows
 from pandas_genai.runs.origins import origin_columns
 from pandas_genai.runs.parameters import params_columns
@@ -40,7 +40,7 @@ from pandas_genai.store import AnswerStore, open_store
 from pandas_genai.task.chunks import Chunk, plan_chunks
 from pandas_genai.task.inputs import Inputs, Value, as_inputs
 from pandas_genai.task.reply import Reply
-from pandas_genai.task.rows import Rows, distinct_rows
+from pandas_genai.task.rows import Keys, Rows, distinct_rows
 from pandas_genai.workers.budget import Budget, Spending
 from pandas_genai.workers.call_recorder import CallRecorder
 from pandas_genai.workers.counters import Counters
@@ -53,6 +53,8 @@ __all__ = ["Extraction"]
 _GLANCE_S = 0.05
 _SHOW_EVERY_S = 0.2
 _RECORD_S = 0.5
+_AT_ONCE = 100_000
+"""Up to so many texts, what is answered is read before the first request: it takes 0.5 s."""
 _COUNT_S = 0.5
 """How often a part of a run says how far it is, and asks whether it is still wanted."""
 
@@ -163,26 +165,49 @@ class Extraction:
 
     def _begin(self) -> None:
         """Find what is answered already, and record that a run has started."""
-        rows, task = distinct_rows(self._asked()), self.task
+        rows = distinct_rows(self._asked())
         brought = self._brought(rows)
         if self._options.fresh:
-            wanted = list(map(int, np.flatnonzero(~brought)))
+            blocks = iter([(np.arange(len(brought)), np.flatnonzero(~brought))])
         else:
-            wanted = self._recorder.read_known(rows)
-        if wanted and self._jobs is not None:
-            warn_under_way(self._jobs, task.prompt_hash, (rows.keys[place] for place in wanted))
-        window = self._window()
-        warn_of_long_texts(window, rows, wanted, self._label)
-        asked = int(rows.copies[wanted].sum())
-        self._rows, self._wanted, self._most_bytes = rows, wanted, window.most_bytes
-        self._known = rows.sent - asked + len(self._given)
-        self._settled = Progress(
+            blocks = self._recorder.read_known(rows)
+        few = len(rows.keys) <= _AT_ONCE
+        at_once = few or self._options.fresh or self._options.part is not None
+        self._rows, self._wanted = rows, Wanted(rows, blocks, at_once=at_once)
+        self._brought_rows = int(rows.copies[brought].sum())
+        warn_of_damage(self._cache)
+        self._window = self._window_of_task()
+        self._most_bytes = self._window.most_bytes
+        if len(self._wanted.first):
+            self._warn(at_once=at_once)
+        self._recorder.open(rows, self._settled.cached, self._ids)
+
+    def _warn(self, *, at_once: bool) -> None:
+        """Warn, before anything is sent, of what would be paid twice or does not fit."""
+        rows, wanted, prompt_hash = self._rows, self._wanted.first, self.task.prompt_hash
+        if not at_once:  # of the rows that were not looked at yet, those in question are
+            long = np.flatnonzero(rows.sizes > (self._window.tokens or np.inf))
+            wanted = long[~answered(self._cache, prompt_hash, Keys(rows.keys.table[long]))]
+        if self._jobs is not None:
+            keys = (rows.keys[place] for place in wanted) if at_once else iter(rows.keys)
+            warn_under_way(self._jobs, prompt_hash, keys, None if at_once else self._cache)
+        warn_of_long_texts(self._window, rows, wanted, self._label)
+
+    @property
+    def _known(self) -> int:
+        """Rows whose answers were there, or were given, as far as answers were read."""
+        return self._rows.sent - self._wanted.asked + len(self._given)
+
+    @property
+    def _settled(self) -> Progress:
+        """Where the run is without what it asks itself."""
+        rows = self._rows
+        return Progress(
             total=len(rows),
-            done=len(rows) - asked,
-            cached=self._known - int(rows.copies[brought].sum()),
+            done=len(rows) - self._wanted.asked,
+            cached=self._known - self._brought_rows,
             failed=len(rows.unsendable),
         )
-        self._recorder.open(rows, self._settled.cached, self._ids)
 
     def _brought(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Return which texts other parts of the same run have brought, or this one before."""
@@ -201,7 +226,7 @@ class Extraction:
         capabilities = capabilities_of(self.task, endpoint, self._options.endpoints)
         return system_sent(self.task, capabilities, vendor=endpoint.is_vendor)
 
-    def _window(self) -> ContextWindow:
+    def _window_of_task(self) -> ContextWindow:
         return ContextWindow.of(
             self.task,
             self.resolved.endpoint,
@@ -219,7 +244,7 @@ class Extraction:
         """Ask what is wanted, while the observer watches."""
         observer = self._options.observer
         observer.started(self._settled)
-        if self._wanted:
+        if len(self._wanted.first):
             pool = self._open_pool()
             try:
                 self._run(pool)
@@ -246,7 +271,7 @@ class Extraction:
             calls.ask,
             calls.save,
             price=self._price,
-            workers=min(self.workers, len(self._wanted)),
+            workers=min(self.workers, self._wanted.at_most),
             policy=Policy(ATTEMPTS, backoff),
             clock=options.clock,
             opened=options.endpoints.answered(endpoint, self.task.model),
@@ -269,17 +294,17 @@ class Extraction:
     def _fetching(self, download: local.Download) -> None:
         self._options.observer.fetching(download.done, download.total, str(download.target))
 
-    def _chunks(self) -> Iterator[Chunk]:
+    def _chunks(self, failed: Mapping[str, str]) -> Iterator[Chunk]:
         """Cut what is wanted into chunks, rows that failed in an earlier run last."""
-        rows, size, wanted = self._rows, self.chunk_size, self._wanted
+        rows, size = self._rows, self.chunk_size
         limits: dict[str, Any] = {"first": int(self._run_id, 16), "most_bytes": self._most_bytes}
-        suspects = remembered(rows, wanted, self._cache.failed(self.task.prompt_hash))
-        if suspects:
-            wanted = [place for place in wanted if place not in suspects]
-        return chain(
-            plan_chunks(rows, wanted, self._inputs, size, **limits),
-            suspect_chunks(rows, suspects, self._inputs, size, **limits),
-        )
+        suspects: dict[int, str] = {}
+        for places in self._wanted.blocks(size):
+            before = remembered(rows, places.tolist(), failed)
+            suspects |= before
+            others = places[~np.isin(places, list(before))] if before else places
+            yield from plan_chunks(rows, others, self._inputs, size, **limits)
+        yield from suspect_chunks(rows, suspects, self._inputs, size, **limits)
 
     def _run(self, pool: Pool) -> None:
         """Ask until nothing is left.
@@ -293,7 +318,7 @@ class Extraction:
         """
         self._leases = self._cache.leases(self.task.prompt_hash)
         self._leased = LeasedChunks(
-            self._chunks(),
+            self._chunks(self._cache.failed(self.task.prompt_hash)),
             self._cache,
             self.task.prompt_hash,
             self._leases,
@@ -406,7 +431,8 @@ class Extraction:
     def _conclude(self) -> pd.DataFrame:
         """Build the frame and write the report."""
         columns = self._columns()
-        if not self._wanted:
+        warn_of_damage(self._cache)
+        if not len(self._wanted.first):
             origins = self._cache.origins(self.task.prompt_hash, self._rows.keys)
             columns |= origin_columns(origins, self._price)
             if self._options.part is not None:  # the other parts may have asked
@@ -426,6 +452,7 @@ class Extraction:
         counts, settled = self._counters.snapshot(), self._settled
         return {
             "ok": self._known + counts.done,
+            "cached": settled.cached,
             "failed": settled.failed + counts.failed,
             "calls": counts.calls,
             "retries": counts.retries,

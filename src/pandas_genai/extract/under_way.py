@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pandas_genai.batch.failures import under_way
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.errors import JobError, warn_user
+from pandas_genai.store import AnswerStore
 
 __all__ = ["RowsUnderWayWarning", "warn_under_way"]
 
@@ -17,7 +18,9 @@ class RowsUnderWayWarning(UserWarning):
     """A batch job will bring answers that a live run is about to pay for."""
 
 
-def warn_under_way(jobs: JobsFolder, prompt_hash: str, keys: Iterable[str]) -> None:
+def warn_under_way(
+    jobs: JobsFolder, prompt_hash: str, keys: Iterable[str], cache: AnswerStore | None
+) -> None:
     """Warn, before anything is asked, of texts that jobs of the same task have under way.
 
     Parameters
@@ -28,13 +31,17 @@ def warn_under_way(jobs: JobsFolder, prompt_hash: str, keys: Iterable[str]) -> N
         The task.
     keys : iterable of str
         The texts that are to be asked; not looked at unless a job of the task is under way.
+    cache : AnswerStore or None
+        Where answers to some of them may be, which are then not asked.
     """
     under: list[tuple[str, str]] = []
     with contextlib.suppress(JobError):
         under.extend(under_way(jobs, prompt_hash, strict=False))
     if not under:
         return
-    wanted = set(keys)
+    wanted = {key for _, key in under}.intersection(keys)
+    if cache is not None:
+        wanted -= cache.present(prompt_hash, sorted(wanted))
     for name, count in Counter(name for name, key in under if key in wanted).items():
         warn_user(
             f"{count:,} of the texts that are asked now are under way in the job {name!r}, and "

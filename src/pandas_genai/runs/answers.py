@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from pandas_genai.errors import warn_user
 from pandas_genai.store import Answer, AnswerStore, RequestRecord
 from pandas_genai.task.frames import FrameBuilder
 from pandas_genai.task.reply import Reply
-from pandas_genai.task.rows import Keys, Rows
+from pandas_genai.task.rows import Keys, Positions, Rows
 from pandas_genai.task.task import BoundTask
 
 __all__ = ["AnswerReader", "DamagedAnswersWarning"]
@@ -78,13 +78,20 @@ class AnswerReader:
         self._places = np.full(len(rows.keys), -1, dtype=np.int64)
         self._count = 0
 
-    def read_known(self, store: AnswerStore) -> list[int]:
-        """Read what is answered already; return which of ``rows.keys`` are not."""
+    def read_known(self, store: AnswerStore) -> Iterator[tuple[Positions, Positions]]:
+        """Read what is answered already, a block at a time.
+
+        Yields
+        ------
+        tuple of ndarray
+            The places in ``rows.keys`` that were looked at, and those of them without an answer.
+        """
         if self._task.schema.free:  # its columns stand in the order of the input
-            return unanswered(store, self._task.prompt_hash, self._rows.keys)
-        self._read(store, self._rows.by_key)
-        warn_of_damage(store)
-        return list(map(int, np.flatnonzero(self._places < 0)))
+            known = answered(store, self._task.prompt_hash, self._rows.keys)
+            yield np.arange(len(known)), np.flatnonzero(~known)
+            return
+        for places in self._read(store, self._rows.by_key):
+            yield places, places[self._places[places] < 0]
 
     def read_rest(self, store: AnswerStore, failed: Collection[str]) -> list[int]:
         """Read what was not read yet, without the keys that failed; return what is not there."""
@@ -93,10 +100,11 @@ class AnswerReader:
             keys = self._rows.keys.take(wanted)
             kept = [key not in failed for key in keys]
             wanted = wanted[np.array(kept, dtype=bool)]
-        self._read(store, wanted)
+        for _ in self._read(store, wanted):
+            pass
         return list(map(int, wanted[self._places[wanted] < 0]))
 
-    def _read(self, store: AnswerStore, wanted: npt.NDArray[np.int64]) -> None:
+    def _read(self, store: AnswerStore, wanted: Positions) -> Iterator[Positions]:
         for start in range(0, len(wanted), _BLOCK):
             places = wanted[start : start + _BLOCK]
             keys = self._rows.keys.take(places)
@@ -105,6 +113,7 @@ class AnswerReader:
             self._places[there] = np.arange(self._count, self._count + len(there))
             self._count += len(there)
             self._builder.add([found[key] for key in keys if key in found])
+            yield places
 
     def frame(self, index: pd.Index, given: Mapping[int, str]) -> pd.DataFrame:
         """Build the result.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -33,7 +33,7 @@ from pandas_genai.store.records import now
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.inputs import NO_INPUT
 from pandas_genai.task.reply import Failure, Refusal
-from pandas_genai.task.rows import Rows
+from pandas_genai.task.rows import Positions, Rows
 from pandas_genai.task.task import BoundTask
 
 __all__ = ["ATTR", "OnError", "RunRecorder", "check_on_error", "new_run_id"]
@@ -114,8 +114,8 @@ class RunRecorder:
         self._reader: AnswerReader | None = None
         self.closed = False
 
-    def read_known(self, rows: Rows) -> list[int]:
-        """Read what is answered already; return which of ``rows.keys`` are to be asked."""
+    def read_known(self, rows: Rows) -> Iterator[tuple[Positions, Positions]]:
+        """Read what is answered already; see ``AnswerReader.read_known``."""
         self._reader = AnswerReader(self._task, rows)
         return self._reader.read_known(self._cache)
 

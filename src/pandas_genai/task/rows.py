@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pandas_genai.task.inputs import Value, digests
 
-__all__ = ["Keys", "Rows", "distinct_rows", "rows_of_keys"]
+__all__ = ["Keys", "Positions", "Rows", "distinct_rows", "rows_of_keys"]
 
 _NEVER_SENT = -1
 _WIDTH = 16
