@@ -10,11 +10,13 @@ import pandas as pd
 
 from pandas_genai.accessor.arguments import named_arguments
 from pandas_genai.accessor.origin import all_texts, answer_columns, question_of, run_of
+from pandas_genai.display.evaluation import EvaluationCard
 from pandas_genai.errors import UsageError
 from pandas_genai.settings import whole_number
 from pandas_genai.task.annotations import Column, Series, Template
 from pandas_genai.task.text import no_column
 from pandas_genai.validity.codebook import codebook_of
+from pandas_genai.validity.evaluate import Evaluation, evaluate
 from pandas_genai.validity.review import Review
 from pandas_genai.validity.sample import ReviewSample
 from pandas_genai.validity.sampling import Allocation, draw, failed_rows, strata_of, ungrounded_rows
@@ -125,6 +127,65 @@ class Checking:
         review.check_index()
         shown = labels.iloc[positions][codebook.names] if show_labels else None
         return ReviewSample(review, [texts[at] or "" for at in positions], shown)
+
+    @named_arguments
+    def evaluate(
+        self, gold: pd.DataFrame | Series, by: Column | Series | None = None
+    ) -> Evaluation:
+        """Compare these labels with hand codes, each figure with its 95 % interval.
+
+        Labels and truth values: accuracy, precision, recall and F1 of each class, macro-F1, Cohen's
+        kappa. Numbers: mean absolute error, root of the mean squared error, bias (label minus
+        hand code), the correlations of Pearson and Spearman, ICC(2,1) (absolute agreement). Lists,
+        as sets, items of all rows taken together: precision, recall, F1; and the share of equal
+        ones. Text: the share of equal ones, as they are, and without regard to case, white space
+        and outer punctuation; texts of which each stands often are labels too.
+
+        Parameters
+        ----------
+        gold : DataFrame or Series
+            Hand codes under index labels of this frame, in any order: a column for each field
+            that was coded, missing where it was not; other columns do not count. What
+            ``read_review`` and ``sample.codes()`` return knows how rows were drawn.
+        by : column or Series, optional
+            Figures for each of its values: a column of this frame, or a Series with its index.
+
+        Returns
+        -------
+        DataFrame
+            ``field``, ``metric``, ``class``, ``value``, ``low``, ``high``, ``n``, and before them
+            what ``by`` is called. The metric ``n`` counts the rows that are compared,
+            ``unanswered`` those that were coded and have no answer. ``.confusion`` has a matrix for
+            each field with labels, ``.to_latex()`` is a table for a paper; a card in a notebook.
+
+        Raises
+        ------
+        UsageError
+            If a hand code is no label of its field, an index label is not in this frame or there
+            twice, nothing was coded, or only one class.
+
+        Notes
+        -----
+        Where the rows were drawn by a design, every figure is weighted by it, and estimates what
+        it would be if all rows of the labels were coded: an accuracy of a sample with as many rows
+        of a rare label as of a frequent one, unweighted, is that of nothing. Standard errors are
+        linearised, within strata, with the finite population correction. Intervals of shares are
+        Wilson's; where strata differ, a stratum may have errors of which none was drawn.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> tones = pd.CategoricalDtype(["good", "bad"])
+        >>> labels = pd.DataFrame({"tone": pd.Series(["good"] * 12 + ["bad"] * 8, dtype=tones)})
+        >>> gold = pd.Series(["good"] * 10 + ["bad"] * 10, name="tone")
+        >>> found = labels.genai.evaluate(gold)
+        >>> accuracy = found.set_index("metric").loc["accuracy"]
+        >>> print(f"{accuracy['value']:.2f} [{accuracy['low']:.2f}, {accuracy['high']:.2f}]")
+        0.90 [0.68, 0.97]
+        """
+        labels = self._data
+        fields = answer_columns(labels) or list(labels.columns)
+        return EvaluationCard.showing(evaluate(labels, fields, gold, by))
 
 
 def _sources(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -87,12 +88,13 @@ class Evaluation(pd.DataFrame):
             yield shown | {"n": f"{row['n']:,}"}
 
 
-def _plain(value: Any) -> str:
-    return "" if pd.isna(value) else str(value)
+def _plain(value: object) -> str:
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if missing else str(value)
 
 
 def _digits(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.3f}"
+    return "" if math.isnan(value) else f"{value:.3f}"
 
 
 def evaluate(
@@ -134,9 +136,9 @@ def evaluate(
             rows += [row | {groups.name: group} for row in _rows(pair, pair.answered, inside)]
             confusion |= pair.confusion((name, group), pair.answered & inside)
     columns = [*([] if groups is None else [groups.name]), *_COLUMNS]
-    return Evaluation(
-        pd.DataFrame(rows, columns=columns), confusion=confusion, weighted=design is not None
-    )
+    found = pd.DataFrame(rows, columns=columns)
+    found["class"] = pd.Series([row["class"] for row in rows], dtype=object)
+    return Evaluation(found, confusion=confusion, weighted=design is not None)
 
 
 def _rows(pair: _Pair, answered: Mask, inside: Mask | None = None) -> Iterator[dict[Hashable, Any]]:

@@ -127,8 +127,10 @@ def _kappa(
     drift[kept] = ours[gold[kept]] + theirs[given[kept]] - 2 * chance
     scores = kept * (right - agreed - (1 - value) * drift) / room / whole
     se = sample.se(scores, _typical(sample, scores, kept, right), kept)
-    interval = sample.between(value, se, kept, floor=-chance / room)
-    return Figure("cohen_kappa", value, interval, n)
+    low, high = sample.between(value, se, kept, floor=-chance / room)
+    if not agreed:  # the least that kappa can be is itself uncertain
+        low = value - sample.quantile * se
+    return Figure("cohen_kappa", value, (low, high), n)
 
 
 def number_figures(sample: Sample, kept: Mask, gold: Numbers, given: Numbers) -> Iterator[Figure]:
