@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import re
+import time
 
 import dask
 import dask.dataframe as dd
@@ -213,3 +214,21 @@ def test_a_database_is_shared_and_its_password_never_shown(
     # An open store says no password either, and its workers find it.
     with open_store(postgres_url)[0] as store:
         assert ask(ddf, cache=store).compute().genai.report.cached == 40
+
+
+def test_one_budget_for_all_workers(client, ask, frame, provider):
+    texts = pd.DataFrame({"text": [f"a good text {number}" for number in range(400)]})
+    many = dd.from_pandas(texts, npartitions=8)
+    prices = {"input": 1.0, "output": 1.0}  # dollars per million tokens
+    labels = ask(many, max_cost=0.004, prices=prices, max_workers=2)
+    with pytest.raises(pandas_genai.BudgetError, match="max_cost"):
+        labels.compute()
+    time.sleep(1.0)  # what was under way elsewhere ends
+    spent = (provider.ledger.tokens_in + provider.ledger.tokens_out) / 1e6
+    assert 0.002 <= spent <= 0.004
+    assert labels.genai.report.cost == pytest.approx(spent)
+    calls = provider.ledger.calls
+    again = ask(many, prices=prices).compute()
+    assert set(provider.ledger.answered.values()) == {1}
+    assert len(again) == 400
+    assert provider.ledger.calls > calls

@@ -80,7 +80,7 @@ class Partitions:
         number = 0 if partition_info is None else int(partition_info["number"])
         worker = _worker()
         part = Part(self.run_id, number, secrets.token_hex(8), _waited_for(worker))
-        options = RunOptions(cache=self.cache, part=part, **self.options)
+        options = RunOptions(cache=self.cache, part=part, shared=self.run_id, **self.options)
         if worker is None:
             return self._asked(rows, options)
         worker.log_event(f"{PREFIX}-{self.run_id}", "begins")

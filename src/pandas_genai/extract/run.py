@@ -166,14 +166,17 @@ class Extraction:
     def _begin(self) -> None:
         """Find what is answered already, and record that a run has started."""
         rows = distinct_rows(self._asked())
-        brought = self._brought(rows)
-        if self._options.fresh:
-            blocks = iter([(np.arange(len(brought)), np.flatnonzero(~brought))])
-        else:
+        brought = self._brought(rows) if self._options.fresh else None
+        if brought is None:
             blocks = self._recorder.read_known(rows)
+        else:
+            blocks = iter([(np.arange(len(brought)), np.flatnonzero(~brought))])
         few = len(rows.keys) <= _AT_ONCE
         at_once = few or self._options.fresh or self._options.part is not None
         self._rows, self._wanted = rows, Wanted(rows, blocks, at_once=at_once)
+        if brought is None:  # only now: while answers were read, other parts have brought more
+            brought = self._brought(rows)
+            brought[self._wanted.first] = False
         self._brought_rows = int(rows.copies[brought].sum())
         warn_of_damage(self._cache)
         self._window = self._window_of_task()
