@@ -382,7 +382,8 @@ class Extraction:
     def _state(self, advice: str) -> str:
         """Write how many rows are answered, what became of them, and how to go on."""
         have = self._known + self._counters.snapshot().done
-        rows = f"{have:,} of {self._settled.total:,} rows"
+        which = "" if self._options.part is None else " of this partition"
+        rows = f"{have:,} of {self._settled.total:,} rows{which}"
         if self._options.cache is not False:
             return f"{rows} are answered and kept. {advice} to go on with the rest."
         if have:
