@@ -48,6 +48,8 @@ class RunOptions:
         Whether the body of each reply is kept in the cache, secrets taken out.
     part : Part, optional
         Which part of a run this is, where several workers ask one run.
+    rpm, tpm : int, optional
+        Requests and tokens a minute, beside what the provider's headers state.
     shared : str, optional
         Names a job of which this is one of several runs on the same cache, in whichever process:
         all of them together stay in ``max_cost``, also over time.
@@ -65,14 +67,24 @@ class RunOptions:
     prices: Prices | None = None
     keep_replies: bool = False
     part: Part | None = None
+    rpm: int | None = None
+    tpm: int | None = None
     shared: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "max_workers"):
             whole_number(name, getattr(self, name))
+        for name, value in self.limits.items():
+            whole_number(name, value)
         checked_prices(self.prices)
         checked_cost(self.max_cost)
         check_on_error(self.on_error)
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits a minute that are set, by name."""
+        given = {"rpm": self.rpm, "tpm": self.tpm}
+        return {name: value for name, value in given.items() if value is not None}
 
     def sizes(self, *, is_local: bool) -> tuple[int, int]:
         """Return chunk size and workers; where nobody chose, the settings or the model decide.

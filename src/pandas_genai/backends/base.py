@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from pandas_genai.backends.completion import Completion
 from pandas_genai.backends.endpoints import Capabilities, Endpoint
 from pandas_genai.backends.fields import as_text
 from pandas_genai.backends.http import Client
+from pandas_genai.backends.rate_headers import SeenLimit
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.inputs import MediaPart
 from pandas_genai.task.rules import Bounds
@@ -79,6 +80,8 @@ class Backend(ABC):
         Names of the parameter that bounds an answer.
     content_names : frozenset of str
         What of a body is neither a parameter nor may be dropped: model, messages, schema.
+    cached_count : bool
+        Whether tokens that were read from the prompt cache count towards limits of tokens.
     batches : type of BatchApi
         The batch API.
     """
@@ -97,6 +100,7 @@ class Backend(ABC):
     declared_in: ClassVar[str] = ""
     limit_names: ClassVar[tuple[str, ...]]
     content_names: ClassVar[frozenset[str]]
+    cached_count: ClassVar[bool] = True
     batches: ClassVar[type[BatchApi]]
 
     # Settings and the client
@@ -248,6 +252,10 @@ class Backend(ABC):
     ) -> Problem | None:
         """Return the error that a 200 carries instead of an answer; None where it carries none."""
         return classify.problem_in_answer(body, headers)
+
+    def rate_limits(self, headers: Mapping[str, str]) -> Sequence[SeenLimit]:  # noqa: ARG002 - some state none
+        """Return what the headers of an answer say of rate limits; nothing in them raises."""
+        return ()
 
     def request_id(self, headers: Mapping[str, str]) -> str | None:
         """Return the vendor's id of a call, from the headers of its answer."""

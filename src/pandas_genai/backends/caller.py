@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pandas_genai.backends.base import Backend
@@ -17,6 +17,7 @@ from pandas_genai.backends.completion import Completion, invalid, no_api
 from pandas_genai.backends.endpoints import Capabilities, Endpoint, Endpoints
 from pandas_genai.backends.http import Answer, Client, Transport
 from pandas_genai.backends.json_text import read_object
+from pandas_genai.backends.rate_headers import SeenLimit
 from pandas_genai.backends.registry import backend_named
 from pandas_genai.errors import CallError, SplitError, StopRunError, printable
 from pandas_genai.task.chunks import Chunk, Row
@@ -112,6 +113,8 @@ class Caller:
         How long answers may be, where the task leaves that open.
     keep_replies : bool, default False
         Whether the body of each reply goes along, secrets taken out.
+    on_limits : callable, optional
+        Called with the chunk and the rate limits that the headers of its answer state.
 
     Notes
     -----
@@ -128,8 +131,10 @@ class Caller:
         limits: TokenLimits | None = None,
         *,
         keep_replies: bool = False,
+        on_limits: Callable[[Chunk, Sequence[SeenLimit]], object] | None = None,
     ) -> None:
         self._keep_replies = keep_replies
+        self._on_limits = on_limits
         self._transport = Transport(client, endpoint)
         self._task = task
         self._endpoint = endpoint
@@ -176,7 +181,7 @@ class Caller:
                     reason="max_cost",
                 )
             try:
-                response = self._post(body)
+                response = self._post(chunk, body)
             except _RefusedError as refused:
                 if limit and self._about_limit(refused.problem, limit):
                     self._too_high(chunk, limit)
@@ -260,13 +265,17 @@ class Caller:
             _log.info("%s: %s, so %s is tried.", self._where, printable(problem.message), lower)
         return lower
 
-    def _post(self, body: dict[str, Any]) -> Answer:
+    def _post(self, chunk: Chunk, body: dict[str, Any]) -> Answer:
         headers = self._backend.headers_for(body)
         answer = self._transport.post(self._backend.path, body, headers=headers)
         if not answer.ok:
             raise _RefusedError(
                 self._backend.problem_of(answer.status, answer.parsed, answer.headers)
             )
+        if self._on_limits is not None:
+            limits = self._backend.rate_limits(answer.headers)
+            if limits:
+                self._on_limits(chunk, limits)
         return answer
 
     def _answer(self, response: Answer) -> Completion:

@@ -17,9 +17,13 @@ from pandas_genai import local
 from pandas_genai.backends.caller import Caller, capabilities_of, system_sent
 from pandas_genai.backends.endpoints import Endpoint
 from pandas_genai.backends.params import check_params
+from pandas_genai.backends.rate_headers import SeenLimit
+from pandas_genai.backends.registry import backend_named
 from pandas_genai.backends.resolve import Question, Resolved
 from pandas_genai.backends.retry import ATTEMPTS, backoff
 from pandas_genai.batch.folder import JobsFolder
+from pandas_genai.clock import Clock
+from pandas_genai.costs.forecast import Forecast
 from pandas_genai.costs.window import ContextWindow, warn_of_long_texts
 from pandas_genai.errors import BudgetError, CacheError, Stopped
 from pandas_genai.extract.embedded import Embedded
@@ -46,6 +50,8 @@ from pandas_genai.workers.call_recorder import CallRecorder
 from pandas_genai.workers.counters import Counters
 from pandas_genai.workers.leased import LeasedChunks
 from pandas_genai.workers.pool import Policy, Pool
+from pandas_genai.workers.rate_limiter import RateLimiter
+from pandas_genai.workers.rates import TokenEstimate
 from pandas_genai.workers.suspects import remembered, suspect_chunks
 
 __all__ = ["Extraction"]
@@ -266,6 +272,7 @@ class Extraction:
             client, ours = resolved.open(self.workers)
             endpoint, self._close = resolved.endpoint, client.close if ours else _nothing
             ask = self._caller(client, endpoint)
+        self._limiter = self._rate_limiter(endpoint)
         if options.shared is not None and isinstance(self._spending, Budget):
             self._spending.share(self._cache.budget(options.shared, self._spending.total))
         self._writer = self._cache.writer()
@@ -277,7 +284,7 @@ class Extraction:
             workers=min(self.workers, self._wanted.at_most),
             policy=Policy(ATTEMPTS, backoff),
             clock=options.clock,
-            opened=options.endpoints.answered(endpoint, self.task.model),
+            limiter=self._limiter,
             spending=self._spending,
             on_idle=self._on_idle,
             counters=self._counters,
@@ -292,7 +299,29 @@ class Extraction:
             options.endpoints,
             self._spending,
             keep_replies=options.keep_replies,
+            on_limits=self._on_limits,
         )
+
+    def _rate_limiter(self, endpoint: Endpoint) -> RateLimiter:
+        """Return what keeps to the limits a minute, together with all runs on the same store."""
+        task, options = self.task, self._options
+        foreseen = Forecast.of(task, endpoint, options.endpoints).usage
+        backend, clock = backend_named(task.backend), options.clock
+        return RateLimiter(
+            min(self.workers, len(self._wanted)),
+            clock,
+            opened=options.endpoints.answered(endpoint, task.model),
+            limits=options.limits,
+            estimate=TokenEstimate(foreseen, cached_count=backend.cached_count),
+            open_blocks=lambda: self._cache.rate(
+                f"{task.backend} {endpoint.identity} {task.model}",
+                # A test's clock; that of the machine has no meaning in another process.
+                None if type(clock) is Clock else clock.monotonic,
+            ),
+        )
+
+    def _on_limits(self, chunk: Chunk, limits: Sequence[SeenLimit]) -> None:
+        self._limiter.see(chunk, limits)
 
     def _fetching(self, download: local.Download) -> None:
         self._options.observer.fetching(download.done, download.total, str(download.target))
@@ -411,6 +440,7 @@ class Extraction:
         """Tidy up, called by the last worker."""
         self._writer.close()
         self._leased.close()
+        self._limiter.close()
         self._leases.close()  # after the answers: whoever waits for a lease finds them
         self._spending.close()
         self._close()
@@ -441,6 +471,8 @@ class Extraction:
             columns |= origin_columns(origins, self._price)
             if self._options.part is not None:  # the other parts may have asked
                 columns["message"] = None
+        elif self._limiter.message:
+            columns["message"] = self._limiter.message
         if self._note:
             columns["message"] = f"{self._note} {columns.get('message', '')}".strip()
         failures, on_error = self._counters.failures, self._options.on_error

@@ -72,8 +72,8 @@ class Pool:
         How a call is tried again.
     clock : Clock
         Time.
-    opened : bool
-        Whether the endpoint answered this process before; if not, one call goes out alone.
+    limiter : RateLimiter
+        When calls may be sent; until an answer has come, one goes out alone.
     spending : Spending
         Which calls may begin.
     on_idle : callable
@@ -91,7 +91,7 @@ class Pool:
         workers: int,
         policy: Policy,
         clock: Clock,
-        opened: bool,
+        limiter: RateLimiter,
         spending: Spending,
         on_idle: Callable[[], None],
         counters: Counters,
@@ -105,7 +105,7 @@ class Pool:
         self._spending = spending
         self._on_idle = on_idle
         self._stop = threading.Event()
-        self.limiter = RateLimiter(workers, clock, opened=opened)
+        self.limiter = limiter
         self.counters = counters
         self._lock = threading.Lock()
         self._fatal: BaseException | None = None
@@ -173,6 +173,7 @@ class Pool:
                 try:
                     again = self._answer(chunk)
                 finally:
+                    self.limiter.end(chunk)
                     self._spending.settle(chunk)
                     source.finish(chunk, again)
         except BaseException as error:  # noqa: BLE001 - a thread must not die alone: the main thread raises it
@@ -212,9 +213,7 @@ class Pool:
 
         def once() -> Reply:
             nonlocal attempts, answers
-            self._pause()
-            if not self._spending.again(chunk):
-                raise _PutBackError
+            self._wait_until_allowed(chunk)
             attempts += 1
             self.counters.sent(again=attempts > 1)
             try:
@@ -281,12 +280,12 @@ class Pool:
     def _sleep(self, seconds: float) -> None:
         self._clock.wait(self._stop, seconds)
 
-    def _pause(self) -> None:
-        """Wait while the provider wants everybody to."""
-        while not self._stop.is_set() and (left := self.limiter.pause_left()) > 0:
-            self._clock.wait(self._stop, left)
-        if self._stop.is_set():
+    def _wait_until_allowed(self, chunk: Chunk) -> None:
+        """Wait while a limit or the provider wants it, and see that the attempt can be paid."""
+        if not self.limiter.may_send(chunk, self._stop):
             raise _AbandonedError
+        if not self._spending.again(chunk):
+            raise _PutBackError
 
     def _note_wait(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -296,6 +295,7 @@ class Pool:
 
     def _bill(self, chunk: Chunk, usage: Usage, model: str) -> None:
         cost = self._price(usage, model)
+        self.limiter.used(chunk, usage)
         self.counters.billed(usage, model, cost)
         self._spending.billed(chunk, usage, cost)
 

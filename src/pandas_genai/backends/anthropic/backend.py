@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pandas_genai.backends.anthropic.batches import AnthropicBatches
@@ -14,6 +14,7 @@ from pandas_genai.backends.base import Backend, Prompt
 from pandas_genai.backends.completion import Completion
 from pandas_genai.backends.endpoints import Capabilities
 from pandas_genai.backends.fields import names_in
+from pandas_genai.backends.rate_headers import SeenLimit, limits_in, seconds_until
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_content
 from pandas_genai.task.rules import Bounds
@@ -29,6 +30,12 @@ the SDK asks for a stated timeout."""
 _WITHOUT_OUTPUT_CONFIG = re.compile(r"claude-([123]|instant|(opus|sonnet)-4-(0|2))")
 _SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 _ABOUT_FORMAT = re.compile(r"output_config|output_format|structured output|json_schema")
+_RATE_HEADERS = {
+    kind.replace("-", "_"): tuple(
+        f"anthropic-ratelimit-{kind}-{part}" for part in ("limit", "remaining", "reset")
+    )
+    for kind in ("requests", "tokens", "input-tokens", "output-tokens")
+}
 _ABOUT_TOOLS = re.compile(r"tool_choice|\btools?\b")
 
 
@@ -50,6 +57,7 @@ class AnthropicBackend(Backend):
     declared_in = "types/message_create_params.py"
     limit_names = ("max_tokens",)
     content_names = frozenset({"model", "messages", "system", "tools", "tool_choice"})
+    cached_count = False
     batches = AnthropicBatches
 
     def names_model(self, model: str) -> bool:
@@ -160,6 +168,10 @@ class AnthropicBackend(Backend):
         if isinstance(output, Mapping) and output.keys() - {"format"}:
             params["output_config"] = {name: output[name] for name in output if name != "format"}
         return params
+
+    def rate_limits(self, headers: Mapping[str, str]) -> Sequence[SeenLimit]:
+        """Return what ``anthropic-ratelimit-`` headers say."""
+        return tuple(limits_in(headers, _RATE_HEADERS, seconds_until))
 
     def read_completion(self, body: object) -> Completion:
         """Read the body of an answer; nothing in it raises."""

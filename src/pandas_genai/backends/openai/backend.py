@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pandas_genai.backends.base import Backend, Prompt
@@ -14,6 +14,7 @@ from pandas_genai.backends.openai.batches import OpenAIBatches
 from pandas_genai.backends.openai.content import read, written
 from pandas_genai.backends.openai.dialect import check_limits, dialect_of
 from pandas_genai.backends.openai.replies import read_completion
+from pandas_genai.backends.rate_headers import SeenLimit, limits_in, seconds_in
 from pandas_genai.task.chunks import Chunk
 from pandas_genai.task.prompt import system_text, user_content
 from pandas_genai.task.rules import Bounds
@@ -31,6 +32,10 @@ _ABOUT_FORMAT = re.compile(
 )
 
 
+_RATE_HEADERS = {
+    kind: tuple(f"x-ratelimit-{part}-{kind}" for part in ("limit", "remaining", "reset"))
+    for kind in ("requests", "tokens")
+}
 _BOUNDS = "bounds in the schema"
 """What is dropped, like a parameter, where a server refuses them."""
 _KEYWORDS = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"})
@@ -158,6 +163,10 @@ class OpenAIBackend(Backend):
     def without_rows(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a request without its last message."""
         return {**body, "messages": body["messages"][:-1]}
+
+    def rate_limits(self, headers: Mapping[str, str]) -> Sequence[SeenLimit]:
+        """Return what ``x-ratelimit-`` headers say."""
+        return tuple(limits_in(headers, _RATE_HEADERS, seconds_in))
 
     def read_completion(self, body: object) -> Completion:
         """Read the body of an answer; nothing in it raises."""
