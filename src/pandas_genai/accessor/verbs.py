@@ -55,6 +55,8 @@ class Verbs:
         max_cost: float | None = None,
         prices: Mapping[str, float] | None = None,
         keep_replies: bool = False,
+        rpm: int | None = None,
+        tpm: int | None = None,
     ) -> pd.DataFrame:
         r"""Ask a language model the same question of every row.
 
@@ -124,6 +126,9 @@ class Verbs:
             list prices of the vendor.
         keep_replies : bool, default False
             Keep the body of each reply in the cache's table ``requests``, secrets taken out.
+        rpm, tpm : int, optional
+            Requests and tokens a minute that this and all other runs with the same cache and model
+            send at most, together. Left out: what the headers of the provider's answers state.
 
         Returns
         -------
@@ -206,6 +211,8 @@ class Verbs:
         max_cost: float | None = None,
         prices: Mapping[str, float] | None = None,
         keep_replies: bool = False,
+        rpm: int | None = None,
+        tpm: int | None = None,
         sample: int = 0,
     ) -> Plan:
         """Say what asking the rest of the rows will take, live and as a batch.
@@ -219,7 +226,8 @@ class Verbs:
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
-max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, prices, keep_replies
+max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, prices, \
+keep_replies, rpm, tpm
             As in ``extract``, whose options are all taken. With ``fresh`` every text counts as to
             be asked. ``on_error``, ``progress`` and ``max_cost`` have no effect, on a sample
             either.
@@ -279,6 +287,8 @@ max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, pr
         max_cost: float | None = None,
         prices: Mapping[str, float] | None = None,
         keep_replies: bool = False,
+        rpm: int | None = None,
+        tpm: int | None = None,
     ) -> BatchJob:
         """Hand the same question to the vendor's batch API: tomorrow's answers at half the price.
 
@@ -289,11 +299,12 @@ max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, pr
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
-max_workers, fresh, on_error, params, examples, evidence, progress, keep_replies
+max_workers, fresh, on_error, params, examples, evidence, progress, keep_replies, rpm, tpm
             As in ``extract``, whose options are all taken. ``fresh`` submits also what the cache
             has; where a job of the same task and rows is there already, give the new one a
-            ``name``. ``max_workers`` and ``progress`` have no effect, nor have ``on_error`` and
-            ``keep_replies``, which ``batch_collect`` takes. The embedded model has no batch API.
+            ``name``. ``max_workers``, ``progress``, ``rpm`` and ``tpm`` have no effect, nor have
+            ``on_error`` and ``keep_replies``, which ``batch_collect`` takes. The embedded model has
+            no batch API.
         name : str, optional
             The job's name; by default the first words of the prompt and the date.
         folder : str or Path, optional
@@ -365,13 +376,16 @@ max_workers, fresh, on_error, params, examples, evidence, progress, keep_replies
         max_cost: float | None = None,
         prices: Mapping[str, float] | None = None,
         keep_replies: bool = False,
+        rpm: int | None = None,
+        tpm: int | None = None,
     ) -> Preview:
         """Show the exact requests that ``extract`` would send. Nothing is sent, no key needed.
 
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
-max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, prices, keep_replies
+max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, prices, \
+keep_replies, rpm, tpm
             As in ``extract``, whose options are all taken; those that say how a run goes have no
             effect. (With ``max_cost`` a run adds a token limit to its requests, which is not
             shown.)

@@ -32,6 +32,7 @@ from pandas_genai.task.frames import build_frame
 __all__ = ["DaskAccessor"]
 
 _SENT = ("chunk_size", "max_workers", "fresh", "max_cost", "prices", "keep_replies")
+_SENT += ("rpm", "tpm")
 _OFFERED = "batch_submit", "batch_collect", "estimate", "preview"
 _EXTRACT = inspect.signature(Verbs.extract)
 
@@ -77,7 +78,7 @@ class DaskAccessor:
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, chunk_size, max_workers, params, \
-examples, evidence, progress, max_cost, prices, keep_replies
+examples, evidence, progress, max_cost, prices, keep_replies, rpm, tpm
             As in ``df.genai.extract``. ``schema`` is needed: Dask must know the columns before.
             ``max_workers`` are calls at once of one partition. Model, address and key are those
             of this process; workers use a key of their own where this process has none.
