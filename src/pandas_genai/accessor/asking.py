@@ -41,8 +41,10 @@ __all__ = ["Asking", "bar", "collected"]
 Render: TypeAlias = Callable[[Any], list[Value]]
 Rows: TypeAlias = "pd.DataFrame | pd.Series[Any]"
 
-_RUN = ("chunk_size", "max_workers", "fresh", "on_error", "max_cost", "prices")
-_RUN += ("keep_replies", "rpm", "tpm")
+_RUN = (
+    *("chunk_size", "max_workers", "fresh", "on_error", "max_cost", "prices", "keep_replies"),
+    *("rpm", "tpm"),
+)
 """The arguments of a verb that are run options as they stand."""
 
 

@@ -31,8 +31,7 @@ from pandas_genai.task.frames import build_frame
 
 __all__ = ["DaskAccessor"]
 
-_SENT = ("chunk_size", "max_workers", "fresh", "max_cost", "prices", "keep_replies")
-_SENT += ("rpm", "tpm")
+_SENT = ("chunk_size", "max_workers", "fresh", "max_cost", "prices", "keep_replies", "rpm", "tpm")
 _OFFERED = "batch_submit", "batch_collect", "estimate", "preview"
 _EXTRACT = inspect.signature(Verbs.extract)
 

@@ -308,7 +308,7 @@ class Extraction:
         foreseen = Forecast.of(task, endpoint, options.endpoints).usage
         backend, clock = backend_named(task.backend), options.clock
         return RateLimiter(
-            min(self.workers, len(self._wanted)),
+            min(self.workers, self._wanted.at_most),
             clock,
             opened=options.endpoints.answered(endpoint, task.model),
             limits=options.limits,
