@@ -8,6 +8,7 @@ from typing import Literal
 from pandas_genai.backends.endpoints import ENDPOINTS, Endpoints
 from pandas_genai.clock import Clock
 from pandas_genai.costs.prices import Prices, checked_cost, checked_prices
+from pandas_genai.errors import UsageError
 from pandas_genai.runs.parts import Part
 from pandas_genai.runs.progress import Observer, Silent
 from pandas_genai.runs.recorder import check_on_error
@@ -46,6 +47,10 @@ class RunOptions:
         The user's own prices.
     keep_replies : bool, default False
         Whether the body of each reply is kept in the cache, secrets taken out.
+    offline : bool, default False
+        Whether only what is kept is read, and nothing is asked.
+    retry_failed : bool, default True
+        Whether rows that failed in an earlier run are asked again.
     part : Part, optional
         Which part of a run this is, where several workers ask one run.
     rpm, tpm : int, optional
@@ -66,6 +71,8 @@ class RunOptions:
     max_cost: float | None = None
     prices: Prices | None = None
     keep_replies: bool = False
+    offline: bool = False
+    retry_failed: bool = True
     part: Part | None = None
     rpm: int | None = None
     tpm: int | None = None
@@ -79,6 +86,10 @@ class RunOptions:
         checked_prices(self.prices)
         checked_cost(self.max_cost)
         check_on_error(self.on_error)
+        if self.offline and self.fresh:
+            raise UsageError(
+                "offline=True asks nothing and fresh=True asks everything again: leave one out."
+            )
 
     @property
     def limits(self) -> dict[str, int]:

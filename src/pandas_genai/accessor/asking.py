@@ -44,6 +44,7 @@ Rows: TypeAlias = "pd.DataFrame | pd.Series[Any]"
 _RUN = (
     *("chunk_size", "max_workers", "fresh", "on_error", "max_cost", "prices", "keep_replies"),
     *("rpm", "tpm"),
+    *("offline", "retry_failed"),
 )
 """The arguments of a verb that are run options as they stand."""
 
@@ -133,6 +134,11 @@ class Asking:
 
     def job(self, name: str | None, folder: str | Path | None) -> BatchJob:
         """Submit a job, or go on with the one that was submitted."""
+        if self.options.offline or not self.options.retry_failed:
+            raise UsageError(
+                "A batch job sends every row that has no answer: offline= and retry_failed= are "
+                "for extract."
+            )
         self._own_columns()  # refuses what could not be found when it is collected
         warn_of_duplicates(self.data.index)
         question, options = self.question, self.options

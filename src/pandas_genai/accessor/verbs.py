@@ -57,6 +57,8 @@ class Verbs:
         keep_replies: bool = False,
         rpm: int | None = None,
         tpm: int | None = None,
+        offline: bool = False,
+        retry_failed: bool = True,
     ) -> pd.DataFrame:
         r"""Ask a language model the same question of every row.
 
@@ -129,6 +131,11 @@ class Verbs:
         rpm, tpm : int, optional
             Requests and tokens a minute that this and all other runs with the same cache and model
             send at most, together. Left out: what the headers of the provider's answers state.
+        offline : bool, default False
+            Take only what the cache has, without a key or a call: rows that it has no answer for
+            are missing, with the reason ``not asked``.
+        retry_failed : bool, default True
+            Ask rows again that failed in an earlier run; False leaves them with their reason.
 
         Returns
         -------
@@ -213,6 +220,8 @@ class Verbs:
         keep_replies: bool = False,
         rpm: int | None = None,
         tpm: int | None = None,
+        offline: bool = False,
+        retry_failed: bool = True,
         sample: int = 0,
     ) -> Plan:
         """Say what asking the rest of the rows will take, live and as a batch.
@@ -227,7 +236,7 @@ class Verbs:
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
 max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, prices, \
-keep_replies, rpm, tpm
+keep_replies, rpm, tpm, offline, retry_failed
             As in ``extract``, whose options are all taken. With ``fresh`` every text counts as to
             be asked. ``on_error``, ``progress`` and ``max_cost`` have no effect, on a sample
             either.
@@ -289,6 +298,8 @@ keep_replies, rpm, tpm
         keep_replies: bool = False,
         rpm: int | None = None,
         tpm: int | None = None,
+        offline: bool = False,
+        retry_failed: bool = True,
     ) -> BatchJob:
         """Hand the same question to the vendor's batch API: tomorrow's answers at half the price.
 
@@ -299,12 +310,13 @@ keep_replies, rpm, tpm
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
-max_workers, fresh, on_error, params, examples, evidence, progress, keep_replies, rpm, tpm
+max_workers, fresh, on_error, params, examples, evidence, progress, keep_replies, rpm, tpm, \
+offline, retry_failed
             As in ``extract``, whose options are all taken. ``fresh`` submits also what the cache
             has; where a job of the same task and rows is there already, give the new one a
             ``name``. ``max_workers``, ``progress``, ``rpm`` and ``tpm`` have no effect, nor have
-            ``on_error`` and ``keep_replies``, which ``batch_collect`` takes. The embedded model has
-            no batch API.
+            ``on_error`` and ``keep_replies``, which ``batch_collect`` takes; ``offline`` and
+            ``retry_failed=False`` are refused. The embedded model has no batch API.
         name : str, optional
             The job's name; by default the first words of the prompt and the date.
         folder : str or Path, optional
@@ -378,6 +390,8 @@ max_workers, fresh, on_error, params, examples, evidence, progress, keep_replies
         keep_replies: bool = False,
         rpm: int | None = None,
         tpm: int | None = None,
+        offline: bool = False,
+        retry_failed: bool = True,
     ) -> Preview:
         """Show the exact requests that ``extract`` would send. Nothing is sent, no key needed.
 
@@ -385,7 +399,7 @@ max_workers, fresh, on_error, params, examples, evidence, progress, keep_replies
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
 max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, prices, \
-keep_replies, rpm, tpm
+keep_replies, rpm, tpm, offline, retry_failed
             As in ``extract``, whose options are all taken; those that say how a run goes have no
             effect. (With ``max_cost`` a run adds a token limit to its requests, which is not
             shown.)

@@ -31,7 +31,10 @@ from pandas_genai.task.frames import build_frame
 
 __all__ = ["DaskAccessor"]
 
-_SENT = ("chunk_size", "max_workers", "fresh", "max_cost", "prices", "keep_replies", "rpm", "tpm")
+_SENT = (
+    *("chunk_size", "max_workers", "fresh", "max_cost", "prices", "keep_replies", "rpm", "tpm"),
+    *("offline", "retry_failed"),
+)
 _OFFERED = "batch_submit", "batch_collect", "estimate", "preview"
 _EXTRACT = inspect.signature(Verbs.extract)
 
@@ -77,7 +80,7 @@ class DaskAccessor:
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, chunk_size, max_workers, params, \
-examples, evidence, progress, max_cost, prices, keep_replies, rpm, tpm
+examples, evidence, progress, max_cost, prices, keep_replies, rpm, tpm, offline, retry_failed
             As in ``df.genai.extract``. ``schema`` is needed: Dask must know the columns before.
             ``max_workers`` are calls at once of one partition. Model, address and key are those
             of this process; workers use a key of their own where this process has none.

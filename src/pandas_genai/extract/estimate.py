@@ -23,6 +23,7 @@ from pandas_genai.costs.window import ContextWindow
 from pandas_genai.errors import RowsFailedError, UsageError
 from pandas_genai.extract.run import Extraction
 from pandas_genai.extract.spending import price_of
+from pandas_genai.extract.wanted import failed_before
 from pandas_genai.options import RunOptions
 from pandas_genai.runs.answers import answered
 from pandas_genai.runs.progress import Silent
@@ -120,6 +121,11 @@ class Estimation:
         rows, prompt_hash = self._rows, self._task.prompt_hash
         if not self._options.fresh:
             self._wanted = np.flatnonzero(~answered(cache, prompt_hash, rows.keys))
+        if self._options.offline:
+            self._wanted = self._wanted[:0]
+        elif not self._options.retry_failed:
+            left = failed_before(cache.failed(prompt_hash))(rows, self._wanted)
+            self._wanted = self._wanted[~np.isin(self._wanted, list(left))]
         self._forecast.answer = cache.answer_tokens(prompt_hash)
         chunks = plan_chunks(rows, self._wanted, self._inputs, self._chunk_size)
         self._forecast.read(chunks)

@@ -29,7 +29,7 @@ from pandas_genai.errors import BudgetError, CacheError, Stopped
 from pandas_genai.extract.embedded import Embedded
 from pandas_genai.extract.spending import allowance, price_of
 from pandas_genai.extract.under_way import warn_under_way
-from pandas_genai.extract.wanted import Wanted
+from pandas_genai.extract.wanted import Leave, Wanted, all_of, failed_before
 from pandas_genai.options import RunOptions
 from pandas_genai.runs.answers import answered, warn_of_damage
 from pandas_genai.runs.failures import failed_rows
@@ -40,10 +40,10 @@ from pandas_genai.runs.parts import PartEndedError
 from pandas_genai.runs.progress import Progress
 from pandas_genai.runs.recorder import RunRecorder, new_run_id
 from pandas_genai.runs.report import label_text
-from pandas_genai.store import AnswerStore, open_store
+from pandas_genai.store import AnswerStore, is_there, open_store
 from pandas_genai.task.chunks import Chunk, plan_chunks
 from pandas_genai.task.inputs import Inputs, Value, as_inputs
-from pandas_genai.task.reply import Reply
+from pandas_genai.task.reply import Failure, Reply
 from pandas_genai.task.rows import Keys, Rows, distinct_rows
 from pandas_genai.workers.budget import Budget, Spending
 from pandas_genai.workers.call_recorder import CallRecorder
@@ -138,7 +138,10 @@ class Extraction:
             Everything answered before is kept.
         """
         with ExitStack() as stack:
-            self._cache, ours = open_store(self._options.cache)
+            cache = self._options.cache
+            if self._options.offline and not is_there(cache):
+                cache = False  # looking makes no file
+            self._cache, ours = open_store(cache)
             store = RunStore(self._cache, ours=ours)
             stack.callback(store.release)
             # What is in memory alone is let go by the error that may still show it.
@@ -179,7 +182,8 @@ class Extraction:
             blocks = iter([(np.arange(len(brought)), np.flatnonzero(~brought))])
         few = len(rows.keys) <= _AT_ONCE
         at_once = few or self._options.fresh or self._options.part is not None
-        self._rows, self._wanted = rows, Wanted(rows, blocks, at_once=at_once)
+        self._rows = rows
+        self._wanted = Wanted(rows, blocks, at_once=at_once, leave=self._left_alone())
         if brought is None:  # only now: while answers were read, other parts have brought more
             brought = self._brought(rows)
             brought[self._wanted.first] = False
@@ -190,6 +194,13 @@ class Extraction:
         if len(self._wanted.first):
             self._warn(at_once=at_once)
         self._recorder.open(rows, self._settled.cached, self._ids)
+
+    def _left_alone(self) -> Leave | None:
+        if self._options.offline:
+            return all_of
+        if not self._options.retry_failed:
+            return failed_before(self._cache.failed(self.task.prompt_hash))
+        return None
 
     def _warn(self, *, at_once: bool) -> None:
         """Warn, before anything is sent, of what would be paid twice or does not fit."""
@@ -205,7 +216,7 @@ class Extraction:
     @property
     def _known(self) -> int:
         """Rows whose answers were there, or were given, as far as answers were read."""
-        return self._rows.sent - self._wanted.asked + len(self._given)
+        return self._rows.sent - self._wanted.asked - self._wanted.left + len(self._given)
 
     @property
     def _settled(self) -> Progress:
@@ -215,8 +226,13 @@ class Extraction:
             total=len(rows),
             done=len(rows) - self._wanted.asked,
             cached=self._known - self._brought_rows,
-            failed=len(rows.unsendable),
+            failed=len(rows.unsendable) + (0 if self._options.offline else self._wanted.left),
         )
+
+    @property
+    def _failures(self) -> list[Failure]:
+        """The texts without an answer."""
+        return [*self._counters.failures, *self._wanted.failures()]
 
     def _brought(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Return which texts other parts of the same run have brought, or this one before."""
@@ -459,7 +475,7 @@ class Extraction:
         with contextlib.suppress(CacheError):  # let go meanwhile, or held by another program
             self._recorder.close(self._end, {**columns, "message": self._message})
             # The next run asks last for what has failed in this one.
-            found = failed_rows(self._rows, self._counters.failures)
+            found = failed_rows(self._rows, self._failures)
             self._recorder.save_failures([row for row in found if row.key is not None])
 
     def _conclude(self) -> pd.DataFrame:
@@ -475,12 +491,12 @@ class Extraction:
             columns["message"] = self._limiter.message
         if self._note:
             columns["message"] = f"{self._note} {columns.get('message', '')}".strip()
-        failures, on_error = self._counters.failures, self._options.on_error
+        failures, on_error = self._failures, self._options.on_error
         return self._recorder.conclude(self._rows, failures, columns, on_error=on_error)
 
     def _partial(self, cache: AnswerStore, status: str) -> pd.DataFrame | None:
         """Build the frame of what is answered so far."""
-        failures = self._counters.failures
+        failures = self._failures
         return self._recorder.partial(cache, self._rows, failures, self._columns(), status)
 
     def _columns(self) -> dict[str, object]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
 
 import numpy as np
 
+from pandas_genai.runs.failures import NOT_ASKED, NOT_FAILED, NOT_SUBMITTED
+from pandas_genai.task.chunks import Row
+from pandas_genai.task.inputs import NO_INPUT
+from pandas_genai.task.reply import Failure, Refusal
 from pandas_genai.task.rows import Positions, Rows
 
-__all__ = ["Wanted"]
+__all__ = ["Leave", "Wanted", "all_of", "failed_before"]
+
+Leave: TypeAlias = Callable[[Rows, Positions], dict[int, Refusal]]
+"""Returns which of some texts without an answer are not asked either, and why."""
 
 
 class Wanted:
@@ -25,6 +33,8 @@ class Wanted:
         Some places each time, and which of them have no answer.
     at_once : bool
         Whether all are found now.
+    leave : callable, optional
+        What of them is not asked.
 
     Attributes
     ----------
@@ -33,15 +43,25 @@ class Wanted:
     at_most : int
         How many there can be.
     asked : int
-        Rows of the frame that have no answer, as far as answers were read.
+        Rows of the frame that are to be asked, as far as answers were read.
+    left : int
+        Rows of the frame that have no answer and are not asked.
     """
 
     def __init__(
-        self, rows: Rows, blocks: Iterator[tuple[Positions, Positions]], *, at_once: bool
+        self,
+        rows: Rows,
+        blocks: Iterator[tuple[Positions, Positions]],
+        *,
+        at_once: bool,
+        leave: Leave | None = None,
     ) -> None:
         self._rows = rows
         self._blocks = blocks
+        self._leave = leave
+        self._refusals: dict[int, Refusal] = {}
         self.asked = rows.sent
+        self.left = 0
         found = [np.empty(0, dtype=np.int64)]
         for missing in self._rest():
             found.append(missing)
@@ -52,7 +72,13 @@ class Wanted:
 
     def _rest(self) -> Iterator[Positions]:
         copies = self._rows.copies
-        for looked, missing in self._blocks:
+        for looked, found in self._blocks:
+            missing = found
+            if self._leave is not None:
+                left = self._leave(self._rows, found)
+                self._refusals |= left
+                missing = found[~np.isin(found, list(left))]
+                self.left += int(copies[found].sum() - copies[missing].sum())
             self.asked -= int(copies[looked].sum() - copies[missing].sum())
             if len(missing):
                 yield missing
@@ -67,3 +93,38 @@ class Wanted:
             waiting = np.concatenate([waiting[whole:], missing])
         if len(waiting):
             yield waiting
+
+    def failures(self) -> list[Failure]:
+        """Return the texts that have no answer and are not asked."""
+        keys = self._rows.keys.take(list(self._refusals))
+        return [
+            Failure(Row(key, "", NO_INPUT, 0), refusal, 0)
+            for key, refusal in zip(keys, self._refusals.values(), strict=True)
+        ]
+
+
+def all_of(_: Rows, places: Positions) -> dict[int, Refusal]:
+    """Leave everything: nothing is asked offline."""
+    message = "The cache has no answer, and offline=True asks nothing."
+    return dict.fromkeys(places.tolist(), Refusal(NOT_ASKED, message))
+
+
+def failed_before(failed: Mapping[str, str]) -> Leave:
+    """Leave what failed in an earlier run.
+
+    Parameters
+    ----------
+    failed : mapping
+        From row key to the latest reason.
+    """
+    message = "It failed in an earlier run; retry_failed=True asks it again."
+
+    def leave(rows: Rows, places: Positions) -> dict[int, Refusal]:
+        reasons = map(failed.get, rows.keys.take(places))
+        return {
+            place: Refusal(reason, message)
+            for place, reason in zip(places.tolist(), reasons, strict=True)
+            if reason is not None and reason not in NOT_FAILED | {NOT_SUBMITTED}
+        }
+
+    return leave

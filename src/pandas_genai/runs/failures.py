@@ -15,7 +15,7 @@ from pandas_genai.store import FailureRecord
 from pandas_genai.task.reply import Failure
 from pandas_genai.task.rows import Rows
 
-__all__ = ["EMPTY_TEXT", "IN_PROGRESS", "NOT_FAILED", "NOT_REACHED", "NOT_SUBMITTED"]
+__all__ = ["EMPTY_TEXT", "IN_PROGRESS", "NOT_ASKED", "NOT_FAILED", "NOT_REACHED", "NOT_SUBMITTED"]
 __all__ += [
     "DuplicateIndexWarning",
     "FailedRow",
@@ -39,7 +39,10 @@ NOT_SUBMITTED = "not submitted"
 NOT_REACHED = "not reached"
 """The reason of a row that the run ended before."""
 
-NOT_FAILED = frozenset({EMPTY_TEXT, IN_PROGRESS, NOT_REACHED})
+NOT_ASKED = "not asked"
+"""The reason of a row that has no answer in the cache, and nothing was to be asked."""
+
+NOT_FAILED = frozenset({EMPTY_TEXT, IN_PROGRESS, NOT_ASKED, NOT_REACHED})
 """The reasons of rows that are not answered, and yet nothing went wrong."""
 
 
@@ -109,7 +112,8 @@ def as_records(
 ) -> list[FailureRecord]:
     """Return the failed rows as records of the cache's table ``failures``, positions from first on.
 
-    Rows in progress have none: each look at a job of a million rows would add a million.
+    Rows in progress, or not asked, have none: each look at a job of a million rows would add a
+    million.
     """
     return [
         FailureRecord(
@@ -123,7 +127,7 @@ def as_records(
             request_id=row.request_id,
         )
         for row in found
-        if row.reason != IN_PROGRESS
+        if row.reason not in {IN_PROGRESS, NOT_ASKED}
     ]
 
 
