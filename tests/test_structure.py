@@ -59,6 +59,7 @@ EXPORTED = {
     "UsageError",
     "WaitError",
     "agreement",
+    "compare",
     "compute_prompt_hash",
     "draft_prompt",
     "extract_df",

@@ -2,6 +2,7 @@
 
 from .accessor import genai as genai, jobs as jobs, open_job as open_job, runs as runs
 from .accessor.inference import regress as regress
+from .accessor.comparing import compare as compare
 from .accessor.joining import DuplicateIndexWarning as DuplicateIndexWarning
 from .backends.retry import retry_api_call as retry_api_call
 from .batch import BatchJob as BatchJob, JobState as JobState

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any, ClassVar, get_args
 
@@ -15,7 +16,7 @@ from pandas_genai.validity.intervals import Error, bca, t_quantile, wilson
 from pandas_genai.validity.levels import Level, Numbers
 from pandas_genai.validity.patterns import Coders, Patterns, named_coders
 
-__all__ = ["Agreement", "agreement"]
+__all__ = ["Agreement", "agreement", "coefficients"]
 
 _BLOCK = 4_000_000
 _DRAWN = 1_000
@@ -111,15 +112,39 @@ def agreement(
     if level not in get_args(Level):
         raise UsageError(f"level= is one of {', '.join(get_args(Level))}, not {level!r}.")
     patterns = Patterns.of(named_coders(coders), level)
-    sample = patterns.counts[None]
+    patterns.check()
     fraction = 0.0 if population is None else patterns.counts.sum() / population
     drawn = _drawn(patterns, bootstrap, np.random.default_rng(rng))
+    found = coefficients(patterns, level, fraction, drawn)
+    return Agreement(found, pairs=_pairs(patterns, level, fraction))
+
+
+def coefficients(
+    patterns: Patterns,
+    level: Level,
+    fraction: float = 0.0,
+    drawn: Mapping[str, Numbers] | None = None,
+) -> pd.DataFrame:
+    """Return all coefficients, missing where nothing varies.
+
+    Parameters
+    ----------
+    patterns : Patterns
+        The codes, of which some units have two.
+    level : str
+        Of measurement.
+    fraction : float, default 0
+        The share of the population that was sampled.
+    drawn : mapping, optional
+        Each coefficient in resamples.
+    """
+    sample = patterns.counts[None]
     rows = {}
     for name, coefficient in COEFFICIENTS.items():
         at = "nominal" if name == "percent" else level
-        rows[name] = _row(patterns, coefficient(patterns, sample), at, fraction, drawn.get(name))
-    result = pd.DataFrame.from_dict(rows, orient="index").rename_axis("coefficient")
-    return Agreement(result, pairs=_pairs(patterns, level, fraction))
+        some = (drawn or {}).get(name)
+        rows[name] = _row(patterns, coefficient(patterns, sample), at, fraction, some)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("coefficient")
 
 
 def _drawn(

@@ -105,11 +105,9 @@ class Patterns:
         coded = order[(patterns[order] >= 0).any(axis=1)]
         numbers = level in {"interval", "ratio"}
         values = labels.to_numpy(dtype=np.float64) if numbers else np.arange(float(len(labels)))
-        found = cls(
+        return cls(
             list(coders), patterns[coded], counts[coded], values, list(labels), distance_at(level)
         )
-        found.check()
-        return found
 
     def check(self) -> None:
         """Refuse codes of which nothing can be said."""
