@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from pandas_genai.accessor.joining import join
-from pandas_genai.accessor.origin import answer_columns, reading_of, run_of
+from pandas_genai.accessor.origin import all_texts, answer_columns, reading_of, run_of
+from pandas_genai.display.browse import Browser
 from pandas_genai.display.cards import ReportCard
 from pandas_genai.display.html import Shown
 from pandas_genai.display.plot import plot
@@ -17,6 +18,8 @@ from pandas_genai.errors import UsageError
 from pandas_genai.runs import Report
 from pandas_genai.runs.report import find_report
 from pandas_genai.task.annotations import Column, Series, Template
+from pandas_genai.task.evidence import uncounted
+from pandas_genai.validity.browsing import Browsing, beside_rows
 
 __all__ = ["Results"]
 
@@ -50,7 +53,7 @@ class Results:
         """Show rows for reading: the text, and beside it what was answered.
 
         Long texts are folded, lists and nested answers are spelt out, and a passage of the text
-        that an answer quotes word for word is marked.
+        that an answer quotes is marked, whatever its white space, case and quotation marks.
 
         Parameters
         ----------
@@ -82,6 +85,62 @@ class Results:
           tone: good
         """
         return show(reading_of(self._data, text), n, start)
+
+    def browse(
+        self,
+        *,
+        text: Column | list[Column] | Template | Series | None = None,
+        gold: pd.DataFrame | Series | None = None,
+        other: pd.DataFrame | None = None,
+    ) -> Shown:
+        """Go through texts and their answers with the keyboard, one row at a time.
+
+        Where evidence was asked for, the words of each field are marked in a colour of its own.
+        Rows can be searched and filtered: those without an answer, those with a label, those
+        whose words were not found, those that differ from ``gold`` or from ``other``. Needs
+        anywidget (``pip install 'pandas-genai[validity]'``); without it, without a kernel and in
+        a terminal the first rows are shown.
+
+        Parameters
+        ----------
+        text : column, list of columns, template, or Series, optional
+            The texts, of this frame or of the one that was asked, or a Series with its index
+            labels. Left out: what the model read, as long as the frame that was asked is in
+            memory, or the only text column beside the answers of a joined frame.
+        gold : DataFrame or Series, optional
+            Hand codes, found by their index labels: a frame with fields as columns, or the codes
+            of one field.
+        other : DataFrame, optional
+            The answers of another run, found in the same way.
+
+        Returns
+        -------
+        Shown
+            Shown as the last expression of a cell.
+
+        Raises
+        ------
+        UsageError
+            If there are no such texts, or gold or other have nothing to compare.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> df = pd.DataFrame({"review": ["Great people."], "tone": pd.Categorical(["good"])})
+        >>> df.genai.browse(text="review")
+        [0] Great people.
+          tone: good
+        (1 row; a notebook goes through all of them)
+        """
+        answers = self._data[_answers(self._data, text)]
+        return Browser(
+            Browsing(
+                answers,
+                all_texts(self._data, text),
+                gold=None if gold is None else beside_rows(answers, gold, "gold"),
+                other=None if other is None else beside_rows(answers, other, "other"),
+            )
+        )
 
     def join(
         self,
@@ -140,7 +199,8 @@ class Results:
         """Draw how often each answer was given: bars for labels, histograms for numbers.
 
         Labels stand in the order of the schema, those that nobody was given with 0. Of a joined
-        frame the answers are drawn. Needs matplotlib (``pip install 'pandas-genai[plot]'``).
+        frame the answers are drawn, of evidence how the words were found. Needs matplotlib
+        (``pip install 'pandas-genai[plot]'``).
 
         Returns
         -------
@@ -160,7 +220,8 @@ class Results:
         ['bad', 'good']
         """
         answers = answer_columns(self._data)
-        return plot(self._data if answers is None else self._data[answers])
+        drawn = self._data if answers is None else self._data[answers]
+        return plot(drawn.drop(columns=uncounted(drawn.columns)))
 
     @property
     def errors(self) -> pd.DataFrame:
@@ -172,3 +233,14 @@ class Results:
             As for ``report``.
         """
         return self.report.errors
+
+
+def _answers(frame: pd.DataFrame, text: object) -> list[Any]:
+    """Return the columns that are answers; where nobody knows, all but those of the text."""
+    known = answer_columns(frame)
+    if known is not None:
+        return known
+    if text is None:
+        return list(reading_of(frame, None).answers)
+    used = [] if isinstance(text, pd.Series) else text if isinstance(text, list) else [text]
+    return [name for name in frame.columns if name not in used]

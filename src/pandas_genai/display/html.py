@@ -26,6 +26,7 @@ __all__ = [
     "pairs",
     "quiet",
     "section",
+    "stand_in",
     "table",
     "text",
     "wrapped",
@@ -76,6 +77,23 @@ def element(name: str, content: str, style: str = "") -> str:
 def no_math(content: str) -> str:
     """Return content, HTML already, in which dollar signs stay dollar signs."""
     return f'<div class="{NO_MATH}">{content}</div>'
+
+
+def stand_in(content: str) -> str:
+    """Return content, HTML already, that stands for the widget in the output that follows.
+
+    Its style sheet is about its own output and the next: beside a living widget it is hidden, and
+    so is a widget without life beside it. A notebook that is not trusted drops the sheet, and
+    shows no widgets.
+    """
+    output, widget = ".jp-OutputArea-child", ":is(.widget-container, [class^=pandas-genai-])"
+    mine = f"{output}:has(.pandas-genai-bar)"
+    dead = f"{output}:has(> .lm-Panel.jp-OutputArea-output):not(:has({widget}))"
+    return (
+        f'<div class="{NO_MATH} pandas-genai-bar">'
+        f"<style>{mine}:has(+ {output} {widget}),{mine} + {dead}{{display:none}}</style>"
+        f"{content}</div>"
+    )
 
 
 def quiet(content: str) -> str:

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
-from pandas_genai.display.html import NO_MATH, text
+from pandas_genai.display.html import NO_MATH, stand_in, text
 from pandas_genai.errors import UsageError, counted, printable
 from pandas_genai.runs.progress import Observer, Progress, Silent
 
-__all__ = ["Bar", "observer_for"]
+__all__ = ["Bar", "display", "kernel_shell", "observer_for"]
 
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
@@ -109,7 +109,7 @@ class Bar:
         _write(self._stream or sys.stderr, message)
 
     def _screen(self, **options: Any) -> _Screen:
-        shell = _kernel_shell()
+        shell = kernel_shell()
         if self._stream is None and shell is not None:
             return _Cell(shell, options, self._clock)
         stream = self._stream or sys.stderr
@@ -174,7 +174,7 @@ class _Log:
         _write(self._stream, f"{line} · {seconds:,.1f} s")
 
 
-def _kernel_shell() -> Any:
+def kernel_shell() -> Any:
     """The shell of the notebook's kernel that runs this; None where there is none."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
@@ -207,7 +207,7 @@ class _Cell:
         self._refreshed: float | None = None
         self._html: Any = None
         if _is_jupyter(shell):
-            self._html = _display(_NOTHING, raw=True, display_id=True)
+            self._html = display(_NOTHING, raw=True, display_id=True)
         self._widget = _Widget(options) if _has_widgets() else None
 
     def move(self, done: int, total: int, postfix: dict[str, object], line: str) -> None:
@@ -228,7 +228,7 @@ class _Cell:
         if self._html is not None:
             self._html.update(_NOTHING, raw=True)
         html = f'<div class="{NO_MATH}">{text(line)}</div>'
-        _display({"text/plain": printable(line), "text/html": html}, raw=True)
+        display({"text/plain": printable(line), "text/html": html}, raw=True)
 
 
 def _has_widgets() -> bool:
@@ -254,7 +254,7 @@ class _Widget:
         for side in (left, right):
             side.layout.max_width = "100%"
         view = {"version_major": 2, "version_minor": 0, "model_id": container.model_id}
-        self._handle: Any = _display({_VIEW: view, **_NOTHING}, raw=True, display_id=True)
+        self._handle: Any = display({_VIEW: view, **_NOTHING}, raw=True, display_id=True)
 
     def move(self, done: int, total: int, postfix: dict[str, object]) -> None:
         """Draw the bar once; its text may break at spaces."""
@@ -275,29 +275,20 @@ class _Widget:
 
 
 def _stand_in(share: float, line: str) -> str:
-    """Return a bar in HTML.
-
-    Its style sheet is about its own output and the next: beside a living widget it is hidden, and
-    so is a widget without life beside it. A notebook that is not trusted drops the sheet, and
-    shows no widgets.
-    """
-    output, widget = ".jp-OutputArea-child", ".jupyter-widgets.widget-container"
-    mine = f"{output}:has(.pandas-genai-bar)"
-    dead = f"{output}:has(> .lm-Panel.jp-OutputArea-output):not(:has({widget}))"
+    """Return a bar in HTML."""
     frame = "border:1px solid color-mix(in srgb, currentColor 40%, transparent);max-width:20em"
     filled = f"width:{min(1.0, max(0.0, share)):.1%};height:.7em;background:#4c8bd6"
-    return (
-        f'<div class="{NO_MATH} pandas-genai-bar">'
-        f"<style>{mine}:has(+ {output} {widget}),{mine} + {dead}{{display:none}}</style>"
+    return stand_in(
         f'<div style="{frame}"><div style="{filled}"></div></div>'
-        f'<div>{text(line)} <span style="opacity:.7">(under way)</span></div></div>'
+        f'<div>{text(line)} <span style="opacity:.7">(under way)</span></div>'
     )
 
 
-def _display(*args: Any, **options: Any) -> Any:
-    from IPython import display
+def display(*args: Any, **options: Any) -> Any:
+    """Show something in the cell, as IPython does."""
+    from IPython import display as screen
 
-    return display.display(*args, **options)  # type: ignore[no-untyped-call]  # IPython ships no type for it
+    return screen.display(*args, **options)  # type: ignore[no-untyped-call]  # IPython ships no type for it
 
 
 def _nothing(*_: object, **__: object) -> None:

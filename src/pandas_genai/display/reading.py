@@ -22,7 +22,10 @@ from pandas_genai.display.html import (
 )
 from pandas_genai.errors import counted
 from pandas_genai.settings import whole_number
+from pandas_genai.task.evidence import quoted_fields
 from pandas_genai.task.inputs import Value
+from pandas_genai.task.quotes import places_of
+from pandas_genai.task.schema.evidence import evidence_names
 
 __all__ = ["Reading", "show"]
 
@@ -74,17 +77,21 @@ def show(reading: Reading, n: int, start: int) -> Shown:
     stop = min(start + min(n, _MOST_ROWS), total)
     part = frame.iloc[start:stop]
     texts = None if reading.texts is None else reading.texts(start, stop)
-    columns = [frame.columns.get_loc(name) for name in reading.answers]
+    words = quoted_fields(reading.answers)
+    places = {name for field in words for name in evidence_names(field)[1:3]}
+    shown_fields = [name for name in reading.answers if name not in places]
+    columns = [frame.columns.get_loc(name) for name in shown_fields]
     positions = [at for at in columns if isinstance(at, int)]
     fields = part.iloc[:, positions]
-    evidence = _may_quote(frame.iloc[:, positions])
+    quoting = _may_quote(frame.iloc[:, positions])
+    quotes = frozenset(evidence_names(field)[0] for field in words)
     rows = []
     plain = []
     for position in range(len(part)):
         label = part.index[position]
         content = None if texts is None else _plain(texts[position])
         answers = {str(name): fields.iloc[position, at] for at, name in enumerate(fields.columns)}
-        rows.append([element("code", text(label, 60)), *_cells(content, answers, evidence)])
+        rows.append([element("code", text(label, 60)), *_cells(content, answers, quoting, quotes)])
         plain.append(_lines(label, content, answers))
     header = ["row", *([] if texts is None else ["text"]), "answer"]
     title, more = _title(start, stop, total, n)
@@ -113,10 +120,17 @@ def _may_quote(fields: pd.DataFrame) -> frozenset[str]:
     )
 
 
-def _cells(content: str | None, answers: dict[str, Any], quoting: frozenset[str]) -> Iterator[str]:
+def _cells(
+    content: str | None, answers: dict[str, Any], quoting: frozenset[str], quotes: frozenset[str]
+) -> Iterator[str]:
     if content is not None:
-        quotes = [value for name, value in answers.items() if name in quoting]
-        evidence = [piece for value in quotes for piece in _strings(value) if _is_passage(piece)]
+        evidence = [
+            piece
+            for name, value in answers.items()
+            if name in quoting
+            for piece in _strings(value)
+            if name in quotes or _is_passage(piece)
+        ]
         marked = _marked(content, evidence)
         short = f"{text(content, _OPEN)} {quiet(f'({len(content):,} characters)')}"
         folded = fold(element("span", short, "overflow-wrap:anywhere"), wrapped(marked))
@@ -144,13 +158,11 @@ def _is_passage(piece: str) -> bool:
 
 
 def _marked(content: str, evidence: list[str]) -> str:
-    """Mark every passage of a text that an answer quotes word for word."""
+    """Mark every passage of a text that an answer quotes."""
     marks = [False] * len(content)
     for piece in evidence:
-        start = content.find(piece)
-        while start >= 0:
-            marks[start : start + len(piece)] = [True] * len(piece)
-            start = content.find(piece, start + len(piece))
+        for start, end in places_of(content, piece):
+            marks[start:end] = [True] * (end - start)
     parts, begin = [], 0
     for at in range(1, len(content) + 1):
         if at == len(content) or marks[at] != marks[begin]:

@@ -15,7 +15,14 @@ from pandas_genai.task.quotes import MISSING, Found, find_quotes
 from pandas_genai.task.schema import Schema
 from pandas_genai.task.schema.evidence import GROUNDED, Quote, evidence_names, split_quotes
 
-__all__ = ["ground", "in_own_columns", "quoted_fields", "solved_with_quotes"]
+__all__ = [
+    "beside_answers",
+    "ground",
+    "in_own_columns",
+    "quoted_fields",
+    "solved_with_quotes",
+    "uncounted",
+]
 
 _SHOWN = 60
 
@@ -191,3 +198,16 @@ def quoted_fields(columns: Iterable[Hashable]) -> list[str]:
         for name in names
         if isinstance(name, str) and known.issuperset(evidence_names(name)[:4])
     ]
+
+
+def beside_answers(columns: Iterable[Hashable]) -> set[Hashable]:
+    """Return the columns that say where the words of other columns stand."""
+    names = list(columns)
+    return {name for field in quoted_fields(names) for name in evidence_names(field)}
+
+
+def uncounted(columns: Iterable[Hashable]) -> list[Hashable]:
+    """Return those of them that are words and places: nobody counts, or draws, these."""
+    names = list(columns)
+    grounded = {evidence_names(field)[3] for field in quoted_fields(names)}
+    return [name for name in names if name in beside_answers(names) - grounded]

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import accumulate, chain, islice
 from typing import Literal, TypeAlias
 
-__all__ = ["MISSING", "Found", "Grounded", "find_quotes"]
+__all__ = ["MISSING", "Found", "Grounded", "find_quotes", "places_of"]
 
 _Span: TypeAlias = tuple[int, int, int]
 """Start and end, and in which text."""
@@ -98,7 +98,22 @@ def find_quotes(texts: Sequence[str], quotes: Sequence[str]) -> list[Found]:
     return found
 
 
-def _normalised(sources: Sequence[_Source], key: str, most: int) -> list[_Span]:
+def places_of(text: str, quote: str) -> list[tuple[int, int]]:
+    """Return all places where a quote stands, those where it is exact if there are any.
+
+    Examples
+    --------
+    >>> places_of("Yes. Then: yes.", "es"), places_of("Yes. Then: yes.", "YES")
+    ([(1, 3), (12, 14)], [(0, 3), (11, 14)])
+    """
+    if not quote or quote.isspace():
+        return []
+    source = _Source(0, text)
+    spans = list(source.exact(quote)) or _normalised([source], _folded(quote).strip(" "), None)
+    return [(start, end) for start, end, _ in spans]
+
+
+def _normalised(sources: Sequence[_Source], key: str, most: int | None) -> list[_Span]:
     """Return where a folded quote stands, as it is or without what is put around quotes."""
     for form in (key, _AROUND.sub("", key)):
         if any(map(_is_content, form)):
