@@ -31,6 +31,8 @@ ELSEWHERE = [
     "https://my-resource.openai.azure.com/openai/v1/",
     "https://generativelanguage.googleapis.com/v1beta/openai/",
 ]
+# A database that is not here: in its place stands a schema of the tests' own server.
+DATABASE = "postgresql://study@db.example.org/study"
 # What a page needs that only an extra installs.
 NEEDS = {"excel.md": "openpyxl", "export.md": "pyarrow", "inference.md": "patsy"}
 
@@ -95,9 +97,9 @@ def answer(text):
     return {"topics": [found.get("topic", "pay")], "label": found["tone"], **found}
 
 
-def blocks_of(page, url=""):
+def blocks_of(page, url="", database=DATABASE):
     """Each block, and the line where it begins."""
-    text = page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8").replace(DATABASE, database)
     for address in ELSEWHERE:
         text = text.replace(address, url)
     return [
@@ -139,7 +141,9 @@ def test_the_blocks_of_a_page_run_in_order(page, provider, request):
         request.getfixturevalue("weights")
     names = {"__name__": "page"}
     said = []
-    for line, code in blocks_of(page, provider.openai_url):
+    asks_database = any(DATABASE in code for _, code in blocks_of(page))
+    database = request.getfixturevalue("postgres_url") if asks_database else DATABASE
+    for line, code in blocks_of(page, provider.openai_url, database):
         where = f"{page.name}, line {line}"
         if code.startswith(">>>"):
             runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)

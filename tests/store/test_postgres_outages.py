@@ -1,9 +1,12 @@
 """PostgreSQL goes away in the middle: waited out, nothing lost, nothing paid twice."""
 
 import logging
+import os
 import select
+import signal
 import socket
 import threading
+import time
 
 import pandas as pd
 import pytest
@@ -292,3 +295,51 @@ def test_a_run_goes_on_through_a_kill_of_the_server(postgres, postgres_url, when
         assert set(provider.ledger.answered.values()) == {1}
     assert out["answer"].tolist() == frame["text"].tolist()
     assert out.genai.report.failed == 0
+
+
+RUN = """
+import sys
+import pandas as pd
+import pandas_genai
+
+frame = pd.DataFrame({"text": [f"row {number}" for number in range(4_000)]})
+try:
+    frame.genai.extract(
+        "Repeat.", {"answer": str}, base_url=sys.argv[2], api_key="sk-test", cache=sys.argv[1],
+        progress=False, max_workers=8,
+    )
+except pandas_genai.Stopped as stopped:
+    print("stopped", flush=True)
+"""
+
+
+def test_stop_gives_control_back_while_the_server_is_away(postgres, postgres_url, child):
+    """The worker threads wait for the server; whoever pressed Stop does not."""
+    answered, away = [], threading.Event()
+
+    def rule(text):
+        answered.append(text)
+        if len(answered) == 60:
+            postgres.stop()
+            away.set()
+        return {"answer": text}
+
+    with LoopbackProvider(rule, latency=0.01) as provider:
+        process = child(RUN, postgres_url, provider.openai_url)
+        try:
+            assert away.wait(60)
+            provider.wait_for_in_flight(0, timeout=60)  # all that is answered waits to be written
+            started = time.monotonic()
+            os.kill(process.pid, signal.SIGINT)
+            assert select.select([process.stdout], [], [], 30)[0]
+            assert process.stdout.readline() == "stopped\n"
+            assert time.monotonic() - started < 5
+        finally:
+            away.wait(60)
+            postgres.start()
+        out, err = process.communicate(timeout=60)  # and what was answered is saved at the end
+        assert (process.returncode, out) == (0, ""), err
+        asked = dict(provider.ledger.answered)
+    with PostgresStore(postgres_url) as store:
+        saved = [key for call in store.requests() for key in call["rows"]]
+    assert len(saved) == len(set(saved)) == len(asked)
