@@ -11,6 +11,8 @@ from pandas_genai.store.records import Origin, whole
 
 __all__ = ["CheckedAnswers", "merged_origins"]
 
+_MANY = 1_000
+
 
 class CheckedAnswers(ABC):
     """Reads answers and counts those that are damaged, each once."""
@@ -20,6 +22,10 @@ class CheckedAnswers(ABC):
         self._damage_lock = threading.Lock()
         self._damaged: set[tuple[str, str]] = set()
         self._new_damage = 0
+
+    @abstractmethod
+    def _has_any(self, prompt_hash: str) -> bool:
+        """Whether there is any answer under a task."""
 
     @abstractmethod
     def _stored(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[tuple[Any, ...]]:
@@ -75,6 +81,9 @@ class CheckedAnswers(ABC):
         return count
 
     def _whole(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[tuple[str, str]]:
+        # Of a new task there is nothing at all, which one look tells.
+        if len(text_hashes) > _MANY and not self._has_any(prompt_hash):
+            return
         damaged = set()
         for key, result, mark in self._stored(prompt_hash, text_hashes):
             text = whole(result, mark, prompt_hash, key)

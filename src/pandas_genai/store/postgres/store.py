@@ -33,7 +33,6 @@ FROM unnest(%(keys)s::text[]) AS key CROSS JOIN LATERAL (
 _LOOKUP = f"SELECT text_hash, convert_to(json_result, 'UTF8'), checksum {_FOUND}"
 _BROUGHT = f"SELECT text_hash {_FOUND} WHERE run_id = %(run_id)s"
 _ANY = "SELECT EXISTS (SELECT 1 FROM results WHERE prompt_hash = %s)"
-_MANY = 1_000
 _ANSWER_TOKENS = """
 SELECT AVG(output_tokens)::float FROM (
     SELECT output_tokens FROM results
@@ -101,11 +100,11 @@ class PostgresStore(CheckedAnswers, UserIds, JobLeases):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _has_any(self, prompt_hash: str) -> bool:
+        ((known,),) = self._database.query(_ANY, (prompt_hash,))
+        return bool(known)
+
     def _stored(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        if len(text_hashes) > _MANY:  # most often a new task, of which there is nothing at all
-            ((known,),) = self._database.query(_ANY, (prompt_hash,))
-            if not known:
-                return
         for block in _blocks(text_hashes):
             yield from self._database.query(_LOOKUP, {"task": prompt_hash, "keys": block})
 

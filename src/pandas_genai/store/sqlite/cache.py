@@ -7,12 +7,13 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pandas_genai.errors import CacheError
-from pandas_genai.store.records import Origin, whole
+from pandas_genai.store.checked import CheckedAnswers, merged_origins
+from pandas_genai.store.records import Origin
 from pandas_genai.store.sqlite.blocks import SqliteBudget, SqliteRate
 from pandas_genai.store.sqlite.database import FILE_ERRORS, Database, explained
 from pandas_genai.store.sqlite.ids import UserIds
@@ -41,7 +42,6 @@ AND run_id = ?
 """
 
 _ANY = "SELECT EXISTS (SELECT 1 FROM results WHERE prompt_hash = ?)"
-_MANY = 1_000
 _ANSWER_TOKENS = """
 SELECT AVG(output_tokens) FROM (
     SELECT output_tokens FROM results
@@ -61,7 +61,7 @@ _ORIGINS_OF_SOME = _ORIGINS.format(which="text_hash IN (SELECT value FROM json_e
 _LOOKED_UP = 20_000
 
 
-class SqliteCache(UserIds, JobLeases):
+class SqliteCache(CheckedAnswers, UserIds, JobLeases):
     """Answers, tasks, runs and failures in one SQLite file.
 
     Any thread may use it, and several processes may use one file at once (on a local disk:
@@ -108,8 +108,6 @@ class SqliteCache(UserIds, JobLeases):
         self._writers: weakref.WeakSet[Writer] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed = False
-        self._damaged: set[tuple[str, str]] = set()
-        self._new_damage = 0
 
     @property
     def url(self) -> str | None:
@@ -125,74 +123,19 @@ class SqliteCache(UserIds, JobLeases):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read(self, prompt_hash: str, text_hashes: Sequence[str]) -> dict[str, str]:
-        """Return the answers to texts under a task.
+    def _has_any(self, prompt_hash: str) -> bool:
+        ((known,),) = self._database.query(_ANY, (prompt_hash,))
+        return bool(known)
 
-        Parameters
-        ----------
-        prompt_hash : str
-            The task.
-        text_hashes : sequence of str
-            Row keys.
-
-        Returns
-        -------
-        dict
-            JSON text by row key; keys without an answer are absent, as are those whose answer is
-            damaged.
-        """
-        return dict(self._whole(prompt_hash, text_hashes))
-
-    def present(
-        self, prompt_hash: str, text_hashes: Sequence[str], run_id: str | None = None
-    ) -> set[str]:
-        """Return which of some row keys have an answer under a task that is not damaged.
-
-        Parameters
-        ----------
-        prompt_hash : str
-            The task.
-        text_hashes : sequence of str
-            Row keys.
-        run_id : str, optional
-            The run that brought the answer; left out: any.
-        """
-        found = {key for key, _ in self._whole(prompt_hash, text_hashes)}
-        if run_id is None or not found:
-            return found
-        return {
-            key
-            for block in _blocks(list(found))
-            for (key,) in self._database.query(_BROUGHT, (prompt_hash, block, run_id))
-        }
-
-    def _whole(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[tuple[str, str]]:
-        if len(text_hashes) > _MANY:  # most often a new task, of which there is nothing at all
-            ((known,),) = self._database.query(_ANY, (prompt_hash,))
-            if not known:
-                return
-        damaged: list[str] = []
+    def _stored(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for block in _blocks(text_hashes):
-            for key, result, mark in self._database.query(_LOOKUP, (prompt_hash, block)):
-                text = whole(result, mark, prompt_hash, key)
-                if text is None:
-                    damaged.append(key)
-                else:
-                    yield key, text
-        if damaged:
-            self._note_damage(prompt_hash, damaged)
+            yield from self._database.query(_LOOKUP, (prompt_hash, block))
 
-    def damaged(self) -> int:
-        """Return how many damaged answers were met since the last call."""
-        with self._lock:
-            count, self._new_damage = self._new_damage, 0
-        return count
-
-    def _note_damage(self, prompt_hash: str, keys: Iterable[str]) -> None:
-        with self._lock:
-            new = {(prompt_hash, key) for key in keys} - self._damaged
-            self._damaged |= new
-            self._new_damage += len(new)
+    def _brought(
+        self, prompt_hash: str, text_hashes: Sequence[str], run_id: str
+    ) -> Iterator[tuple[Any, ...]]:
+        for block in _blocks(text_hashes):
+            yield from self._database.query(_BROUGHT, (prompt_hash, block, run_id))
 
     def answer_tokens(self, prompt_hash: str) -> float | None:
         """Return how many tokens an answer took under a task, on average; None without any.
@@ -208,13 +151,11 @@ class SqliteCache(UserIds, JobLeases):
             every = [Origin(*row) for row in self._database.query(_ORIGINS_OF_ALL, (prompt_hash,))]
             if sum(origin.answers for origin in every) == len(text_hashes):
                 return sorted(every, key=lambda origin: -origin.answers)
-        found: dict[str, Origin] = {}
-        for block in _blocks(text_hashes):
-            for row in self._database.query(_ORIGINS_OF_SOME, (prompt_hash, block)):
-                new = Origin(*row)
-                old = found.get(new.model)
-                found[new.model] = new if old is None else old + new
-        return sorted(found.values(), key=lambda origin: -origin.answers)
+        return merged_origins(
+            Origin(*row)
+            for block in _blocks(text_hashes)
+            for row in self._database.query(_ORIGINS_OF_SOME, (prompt_hash, block))
+        )
 
     def writer(self) -> Writer:
         """Return a new writer; closed with the cache, if not before.
