@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from pandas_genai.errors import CacheError
 from pandas_genai.redaction import public_url
-from pandas_genai.store import BudgetBlock, Granted, Origin, RunRecord, Scheme
+from pandas_genai.store import BudgetBlock, Granted, Origin, Provenance, RunRecord, Scheme
 from pandas_genai.store.blocks import granted, refilled
 from pandas_genai.store.parts import POSITIONS, SUPERSEDED, counted
 from pandas_genai.store.records import named, now, storable, unpacked_keys
@@ -120,6 +120,17 @@ class MemoryStore:
                 one = Origin(model, answer["created"], answer["created"], 1, *counts)
                 found[model] = found[model] + one if model in found else one
         return sorted(found.values(), key=lambda origin: -origin.answers)
+
+    def provenance(self, prompt_hash, text_hashes):
+        keys, tables = set(text_hashes), self.tables
+        for answer in self._answers(prompt_hash):
+            if answer["text_hash"] in keys:
+                call = tables.requests.get(answer["request"], {})
+                cost, rows = call.get("cost"), call.get("rows")
+                share = cost / len(rows) if rows and cost is not None else None
+                names = [name for name in Provenance._fields if name not in ("params_sent", "cost")]
+                own = {name: answer[name] for name in names}
+                yield Provenance(**own, params_sent=call.get("params_sent"), cost=share)
 
     def writer(self):
         writer = self.writing(self.tables, self.shown)
@@ -357,13 +368,13 @@ class MemoryWriter:
         answers = [checked(answer._asdict()) | {"created": made} for answer in answers]
         tables = self._tables
         with tables.lock:
-            for answer in answers:
-                place = (answer["prompt_hash"], answer["text_hash"], answer["repeat"])
-                tables.answers[place] = answer
             for record in calls:
                 columns = named(record) | {"created": made, "rows": list(record.rows)}
-                number = columns.pop("number") or next(tables.numbers)
+                number = calls[record] = columns.pop("number") or next(tables.numbers)
                 tables.requests[number] = {"id": number, **columns}
+            for answer in answers:
+                place = (answer["prompt_hash"], answer["text_hash"], answer["repeat"])
+                tables.answers[place] = answer | {"request": calls.get(answer["request"])}
 
 
 def checked(answer):

@@ -286,6 +286,31 @@ def test_calls_are_recorded_with_their_answers(cache, answer):
     assert [call["id"] for call in cache.requests()] == sorted(c["id"] for c in cache.requests())
 
 
+def test_who_gave_each_answer_and_what_it_took(cache, answer):
+    some = keys(4)
+    call = RequestRecord(
+        run_id="r1", prompt_hash=TASK, rows=some[:3], request_id="req", model="m",
+        model_answered="m-1", params_sent='{"temperature": 0}', cost=0.03,
+    )  # fmt: skip
+    writer = cache.writer()
+    together = [
+        answer(key, model="m", model_answered="m-1", run_id="r1", request=call, output_tokens=4)
+        for key in some[:2]
+    ]
+    writer.put(together, requests=[call])
+    writer.put([answer(some[3], model="x")])
+    writer.close()
+    found = {one.text_hash: one for one in cache.provenance(TASK, [*some, "missing"])}
+    assert set(found) == {some[0], some[1], some[3]}
+    first, second, alone = (found[some[at]] for at in (0, 1, 3))
+    assert first.request == second.request is not None
+    assert (first.model, first.model_answered, first.run_id) == ("m", "m-1", "r1")
+    assert (first.params_sent, first.output_tokens) == ('{"temperature": 0}', 4)
+    assert first.cost == pytest.approx(0.01)  # three rows were asked for together
+    assert (alone.model, alone.request, alone.params_sent, alone.cost) == ("x", None, None, None)
+    assert alone.created
+
+
 def test_where_answers_come_from(cache, answer):
     writer = cache.writer()
     some = keys(5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from pandas_genai.store.blocks import BudgetBlocks, RateBlocks
@@ -11,6 +11,7 @@ from pandas_genai.store.records import (
     Answer,
     FailureRecord,
     Origin,
+    Provenance,
     RequestRecord,
     RunRecord,
     TaskRecord,
@@ -106,6 +107,9 @@ class AnswerStore(Protocol):
 
     def origins(self, prompt_hash: str, text_hashes: Sequence[str]) -> list[Origin]:
         """Return where the answers to texts come from: an entry a model, most frequent first."""
+
+    def provenance(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[Provenance]:
+        """Say of each answer to some texts who gave it, when, in which request; in any order."""
 
     def writer(self) -> AnswerWriter:
         """Return what writes answers and calls; closed with the store, if not before."""

@@ -16,7 +16,8 @@ from pydantic_core import from_json
 
 from pandas_genai.errors import CacheError
 
-__all__ = ["Answer", "FailureRecord", "Origin", "RequestRecord", "RunRecord", "TaskRecord"]
+__all__ = ["Answer", "FailureRecord", "Origin", "Provenance", "RequestRecord", "RunRecord"]
+__all__ += ["TaskRecord"]
 __all__ += ["checked_columns", "checksum", "keys_in_blocks", "named", "now", "packed_keys"]
 __all__ += ["storable", "unpacked_keys", "whole"]
 
@@ -316,6 +317,50 @@ def answer_rows(
         )
     rows.sort(key=itemgetter(1))  # neighbours in the file are written together
     return rows
+
+
+class Provenance(NamedTuple):
+    """Who gave one answer, when, in which request, and what that took.
+
+    Parameters
+    ----------
+    text_hash : str
+        The row's key.
+    model, model_answered : str or None
+        The model that was asked, and the one that the provider says has answered.
+    created : str or None
+        When, as ISO 8601 text in UTC.
+    run_id, request_id : str or None
+        The run that asked, and the vendor's id of the call.
+    input_tokens, cached_tokens, output_tokens : int or None
+        The row's share of the request's tokens.
+    request : int or None
+        The number of the request in the table ``requests``: rows that have the same shared it.
+        None for answers of version 0.1.
+    params_sent : str or None
+        Its parameters as they were sent, as JSON.
+    cost : float or None
+        The row's share of its cost in US dollars: what it cost, divided by the rows it asked for.
+    """
+
+    text_hash: str
+    model: str | None
+    model_answered: str | None
+    created: str | None
+    run_id: str | None
+    request_id: str | None
+    input_tokens: int | None
+    cached_tokens: int | None
+    output_tokens: int | None
+    request: int | None
+    params_sent: str | None
+    cost: float | None
+
+    @classmethod
+    def of(cls, *columns: Any) -> Provenance:
+        """Make it of columns; the last two are the cost of the request and its rows."""
+        *own, cost, rows = columns
+        return cls._make([*own, cost / rows if rows and cost is not None else None])
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pandas_genai.store.postgres.ids import UserIds
 from pandas_genai.store.postgres.leases import JobLeases, Leases
 from pandas_genai.store.postgres.tables import has_tables, make_tables
 from pandas_genai.store.postgres.writer import Writer
-from pandas_genai.store.records import Origin
+from pandas_genai.store.records import Origin, Provenance
 
 __all__ = ["PostgresStore", "is_there"]
 
@@ -45,6 +45,13 @@ COALESCE(SUM(input_tokens), 0)::bigint, COALESCE(SUM(cached_tokens), 0)::bigint,
 COALESCE(SUM(output_tokens), 0)::bigint
 {_FOUND}
 GROUP BY 1
+"""
+
+_PROVENANCE = f"""
+SELECT found.text_hash, found.model, found.model_answered, found.created, found.run_id,
+found.request_id, found.input_tokens, found.cached_tokens, found.output_tokens,
+found.request, requests.params_sent, requests.cost, cardinality(requests.rows)
+{_FOUND} LEFT JOIN requests ON requests.id = found.request
 """
 
 
@@ -127,6 +134,12 @@ class PostgresStore(CheckedAnswers, UserIds, JobLeases):
             for block in _blocks(text_hashes)
             for row in self._database.query(_ORIGINS, {"task": prompt_hash, "keys": block})
         )
+
+    def provenance(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[Provenance]:
+        """Say of each answer to some texts who gave it, when, in which request; in any order."""
+        for block in _blocks(text_hashes):
+            for row in self._database.query(_PROVENANCE, {"task": prompt_hash, "keys": block}):
+                yield Provenance.of(*row)
 
     def writer(self) -> Writer:
         """Return a new writer; closed with the store, if not before."""

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from pandas_genai.errors import CacheError
 from pandas_genai.store.checked import CheckedAnswers, merged_origins
-from pandas_genai.store.records import Origin
+from pandas_genai.store.records import Origin, Provenance, unpacked_keys
 from pandas_genai.store.sqlite.blocks import SqliteBudget, SqliteRate
 from pandas_genai.store.sqlite.database import FILE_ERRORS, Database, explained
 from pandas_genai.store.sqlite.ids import UserIds
@@ -59,6 +59,14 @@ GROUP BY 1
 _ORIGINS_OF_ALL = _ORIGINS.format(which="TRUE")
 _ORIGINS_OF_SOME = _ORIGINS.format(which="text_hash IN (SELECT value FROM json_each(?))")
 _LOOKED_UP = 20_000
+
+_PROVENANCE = """
+SELECT text_hash, results.model, results.model_answered, results.created, results.run_id,
+results.request_id, results.input_tokens, results.cached_tokens, results.output_tokens,
+results.request, requests.params_sent, requests.cost, requests.rows
+FROM results LEFT JOIN requests ON requests.id = results.request
+WHERE results.prompt_hash = ? AND text_hash IN (SELECT value FROM json_each(?)) AND repeat = 0
+"""
 
 
 class SqliteCache(CheckedAnswers, UserIds, JobLeases):
@@ -156,6 +164,12 @@ class SqliteCache(CheckedAnswers, UserIds, JobLeases):
             for block in _blocks(text_hashes)
             for row in self._database.query(_ORIGINS_OF_SOME, (prompt_hash, block))
         )
+
+    def provenance(self, prompt_hash: str, text_hashes: Sequence[str]) -> Iterator[Provenance]:
+        """Say of each answer to some texts who gave it, when, in which request; in any order."""
+        for block in _blocks(text_hashes):
+            for *row, keys in self._database.query(_PROVENANCE, (prompt_hash, block)):
+                yield Provenance.of(*row, len(unpacked_keys(keys)))
 
     def writer(self) -> Writer:
         """Return a new writer; closed with the cache, if not before.
