@@ -78,6 +78,7 @@ _SLOW = (
     "tests/test_structure.py::test_importing",
     "tests/test_structure.py::test_the_wheel",
     "tests/testing/",
+    "tests/validity/test_coding.py::test_killed",
     "tests/workers/test_kernels_together.py",
     "tests/workers/test_requests_recorded.py",
 )

@@ -265,7 +265,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
     inside = [name for name in names if ".dist-info/" not in name]
     assert all(name.startswith("pandas_genai/") for name in inside)
     source = ROOT / "src" / "pandas_genai"
-    data = {path for path in source.rglob("*") if path.suffix in {".csv", ".md", ".json"}}
+    data = {
+        path for path in source.rglob("*") if path.suffix in {".csv", ".md", ".json", ".js", ".css"}
+    }
     assert {str(path.relative_to(source.parent)) for path in data} <= set(inside)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pandas_genai.accessor.arguments import named_arguments
 from pandas_genai.accessor.origin import all_texts, answer_columns, question_of, run_of
+from pandas_genai.display.coding import ShownSample
 from pandas_genai.display.evaluation import EvaluationCard
 from pandas_genai.errors import UsageError
 from pandas_genai.settings import whole_number
@@ -18,7 +19,6 @@ from pandas_genai.task.text import no_column
 from pandas_genai.validity.codebook import codebook_of
 from pandas_genai.validity.evaluate import Evaluation, evaluate
 from pandas_genai.validity.review import Review
-from pandas_genai.validity.sample import ReviewSample
 from pandas_genai.validity.sampling import Allocation, draw, failed_rows, strata_of, ungrounded_rows
 
 __all__ = ["Checking"]
@@ -42,7 +42,7 @@ class Checking:
         fields: str | Sequence[str] | None = None,
         show_labels: bool = False,
         allocation: Allocation = "equal",
-    ) -> ReviewSample:
+    ) -> ShownSample:
         """Draw rows to be coded by hand, each with a known probability.
 
         The same call draws the same rows, in whatever order the frame stands, and a larger ``n``
@@ -76,7 +76,7 @@ class Checking:
 
         Returns
         -------
-        ReviewSample
+        ShownSample
             A DataFrame of the rows drawn, in random order. ``.to_excel(path)`` and
             ``.to_csv(path)`` write sheets for coders, ``.code()`` codes in the notebook,
             ``.codes()`` are the codes made there; ``.design`` says how it was drawn.
@@ -126,7 +126,7 @@ class Checking:
         review = Review(design, codebook, labels.index[positions])
         review.check_index()
         shown = labels.iloc[positions][codebook.names] if show_labels else None
-        return ReviewSample(review, [texts[at] or "" for at in positions], shown)
+        return ShownSample(review, [texts[at] or "" for at in positions], shown)
 
     @named_arguments
     def evaluate(

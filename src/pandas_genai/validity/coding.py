@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pandas_genai.errors import UsageError, counted
 from pandas_genai.store.sqlite.reviews import Decision, ReviewFile
 from pandas_genai.validity.codebook import CodedField, written
@@ -107,6 +109,13 @@ class Coding:
         more = f", {skipped:,} skipped" if skipped else ""
         return f"{done:,} of {counted(total, 'text')} coded{more}"
 
+    def codes(self) -> pd.DataFrame:
+        """Return the frame of codes so far."""
+        decided = {
+            row: Code(json.loads(one.answers), one.note) for row, one in self._decisions.items()
+        }
+        return self.review.codes(decided)
+
     def view(self) -> dict[str, Any]:
         """Return what a screen shows now."""
         done, skipped, total = self.counts
@@ -158,6 +167,8 @@ class Coding:
         }
         try:
             steps[str(message.get("do"))](message)
+        except KeyError as error:
+            return {**self.view(), "error": f"The message cannot be read ({error})."}
         except ValueError as error:  # UsageError is one, too
             return {**self.view(), "error": f"{str(error).rstrip('.')}."}
         return self.view()
