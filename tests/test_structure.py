@@ -66,10 +66,12 @@ EXPORTED = {
     "genai",
     "jobs",
     "open_job",
+    "power",
     "regress",
     "read_review",
     "retry_api_call",
     "runs",
+    "shares",
 }
 
 

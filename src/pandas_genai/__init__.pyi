@@ -1,7 +1,7 @@
 # The public names, and where each is: __init__.py imports a name when it is first used.
 
 from .accessor import genai as genai, jobs as jobs, open_job as open_job, runs as runs
-from .accessor.inference import regress as regress
+from .accessor.inference import power as power, regress as regress, shares as shares
 from .accessor.comparing import compare as compare
 from .accessor.joining import DuplicateIndexWarning as DuplicateIndexWarning
 from .backends.retry import retry_api_call as retry_api_call

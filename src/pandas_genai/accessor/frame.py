@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from pandas_genai.accessor.checking import Checking
+from pandas_genai.accessor.estimating import Estimating
 from pandas_genai.accessor.origin import run_of
 from pandas_genai.accessor.results import Results
 from pandas_genai.accessor.verbs import Verbs
@@ -13,7 +14,7 @@ from pandas_genai.errors import counted
 __all__ = ["FrameAccessor"]
 
 
-class FrameAccessor(Verbs, Results, Checking):
+class FrameAccessor(Verbs, Results, Checking, Estimating):
     """What ``df.genai`` offers.
 
     Parameters

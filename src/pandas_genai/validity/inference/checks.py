@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,8 @@ import pandas as pd
 from pandas_genai.errors import UsageError, counted
 from pandas_genai.validity.inference.problem import Indices
 
-__all__ = ["check_columns", "check_drawn", "check_numbers", "plain", "probabilities", "row_values"]
+__all__ = ["check_columns", "check_drawn", "check_installed", "check_numbers", "plain"]
+__all__ += ["probabilities", "row_values"]
 
 _DRAW = (
     "Draw the rows to code with labels.genai.review_sample(...), which keeps the probabilities, or "
@@ -166,3 +168,9 @@ def check_drawn(count: int, rows: int) -> None:
         raise UsageError(
             f"Only {counted(count, 'row')} of {rows:,} coded by hand: at least 10 are needed."
         )
+
+
+def check_installed() -> None:
+    """Refuse to start without the extra's packages."""
+    if not all(map(importlib.util.find_spec, ("patsy", "scipy"))):
+        raise UsageError("Regressions need more packages: pip install 'pandas-genai[inference]'.")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from pandas_genai.errors import UsageError
-from pandas_genai.validity.inference.problem import Array, Indices
 
-__all__ = ["Effects"]
+__all__ = ["Array", "Effects", "Indices"]
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Indices: TypeAlias = npt.NDArray[np.intp]
 
 _MOST_LEVELS = 3000
 """Of the smaller of two fixed effects: a matrix of that size is inverted."""
@@ -27,8 +31,9 @@ class Effects:
     """
 
     def __init__(self, levels: Sequence[Indices], weight: Array | None = None) -> None:
+        self._levels = levels
         self._weight = np.ones(len(levels[0])) if weight is None else weight
-        renumbered = [np.unique(codes, return_inverse=True)[1] for codes in levels]
+        renumbered = [_dense(codes) for codes in levels]
         renumbered.sort(key=lambda codes: -int(codes.max()))
         self._first = renumbered[0]
         self._count = np.bincount(self._first, self._weight)
@@ -57,6 +62,17 @@ class Effects:
         self._inverse = np.linalg.pinv(left, hermitian=True)
         joint = sparse.block_array([[None, table], [table.T, None]])
         self.rank += size - int(connected_components(joint, directed=False)[0])
+
+    def count(self, clusters: Indices | None) -> int:
+        """Count the degrees of freedom that the levels take; none for levels within clusters."""
+        nested = 0
+        for codes in self._levels if clusters is not None else ():
+            assert clusters is not None
+            last = np.zeros(int(codes.max()) + 1, dtype=np.intp)
+            last[codes] = clusters
+            if np.array_equal(last[codes], clusters):
+                nested += int(np.count_nonzero(np.bincount(codes)))
+        return max(self.rank - nested, 0)
 
     def project(self, wide: Array) -> Array:
         """Return the fitted values of each column on the dummies."""
@@ -88,3 +104,9 @@ class Effects:
         return np.column_stack(
             [np.bincount(codes, column * self._weight, size) for column in wide.T]
         )
+
+
+def _dense(codes: Indices) -> Indices:
+    """Renumber levels of which some do not occur."""
+    present = np.bincount(codes) > 0
+    return codes if present.all() else (np.cumsum(present) - 1)[codes]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pandas_genai.errors import UsageError
 from pandas_genai.validity.inference.calibration import calibrated
 from pandas_genai.validity.inference.effects import Effects
-from pandas_genai.validity.inference.models import MODELS, Model, Part, inverted, solve
+from pandas_genai.validity.inference.models import (
+    MODELS,
+    Model,
+    Part,
+    contributions,
+    inverted,
+    solve,
+)
 from pandas_genai.validity.inference.problem import Array, Indices, Layout, Problem, Sample
 
-__all__ = ["Estimate", "corrected", "gold_only", "naive"]
+__all__ = ["Corrections", "Estimate", "naive"]
 
 SPLITS = 5
 
@@ -60,53 +67,49 @@ class _Solution:
     scale: float
 
 
+@dataclass(frozen=True)
+class _Split:
+    """The full correction under one draw of the folds: how it varies, and with the hand codes."""
+
+    solution: _Solution
+    full: Array
+    both: Array | None
+
+    @property
+    def params(self) -> Array:
+        return self.solution.params
+
+
 def naive(problem: Problem, model: str) -> Estimate:
     """Take the labels as they are: a regression on the rows that have them."""
-    rows = np.flatnonzero(problem.labelled_rows)
+    rows: Any = problem.labelled_rows
+    rows = slice(None) if rows.all() else np.flatnonzero(rows)
     wide = problem.predicted[rows]
-    ones = np.ones(len(rows))
+    ones = np.ones(len(wide))
     clusters = problem.sample.clusters
     clusters = None if clusters is None else np.unique(clusters[rows], return_inverse=True)[1]
-    effects = [codes[rows] for codes in problem.effects]
+    effects = problem.absorbed
+    if effects is not None and len(wide) < len(problem.predicted):
+        effects = Effects([codes[rows] for codes in problem.effects])
     layout, kept = _estimable(problem.layout, wide, model)
     size = _size(problem.layout, model)
     try:
         solution = _solved(MODELS[model], layout, [Part(wide, ones)], effects, None)
     except UsageError as error:
-        return _nothing(size, len(rows), str(error))
+        return _nothing(size, len(wide), str(error))
     groups = 0 if clusters is None else int(clusters.max()) + 1
-    count = len(solution.params) + _levels(effects, clusters)
-    scale = _correction(model, len(rows), count, groups)
+    count = len(solution.params) + (0 if effects is None else effects.count(clusters))
+    scale = _correction(model, len(wide), count, groups)
     assert solution.base is not None
     influence = _grouped(solution.base, clusters, groups) * scale**0.5
     params, cov = np.full(size, np.nan), np.full((size, size), np.nan)
     params[kept] = solution.params
     cov[np.ix_(kept, kept)] = influence.T @ influence
-    return Estimate(params, cov, _freedom(len(rows), count, groups), len(rows))
+    return Estimate(params, cov, _freedom(len(wide), count, groups), len(wide))
 
 
-def gold_only(problem: Problem, model: str) -> Estimate:
-    """Take the hand-coded rows alone, weighted by how they were drawn."""
-    sample = problem.sample
-    try:
-        solution = _gold(problem, model)
-    except UsageError as error:
-        return _nothing(_size(problem.layout, model), len(sample.coded), str(error))
-    influence = _influence(solution, sample)
-    df = _gold_freedom(problem, model)
-    return Estimate(solution.params, influence.T @ influence, df, len(sample.coded))
-
-
-def corrected(
-    problem: Problem,
-    model: str,
-    rng: np.random.Generator,
-    *,
-    power_tuning: bool = True,
-    calibrator: Any = None,
-    splits: int = SPLITS,
-) -> Estimate:
-    """Combine labels and hand codes so that errors of the labels do not bias the estimate.
+class Corrections:
+    """The hand-coded rows alone, and together with the labels under several draws of the folds.
 
     Parameters
     ----------
@@ -116,58 +119,116 @@ def corrected(
         A key of ``MODELS``.
     rng : Generator
         Draws the folds.
-    power_tuning : bool, default True
-        Weigh the labels in each coefficient by what they are worth.
     calibrator : scikit-learn estimator, optional
         As ``calibrated`` takes it.
     splits : int, default 5
         How often the folds are drawn.
 
-    Returns
-    -------
-    Estimate
-        Medians over the splits; the covariance holds the spread between them.
+    Raises
+    ------
+    UsageError
+        If nothing can be estimated.
     """
-    sample = problem.sample
-    try:
-        gold = _gold(problem, model)
-        alone = _influence(gold, sample)
-    except UsageError:
-        if not problem.only_outcome:
-            raise
-        gold, alone = None, None
-    start = None if gold is None or problem.effects else gold.params
-    found, covs, weights = [], [], []
-    for _ in range(1 if len(sample.coded) == len(problem.predicted) else splits):
-        wide = calibrated(problem, rng, calibrator)
-        solution = _full(problem, model, wide, start)
-        start = None if problem.effects else solution.params
-        influence = _influence(solution, sample)
-        del wide
-        share = np.ones(len(solution.params))
-        if power_tuning and gold is not None and alone is not None:
-            share = _tuned(alone, influence)
-            params = gold.params + share * (solution.params - gold.params)
-            influence *= share
-            influence += (1 - share) * alone
-        else:
-            params = solution.params
-        found.append(params)
-        covs.append(influence.T @ influence)
-        weights.append(share)
-    params, cov = _median(np.array(found), np.array(covs))
-    df = _gold_freedom(problem, model)
-    return Estimate(params, cov, df, len(problem.predicted), np.median(weights, axis=0))
+
+    def __init__(
+        self,
+        problem: Problem,
+        model: str,
+        rng: np.random.Generator,
+        calibrator: Any = None,
+        splits: int = SPLITS,
+    ) -> None:
+        self._problem, self._model = problem, model
+        self._df = _freedom_by_hand(problem, model)
+        sample, coded = problem.sample, len(problem.sample.coded)
+        self._gold: _Solution | None = None
+        alone = None
+        try:
+            self._gold = _gold(problem, model)
+            alone = _influence(self._gold, sample)
+            self._hand = alone.T @ alone
+            self.gold_only = Estimate(self._gold.params, self._hand, self._df, coded)
+        except UsageError as error:
+            if not problem.only_outcome:
+                raise
+            self.gold_only = _nothing(_size(problem.layout, model), coded, str(error))
+        self._splits: list[_Split] = []
+        start = None if self._gold is None else self._gold.params
+        for _ in range(1 if coded == len(problem.predicted) else splits):
+            solution = _full(problem, model, calibrated(problem, rng, calibrator), start)
+            start = solution.params
+            influence = _influence(solution, sample)
+            both = None if alone is None else alone.T @ influence
+            kept = replace(solution, base=None)  # as large as the data
+            self._splits.append(_Split(kept, influence.T @ influence, both))
+            del solution, influence
+
+    def estimate(self, *, power_tuning: bool = True) -> Estimate:
+        """Return the corrected estimate: medians over the splits, widened by their spread.
+
+        Parameters
+        ----------
+        power_tuning : bool, default True
+            Weigh the labels in each coefficient by what they are worth.
+        """
+        found, covs, weights = [], [], []
+        for split in self._splits:
+            share, params, cov = np.ones(len(split.params)), split.params, split.full
+            if power_tuning and self._gold is not None and split.both is not None:
+                share, cov = _tuned(self._hand, split.both, split.full)
+                params = self._gold.params + share * (split.params - self._gold.params)
+            found.append(params)
+            covs.append(cov)
+            weights.append(share)
+        params, cov = _median(np.array(found), np.array(covs))
+        rows = len(self._problem.predicted)
+        return Estimate(params, cov, self._df, rows, np.median(weights, axis=0))
+
+    def foreseen(self, size: int) -> tuple[Array, Array]:
+        """Return the standard errors with another number of rows coded by hand, drawn alike.
+
+        The variance has two parts: that of the rows, which stays, and that of the draw, which
+        falls with the probabilities.
+
+        Parameters
+        ----------
+        size : int
+            Rows coded by hand.
+
+        Returns
+        -------
+        hand, corrected : ndarray
+            Standard errors of the hand-coded rows alone and of the (weighted) correction.
+        """
+        sample, split = self._problem.sample, self._splits[0]
+        if self._gold is None or split.both is None:
+            raise UsageError(self.gold_only.reason)
+        ratio = size / len(sample.coded)
+        probability = np.minimum(sample.probability * ratio, 1.0)
+        now = sample.weight * (sample.weight - 1)
+        then = sample.weight * (1 / probability - 1)
+        hand, full = (_centred(one, sample) for one in (self._gold, split.solution))
+        count = len(self._gold.params)
+        grown = size / max(size - count, 1) * (len(sample.coded) - count) / len(sample.coded)
+
+        def moved(known: Array, one: Array, other: Array) -> Array:
+            drawn = (one * now[:, None]).T @ other
+            rest = known - drawn
+            return np.asarray((rest + (one * then[:, None]).T @ other) * grown)
+
+        alone = moved(self._hand, hand, hand)
+        both, corrected = moved(split.both, hand, full), moved(split.full, full, full)
+        _, tuned = _tuned(alone, both, corrected)
+        return _errors(alone), _errors(tuned)
 
 
 def _gold(problem: Problem, model: str) -> _Solution:
     sample = problem.sample
     part = Part(problem.gold, sample.weight)
-    effects = [codes[sample.coded] for codes in problem.effects]
+    effects = problem.absorbed_by_hand
     solution = _solved(MODELS[model], problem.layout, [], effects, part)
-    count = len(solution.params)
     clusters = None if sample.clusters is None else sample.clusters[sample.coded]
-    count += _levels(effects, clusters)
+    count = len(solution.params) + (0 if effects is None else effects.count(clusters))
     scale = _correction(model, len(sample.coded), count, sample.coded_groups)
     return replace(solution, scale=scale)
 
@@ -179,10 +240,11 @@ def _full(problem: Problem, model: str, wide: Array, start: Array | None) -> _So
     parts = [Part(wide, rest)]
     gold = Part(problem.gold, sample.weight)
     solution = _solved(
-        MODELS[model], problem.layout, parts, problem.effects, gold, sample.coded, start
+        MODELS[model], problem.layout, parts, problem.absorbed, gold, sample.coded, start
     )
     rows = len(wide) if problem.only_outcome else len(sample.coded)
-    count = len(solution.params) + _levels(problem.effects, sample.clusters)
+    effects = problem.absorbed
+    count = len(solution.params) + (0 if effects is None else effects.count(sample.clusters))
     return replace(solution, scale=_correction(model, rows, count, sample.groups))
 
 
@@ -190,23 +252,22 @@ def _solved(
     model: Model,
     layout: Layout,
     parts: list[Part],
-    effects: Sequence[Indices],
+    effects: Effects | None,
     gold: Part | None,
     coded: Indices | None = None,
     start: Array | None = None,
 ) -> _Solution:
     """Solve one estimating equation over predicted values and hand codes."""
-    if effects:
-        weight = None if parts or gold is None else gold.weight
-        return _within(layout, parts, Effects(effects, weight), gold, coded)
+    if effects is not None:
+        return _within(layout, parts, effects, gold, coded)
     every = parts if gold is None else [*parts, gold]
     params, bread, model = solve(model, layout, every, start)
     base = None
     if parts:
-        base = model.scores(layout, parts[0].wide, params) @ bread.T
+        base = contributions(model, layout, parts[0].wide, params, bread)
     difference = None
     if gold is not None:
-        difference = model.scores(layout, gold.wide, params) @ bread.T
+        difference = contributions(model, layout, gold.wide, params, bread)
         if base is not None:
             difference -= base[coded]
     return _Solution(params, base, difference, 1.0)
@@ -271,35 +332,50 @@ def _weighted_within(layout: Layout, gold: Part, effects: Effects) -> _Solution:
 
 
 def _influence(solution: _Solution, sample: Sample) -> Array:
-    """Return what each row, or each cluster, adds to the error of the estimate.
+    """Return what each row, or each cluster, adds to the error of the estimate; takes the base.
 
     Where a fixed number of rows was drawn in a stratum, the stratum's mean difference is not
     random: it moves from the coded rows to all rows of the stratum.
     """
-    difference, strata = solution.difference, sample.strata
+    strata = sample.strata
+    centres = _centres(solution, sample)
+    influence = np.zeros((len(strata), len(centres.T))) if solution.base is None else solution.base
+    if centres.any():
+        influence += centres[0] if strata.max() == strata.min() == 0 else centres[strata]
+    influence[sample.coded] += _centred(solution, sample) * sample.weight[:, None]
+    grouped = _grouped(influence, sample.clusters, sample.groups)
+    grouped *= solution.scale**0.5
+    return grouped
+
+
+def _centres(solution: _Solution, sample: Sample) -> Array:
+    """Return the mean difference of each stratum; the last is that of rows of unknown strata."""
+    difference, size = solution.difference, len(sample.sizes_by_hand)
     assert difference is not None
-    size = int(strata.max()) + 1
-    inside = strata[sample.coded]
-    counts = np.bincount(inside + 1, minlength=size + 1)[1:]
-    centres = np.zeros((size + 1, difference.shape[1]))  # the last one is for -1
+    inside, counts = sample.strata[sample.coded], sample.sizes_by_hand
+    centres = np.zeros((size + 1, difference.shape[1]))
     for at, column in enumerate(difference.T):
         sums = np.bincount(inside + 1, column, size + 1)[1:]
         centres[:size, at] = np.where(counts > 1, sums / np.maximum(counts, 1), 0.0)
-    if sample.sizes is not None and np.any(strata < 0):
-        left = sample.sizes - np.bincount(strata + 1, minlength=size + 1)[1:]
-        centres[size] = left @ centres[:size] / np.count_nonzero(strata < 0)
-    influence: Array = centres[strata]
-    if solution.base is not None:
-        influence += solution.base
-    rest = (difference - centres[inside]) * sample.weight[:, None]
-    if size > 1:  # one degree of freedom a stratum; the model's own are in the scale
+    unknown = sample.strata < 0
+    if sample.sizes is not None and unknown.any():
+        left = sample.sizes - np.bincount(sample.strata + 1, minlength=size + 1)[1:]
+        centres[size] = left @ centres[:size] / np.count_nonzero(unknown)
+    return centres
+
+
+def _centred(solution: _Solution, sample: Sample) -> Array:
+    """Return the coded rows' differences from the mean of their strata."""
+    assert solution.difference is not None
+    inside, counts = sample.strata[sample.coded], sample.sizes_by_hand
+    centres = _centres(solution, sample)
+    centres[len(counts)] = 0.0
+    found: Array = solution.difference - centres[inside]
+    if len(counts) > 1:  # one degree of freedom a stratum; the model's own are in the scale
         free = np.maximum(np.append(counts, 2) - 1, 1)[inside]
-        centred = (inside >= 0) & (counts[inside] > 1)
-        more = np.where(centred, (1 - 1 / sample.weight) / free, 0.0)
-        rest *= np.sqrt(1 + more)[:, None]
-    influence[sample.coded] += rest
-    grouped: Array = _grouped(influence, sample.clusters, sample.groups) * solution.scale**0.5
-    return grouped
+        fixed = (inside >= 0) & (counts[inside] > 1)
+        found *= np.sqrt(1 + np.where(fixed, (1 - 1 / sample.weight) / free, 0.0))[:, None]
+    return found
 
 
 def _grouped(influence: Array, clusters: Indices | None, groups: int) -> Array:
@@ -309,14 +385,36 @@ def _grouped(influence: Array, clusters: Indices | None, groups: int) -> Array:
     return summed
 
 
-def _tuned(alone: Array, influence: Array) -> Array:
-    """Return for each coefficient the weight of the labels at which its variance is least."""
-    own = np.einsum("np,np->p", alone, alone)
-    both = np.einsum("np,np->p", alone, influence)
-    spread = own - 2 * both + np.einsum("np,np->p", influence, influence)
-    share = np.divide(own - both, spread, out=np.ones_like(own), where=spread > 1e-12 * own)
-    clipped: Array = np.clip(share, 0.0, 1.0)
-    return clipped
+def _tuned(hand: Array, both: Array, full: Array) -> tuple[Array, Array]:
+    """Return for each coefficient the weight of the labels at which its variance is least.
+
+    Parameters
+    ----------
+    hand, full : ndarray
+        Covariances of the estimate from hand codes alone and of the full correction.
+    both : ndarray
+        Their covariance with each other.
+
+    Returns
+    -------
+    share : ndarray
+        From 0 to 1.
+    cov : ndarray
+        The covariance of the weighted estimate.
+    """
+    own, joint = np.diag(hand), np.diag(both)
+    spread = own - 2 * joint + np.diag(full)
+    share = np.divide(own - joint, spread, out=np.ones(len(own)), where=spread > 1e-12 * own)
+    share = np.clip(share, 0.0, 1.0)
+    rest = 1 - share
+    mixed = both * np.outer(rest, share)
+    cov = hand * np.outer(rest, rest) + full * np.outer(share, share) + mixed + mixed.T
+    return share, cov
+
+
+def _errors(cov: Array) -> Array:
+    found: Array = np.sqrt(np.maximum(np.diag(cov), 0))
+    return found
 
 
 def _median(params: Array, covs: Array) -> tuple[Array, Array]:
@@ -347,26 +445,12 @@ def _freedom(rows: int, count: int, groups: int) -> float:
     return float(max(groups - 1 if groups else rows - count, 1))
 
 
-def _gold_freedom(problem: Problem, model: str) -> float:
+def _freedom_by_hand(problem: Problem, model: str) -> float:
     sample = problem.sample
     count = _size(problem.layout, model)
-    if problem.effects and not problem.only_outcome:
-        count += Effects([codes[sample.coded] for codes in problem.effects]).rank
+    if problem.absorbed_by_hand is not None and not problem.only_outcome:
+        count += problem.absorbed_by_hand.rank
     return _freedom(len(sample.coded), count, sample.coded_groups)
-
-
-def _levels(effects: Sequence[Indices], clusters: Indices | None) -> int:
-    """Count the levels of fixed effects, but not of those nested in clusters."""
-    if not effects:
-        return 0
-    nested = 0
-    for codes in effects:
-        if clusters is None:
-            break
-        pairs = np.unique(np.stack([codes, clusters]), axis=1).shape[1]
-        if pairs == len(np.unique(codes)):
-            nested += pairs
-    return max(Effects(effects).rank - nested, 0)
 
 
 def _size(layout: Layout, model: str) -> int:
@@ -379,14 +463,20 @@ def _nothing(size: int, rows: int, reason: str) -> Estimate:
 
 def _estimable(layout: Layout, wide: Array, model: str) -> tuple[Layout, Indices]:
     """Leave out categories that no label names, and say which coefficients stay."""
-    some = wide[:, layout.regressors].any(axis=0)
+    some = _any(wide, layout.regressors)
     classes = np.array([True])
     outcome = layout.outcome
     if model == "multinomial":
-        classes = np.any(wide[:, outcome], axis=0)
+        classes = _any(wide, outcome)
         outcome = outcome[classes]
     same = layout.instruments is layout.regressors
     regressors = layout.regressors[some]
-    instruments = layout.instruments[wide[:, layout.instruments].any(axis=0)]
+    instruments = layout.instruments[_any(wide, layout.instruments)]
     found = Layout(layout.names, outcome, regressors, regressors if same else instruments)
     return found, np.flatnonzero(np.outer(classes, some).ravel())
+
+
+def _any(wide: Array, columns: Indices) -> npt.NDArray[np.bool_]:
+    """Return which columns have a value other than 0; most show it in their first rows."""
+    first = wide[:1000]
+    return np.array([first[:, at].any() or wide[:, at].any() for at in columns], dtype=bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -11,8 +11,9 @@ import numpy as np
 from pandas_genai.errors import UsageError
 from pandas_genai.validity.inference.problem import Array, Layout
 
-__all__ = ["MODELS", "Model", "Part", "solve"]
+__all__ = ["MODELS", "Model", "Part", "contributions", "inverted", "solve"]
 
+_BLOCK = 16_384
 _STEPS = 60
 _TOLERANCE = 1e-11
 _SURE = 8
@@ -25,6 +26,11 @@ class Part:
 
     wide: Array
     weight: Array
+
+    def blocks(self) -> Iterator[Part]:
+        """Return the rows in blocks that fit a processor's cache."""
+        for at in range(0, len(self.wide), _BLOCK):
+            yield Part(self.wide[at : at + _BLOCK], self.weight[at : at + _BLOCK])
 
 
 class Model(Protocol):
@@ -59,27 +65,27 @@ class Linear:
             return self
         crossed: Any = 0.0
         squared: Any = 0.0
-        for part in parts:
-            z, x = part.wide[:, layout.instruments], part.wide[:, layout.regressors]
-            weighted = z * part.weight[:, None]
+        for block in (block for part in parts for block in part.blocks()):
+            z, x = block.wide[:, layout.z], block.wide[:, layout.x]
+            weighted = z * block.weight[:, None]
             squared = squared + weighted.T @ z
             crossed = crossed + weighted.T @ x
         return Linear(inverted(squared) @ crossed)
 
     def scores(self, layout: Layout, wide: Array, params: Array) -> Array:
         """Return instruments times residuals."""
-        rest = wide[:, layout.outcome[0]] - wide[:, layout.regressors] @ params
+        rest = wide[:, layout.outcome[0]] - wide[:, layout.x] @ params
         found: Array = self._fitted(layout, wide) * rest[:, None]
         return found
 
     def total(self, layout: Layout, part: Part, params: Array) -> tuple[Array, Array]:
         """Return the sums."""
-        x, y = part.wide[:, layout.regressors], part.wide[:, layout.outcome[0]]
+        x, y = part.wide[:, layout.x], part.wide[:, layout.outcome[0]]
         weighted = self._fitted(layout, part.wide) * part.weight[:, None]
         return weighted.T @ (y - x @ params), weighted.T @ x
 
     def _fitted(self, layout: Layout, wide: Array) -> Array:
-        z = wide[:, layout.instruments]
+        z = wide[:, layout.z]
         return z if self._first_stage is None else z @ self._first_stage
 
 
@@ -94,13 +100,13 @@ class Logit:
 
     def scores(self, layout: Layout, wide: Array, params: Array) -> Array:
         """Return regressors times residuals."""
-        x = wide[:, layout.regressors]
+        x = wide[:, layout.x]
         found: Array = x * (wide[:, layout.outcome[0]] - self._mean(x @ params)[0])[:, None]
         return found
 
     def total(self, layout: Layout, part: Part, params: Array) -> tuple[Array, Array]:
         """Return the sums."""
-        x = part.wide[:, layout.regressors]
+        x = part.wide[:, layout.x]
         mean, slope = self._mean(x @ params)
         rest = part.weight * (part.wide[:, layout.outcome[0]] - mean)
         return x.T @ rest, (x * (part.weight * slope)[:, None]).T @ x
@@ -131,14 +137,14 @@ class Multinomial:
 
     def scores(self, layout: Layout, wide: Array, params: Array) -> Array:
         """Return regressors times residuals, a block a class."""
-        x = wide[:, layout.regressors]
+        x = wide[:, layout.x]
         rest = wide[:, layout.outcome] - _shares(x, params, len(layout.outcome))
         found: Array = (rest[:, :, None] * x[:, None, :]).reshape(len(x), -1)
         return found
 
     def total(self, layout: Layout, part: Part, params: Array) -> tuple[Array, Array]:
         """Return the sums."""
-        x, count = part.wide[:, layout.regressors], len(layout.outcome)
+        x, count = part.wide[:, layout.x], len(layout.outcome)
         shares = _shares(x, params, count)
         rest = part.weight[:, None] * (part.wide[:, layout.outcome] - shares)
         size = x.shape[1]
@@ -191,25 +197,33 @@ def solve(
     model = model.prepared(layout, parts)
     size = len(layout.regressors)
     size *= len(layout.outcome) if model.name == "multinomial" else 1
+    if model.name == "linear":
+        score, slope = _added(model, layout, parts, np.zeros(size))
+        bread = inverted(slope)
+        return bread @ score, bread, model
     params = np.zeros(size) if start is None else start.copy()
     score, slope = _added(model, layout, parts, params)
     for taken in range(_STEPS):
         try:
-            step = inverted(slope) @ score
+            bread = inverted(slope)
         except UsageError:
             if taken < _SURE:
                 raise
             raise _separation(layout, params) from None
+        step = bread @ score
         if float(np.abs(step).max()) <= _TOLERANCE * (1 + float(np.abs(params).max())):
-            params = params + step
-            break
+            return params + step, bread, model
         params, score, slope = _stepped(model, layout, parts, params, step, score)
-        if model.name == "linear":
-            break
-    else:
-        raise _separation(layout, params)
-    _, slope = _added(model, layout, parts, params)
-    return params, inverted(slope), model
+    raise _separation(layout, params)
+
+
+def contributions(model: Model, layout: Layout, wide: Array, params: Array, bread: Array) -> Array:
+    """Return what each row adds to the error of the coefficients."""
+    found = np.empty((len(wide), len(params)))
+    for at in range(0, len(wide), _BLOCK):
+        block = slice(at, at + _BLOCK)
+        np.matmul(model.scores(layout, wide[block], params), bread.T, out=found[block])
+    return found
 
 
 def inverted(matrix: Array) -> Array:
@@ -239,10 +253,12 @@ _SINGULAR = (
 def _added(
     model: Model, layout: Layout, parts: Sequence[Part], params: Array
 ) -> tuple[Array, Array]:
-    sums = [model.total(layout, part, params) for part in parts]
-    score, slope = sums[0]
-    for more, steeper in sums[1:]:
-        score, slope = score + more, slope + steeper
+    blocks = (block for part in parts for block in part.blocks())
+    sums = (model.total(layout, block, params) for block in blocks)
+    score, slope = next(sums)
+    for more, steeper in sums:
+        score += more
+        slope += steeper
     return score, slope
 
 
@@ -260,7 +276,7 @@ def _stepped(
         tried = params + step / 2**halved
         found, slope = _added(model, layout, parts, tried)
         norm = float(np.linalg.norm(found))
-        if np.isfinite(norm) and (norm < before or model.name == "linear"):
+        if np.isfinite(norm) and norm < before:
             break
     return tried, found, slope
 

@@ -6,15 +6,14 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "Indices", "Labelled", "Layout", "Piece", "Problem", "Sample"]
+from pandas_genai.validity.inference.effects import Array, Effects, Indices
 
-Array: TypeAlias = npt.NDArray[np.float64]
-Indices: TypeAlias = npt.NDArray[np.intp]
+__all__ = ["Array", "Indices", "Labelled", "Layout", "Piece", "Problem", "Sample"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,16 @@ class Layout:
     outcome: Indices
     regressors: Indices
     instruments: Indices
+
+    @cached_property
+    def x(self) -> slice | Indices:
+        """The regressors, as a slice if they are: a view instead of a copy."""
+        return _sliced(self.regressors)
+
+    @cached_property
+    def z(self) -> slice | Indices:
+        """The instruments, as a slice if they are."""
+        return _sliced(self.instruments)
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,12 @@ class Sample:
         return 1.0 / self.probability
 
     @cached_property
+    def sizes_by_hand(self) -> Indices:
+        """How many rows of each stratum are coded by hand."""
+        size = int(self.strata.max()) + 1 if self.sizes is None else len(self.sizes)
+        return np.bincount(self.strata[self.coded] + 1, minlength=size + 1)[1:]
+
+    @cached_property
     def groups(self) -> int:
         """How many clusters there are; 0 without clusters."""
         return 0 if self.clusters is None else int(self.clusters.max()) + 1
@@ -185,6 +200,17 @@ class Problem:
     effects: Sequence[Indices] = ()
 
     @cached_property
+    def absorbed(self) -> Effects | None:
+        """The fixed effects of all rows."""
+        return Effects(self.effects) if self.effects else None
+
+    @cached_property
+    def absorbed_by_hand(self) -> Effects | None:
+        """The fixed effects of the rows coded by hand, which count by their weights."""
+        coded = [codes[self.sample.coded] for codes in self.effects]
+        return Effects(coded, self.sample.weight) if coded else None
+
+    @cached_property
     def labelled_rows(self) -> npt.NDArray[np.bool_]:
         """Rows that have all their labels."""
         answered = np.ones(len(self.predicted), dtype=bool)
@@ -198,3 +224,9 @@ class Problem:
         touched = {int(column) for piece in self.pieces for column in piece.columns}
         sides = [*self.layout.regressors, *self.layout.instruments]
         return not touched & {int(column) for column in sides}
+
+
+def _sliced(columns: Indices) -> slice | Indices:
+    if len(columns) and np.array_equal(columns, np.arange(columns[0], columns[0] + len(columns))):
+        return slice(int(columns[0]), int(columns[0]) + len(columns))
+    return columns

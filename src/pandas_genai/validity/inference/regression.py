@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,18 +12,18 @@ import pandas as pd
 from pandas_genai.errors import UsageError, counted
 from pandas_genai.validity.inference.checks import (
     check_columns,
-    check_drawn,
+    check_installed,
     check_numbers,
-    probabilities,
     row_values,
 )
-from pandas_genai.validity.inference.estimators import corrected, gold_only, naive
+from pandas_genai.validity.inference.estimators import Corrections, naive
 from pandas_genai.validity.inference.formulas import Evaluated, Formula, labelled_variable
 from pandas_genai.validity.inference.models import MODELS
-from pandas_genai.validity.inference.problem import Indices, Problem, Sample
+from pandas_genai.validity.inference.problem import Indices, Problem
 from pandas_genai.validity.inference.results import Fitted, Regression
+from pandas_genai.validity.inference.sampled import Drawn, coded_rows, codes_of, sample_of
 
-__all__ = ["Drawn", "read_problem", "regress"]
+__all__ = ["dummies_of", "read_problem", "regress"]
 
 _FAMILIES = {
     "linear": "linear",
@@ -42,25 +41,6 @@ _FEW_CLUSTERS = 40
 _FEW_CODES = 5
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """How rows were drawn, where a sampling design knows more than a probability a row.
-
-    Parameters
-    ----------
-    probability : ndarray of float
-        Of every row; NaN for rows that were not drawn.
-    strata : ndarray of int
-        Of every row; -1 where unknown.
-    sizes : ndarray of int
-        Rows in each stratum.
-    """
-
-    probability: Any
-    strata: Indices
-    sizes: Indices
-
-
 def regress(
     formula: str,
     data: pd.DataFrame,
@@ -75,6 +55,7 @@ def regress(
     calibrator: Any = None,
     known: Mapping[str, Any] | None = None,
     drawn: Drawn | None = None,
+    notes: Sequence[str] = (),
 ) -> Regression:
     """Estimate a regression whose variables were labelled by a model.
 
@@ -90,8 +71,10 @@ def regress(
         Names that the formula may use beside columns.
     drawn : Drawn, optional
         In place of ``probability``.
+    notes : sequence of str
+        What else a reader must know.
     """
-    problem, model, notes = read_problem(
+    problem, model, found = read_problem(
         formula,
         data,
         predicted,
@@ -103,13 +86,11 @@ def regress(
         drawn=drawn,
     )
     generator = np.random.default_rng(rng)
-    alone = gold_only(problem, model)
-    if alone.reason and not problem.only_outcome:
-        raise UsageError(alone.reason)
-    both = corrected(problem, model, generator, power_tuning=power_tuning, calibrator=calibrator)
+    corrections = Corrections(problem, model, generator, calibrator)
+    both, alone = corrections.estimate(power_tuning=power_tuning), corrections.gold_only
     taken = naive(problem, model)
     outcome = Formula.read(formula).outcome
-    hidden = tuple(map(_dummies, _levels(fixed_effects)))
+    hidden = dummies_of(fixed_effects)
     return Regression.of_columns(
         Fitted.of(both, problem, model, outcome, hidden, "corrected"),
         Fitted.of(taken, problem, model, outcome, hidden, "labels as they are"),
@@ -117,7 +98,7 @@ def regress(
         formula=formula,
         coded=len(problem.sample.coded),
         tuned=power_tuning,
-        notes=notes,
+        notes=[*notes, *found],
     )
 
 
@@ -149,8 +130,7 @@ def read_problem(
             f"The formula {formula!r} names no variable of predicted= ({list(predicted)}): there "
             "is nothing to correct."
         )
-    coded = _coded(data, list(used))
-    check_drawn(len(coded), len(data))
+    coded = coded_rows(data, list(used))
     labelled = {
         name: labelled_variable(
             name,
@@ -163,8 +143,8 @@ def read_problem(
     levels = _levels(fixed_effects)
     others = [name for name in names if name in data.columns and name not in used]
     check_numbers(data, others)
-    sample = _sample(data, probability, coded, cluster, drawn)
-    effects = [_codes(row_values(data, name, "fixed_effects=")) for name in levels]
+    sample = sample_of(data, probability, coded, cluster, drawn)
+    effects = [codes_of(row_values(data, name, "fixed_effects=")) for name in levels]
     if effects and sides.instruments:
         raise UsageError("Instruments and fixed effects do not go together: write C(...) instead.")
     if effects and model != "linear":
@@ -196,38 +176,12 @@ def read_problem(
     return problem, model, _notes(problem)
 
 
-def check_installed() -> None:
-    """Refuse to start without the extra's packages."""
-    if not all(map(importlib.util.find_spec, ("patsy", "scipy"))):
-        raise UsageError("Regressions need more packages: pip install 'pandas-genai[inference]'.")
-
-
 def _model(family: str) -> str:
     found = _FAMILIES.get(str(family).lower())
     if found is None:
         raise UsageError(f"family={family!r} is none of {', '.join(map(repr, _FAMILIES))}.")
     assert found in MODELS
     return found
-
-
-def _coded(data: pd.DataFrame, names: list[str]) -> Indices:
-    """Return the rows whose labelled variables are all coded by hand."""
-    for name in names:
-        if name not in data.columns:
-            raise UsageError(
-                f"data has no column {name!r} with the hand codes (missing where nobody coded)."
-            )
-    present = data[names].notna().to_numpy()
-    some, every = present.any(axis=1), present.all(axis=1)
-    if np.any(some & ~every):
-        at = int((some & ~every).argmax())
-        missing = names[int((~present[at]).argmax())]
-        raise UsageError(
-            f"{counted(int((some & ~every).sum()), 'row')} (first: {data.index[at]!r}) coded by "
-            f"hand in part: {missing!r} is missing. Code every labelled variable of the formula "
-            "in the same rows."
-        )
-    return np.flatnonzero(every)
 
 
 def _levels(fixed_effects: str | Sequence[str] | None) -> list[str]:
@@ -239,37 +193,6 @@ def _levels(fixed_effects: str | Sequence[str] | None) -> list[str]:
             f"At most two fixed effects, not {len(names)}: write the others as C(...)."
         )
     return names
-
-
-def _codes(values: pd.Series[Any]) -> Indices:
-    codes, _ = pd.factorize(values, use_na_sentinel=True)
-    if (codes < 0).any():
-        at = values.index[int((codes < 0).argmax())]
-        raise UsageError(f"{values.name!r} is missing in row {at!r}: every row needs its group.")
-    return np.asarray(codes, dtype=np.intp)
-
-
-def _sample(
-    data: pd.DataFrame, probability: Any, coded: Indices, cluster: Any, drawn: Drawn | None
-) -> Sample:
-    clusters = None
-    if cluster is not None:
-        clusters = _codes(row_values(data, cluster, "cluster="))
-        if len(np.unique(clusters[coded])) < 2:
-            raise UsageError(
-                "All rows coded by hand lie in one cluster: standard errors by cluster need at "
-                "least 2, and are good from about 40 on."
-            )
-    if drawn is not None:
-        return Sample(coded, drawn.probability[coded], drawn.strata, drawn.sizes, clusters)
-    every = probabilities(data, probability, coded)
-    values, strata = np.unique(every, return_inverse=True)
-    counts = np.bincount(strata[coded], minlength=len(values))
-    fixed = np.abs(counts - values * np.bincount(strata)) < 1
-    strata = (
-        np.where(fixed[strata], strata, -1) if len(values) <= len(coded) / 2 else strata * 0 - 1
-    )
-    return Sample(coded, every[coded], strata, None, clusters)
 
 
 def _check(problem: Problem, model: str, sides: Formula) -> None:
@@ -328,6 +251,11 @@ def _check_codes_a_level(codes: Indices, coded: Indices) -> None:
             "coarser levels, or leave the fixed effect out. (In a linear regression with the "
             "labelled variable on the left this does not matter.)"
         )
+
+
+def dummies_of(fixed_effects: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return what the names of fixed effects' dummies begin with."""
+    return tuple(map(_dummies, _levels(fixed_effects)))
 
 
 def _dummies(name: str) -> str:

@@ -9,9 +9,34 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.validity.inference.estimators import Estimate
-from pandas_genai.validity.inference.problem import Problem
+from pandas_genai.validity.inference.problem import Indices, Layout, Problem
 
-__all__ = ["Fitted", "Regression"]
+__all__ = ["Fitted", "Regression", "flat", "named_coefficients"]
+
+
+def named_coefficients(
+    layout: Layout, model: str, hidden: tuple[str, ...] = ()
+) -> tuple[pd.Index, Indices]:
+    """Return the names of the coefficients, and which are shown.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the columns.
+    model : str
+        A multinomial one has coefficients for each class.
+    hidden : tuple of str
+        What names begin with that nobody reads: dummies of fixed effects.
+    """
+    every = [layout.names[int(column)] for column in layout.regressors]
+    names = [name for name in every if not (hidden and name.startswith(hidden))]
+    index: pd.Index = pd.Index(names)
+    blocks = 1
+    if model == "multinomial":
+        classes = [_class_of(layout.names[int(column)]) for column in layout.outcome]
+        index = pd.MultiIndex.from_product([classes, names], names=["class", "variable"])
+        blocks = len(classes)
+    return index, np.flatnonzero(np.tile([name in names for name in every], blocks))
 
 
 @dataclass(frozen=True)
@@ -71,15 +96,7 @@ class Fitted:
         name: str,
     ) -> Fitted:
         """Give an estimate the names of its columns, but for dummies that nobody reads."""
-        layout = problem.layout
-        every = [layout.names[int(column)] for column in layout.regressors]
-        names = [name for name in every if not name.startswith(hidden)] if hidden else every
-        index: pd.Index = pd.Index(names)
-        if model == "multinomial":
-            classes = [_class_of(layout.names[int(column)]) for column in layout.outcome]
-            index = pd.MultiIndex.from_product([classes, names], names=["class", "variable"])
-        blocks = len(estimate.params) // len(every)
-        kept = np.flatnonzero(np.tile([name in names for name in every], blocks))
+        index, kept = named_coefficients(problem.layout, model, hidden)
         weights = None
         if estimate.weights is not None:
             weights = pd.Series(estimate.weights[kept], index=index)
@@ -90,7 +107,7 @@ class Fitted:
             estimate.df,
             estimate.nobs,
             "HC1" if problem.sample.clusters is None else "cluster",
-            ModelNames(outcome, names),
+            ModelNames(outcome, list(index.unique(-1))),
             estimate.reason,
             weights,
         )
@@ -217,7 +234,7 @@ class Regression(Fitted):
                 {
                     "coef": one.params_flat,
                     "se": errors,
-                    "p": _flat(one.pvalues, one.params_flat),
+                    "p": flat(one.pvalues, one.params_flat),
                     "low": interval[0],
                     "high": interval[1],
                 }
@@ -283,7 +300,7 @@ class Summary:
         for one in (fit.naive, fit.gold_only, fit):
             column = []
             numbers = zip(
-                one.params_flat, one.errors_flat, _flat(one.pvalues, one.params_flat), strict=True
+                one.params_flat, one.errors_flat, flat(one.pvalues, one.params_flat), strict=True
             )  # the three of each coefficient
             for coef, error, p in numbers:
                 column += [_number(coef) + _stars(p), f"({_number(error)})"]
@@ -318,7 +335,8 @@ class Summary:
         return f"{self._fit.formula}  ({self._fit.nobs:,} rows)"
 
 
-def _flat(values: Any, like: pd.Series[float]) -> pd.Series[float]:
+def flat(values: Any, like: pd.Series[float]) -> pd.Series[float]:
+    """Return a column a class as one Series, with the labels of another."""
     if isinstance(values, pd.DataFrame):
         return pd.Series(values.to_numpy().T.ravel(), index=like.index)
     return pd.Series(values)
