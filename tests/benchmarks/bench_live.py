@@ -190,6 +190,8 @@ def throughput(workers=32, calls=4_000, rounds=5, **_):
 
 def latency(workers=256, calls=10_000, rounds=1, seconds=1.0, with_bare=False):
     """A provider that takes its time: wall time against calls / workers, rounded up, x latency."""
+    import openai  # noqa: F401 - takes a second, whoever sends
+
     ideal = math.ceil(calls / workers) * seconds
     with fast_provider(seconds) as url:
         bodies = bodies_of(url, calls)

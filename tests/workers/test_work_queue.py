@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pandas_genai.task.chunks import Chunk, Row
@@ -37,6 +37,7 @@ def run(queue, workers, again):
     return taken
 
 
+@settings(deadline=None)
 @given(
     workers=st.integers(1, 12),
     limit=st.integers(1, 12),

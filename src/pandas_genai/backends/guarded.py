@@ -148,13 +148,9 @@ class RequestTemplate:
             cookie = request.headers.get("cookie")
             if cookie is not None:
                 headers.append((b"cookie", cookie.encode()))
-        return httpcore2.Request(
-            self._method,
-            self._url,
-            headers=headers,
-            content=content,
-            extensions=self._extensions,
-        )
+        sent = httpcore2.Request(self._method, self._url, extensions=self._extensions)
+        sent.headers, sent.stream = headers, (content,)  # bytes already: not looked at once more
+        return sent
 
     def _keep_cookies(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         if any(name.lower() == b"set-cookie" for name, _ in headers):
