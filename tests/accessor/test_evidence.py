@@ -8,7 +8,15 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from pandas_genai import RowsFailedError, SchemaError, SqliteCache, Task, UsageError, open_job
+from pandas_genai import (
+    BudgetError,
+    RowsFailedError,
+    SchemaError,
+    SqliteCache,
+    Task,
+    UsageError,
+    open_job,
+)
 from pandas_genai.task.fingerprint import compute_prompt_hash
 from pandas_genai.task.schema import compile_schema
 from pandas_genai.testing import LoopbackProvider
@@ -330,6 +338,21 @@ def test_partial_results_have_the_columns_too():
     with LoopbackProvider(rule) as provider, pytest.raises(RowsFailedError) as caught:
         asked |= {"base_url": provider.openai_url, "on_error": "raise", "chunk_size": 1}
         df.genai.extract("Tone?", {"tone": str}, evidence=True, **asked)
+    result = caught.value.result
+    assert plain(result["tone_column"]) == ["a", None]
+    assert plain(result["tone_grounded"]) == ["normalised", None]
+
+
+def test_what_an_error_has_answered_has_them_too(tmp_path):
+    df = pd.DataFrame({"a": ["Great", "Awful"], "b": ["x", "y"]})
+    answer = {"tone": "good", "tone_quote": "great"}
+    asked = {"text": ["a", "b"], "api_key": "k", "progress": False, "evidence": True}
+    asked |= {"prices": {"input": 1.0, "output": 1.0}, "cache": tmp_path / "c.sqlite"}
+    with LoopbackProvider(lambda _: answer) as provider:
+        asked["base_url"] = provider.openai_url
+        df.iloc[:1].genai.extract("Tone?", {"tone": str}, **asked)
+        with pytest.raises(BudgetError) as caught:
+            df.genai.extract("Tone?", {"tone": str}, max_cost=1e-9, **asked)
     result = caught.value.result
     assert plain(result["tone_column"]) == ["a", None]
     assert plain(result["tone_grounded"]) == ["normalised", None]

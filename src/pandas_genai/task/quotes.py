@@ -149,11 +149,17 @@ class _Source:
 
     def normalised(self, key: str) -> Iterator[_Span]:
         for place in _occurrences(self._folded, key):
-            first, last = self._place(place), self._place(place + len(key)) - 1
-            start, end = self._original(first), self._original(last) + 1
+            first, after = self._place(place), self._place(place + len(key))
+            start, end = self._original(first), self._original(after - 1) + 1
             # Half of what one character became, such as an "æ", is no passage of the text.
+            if self._begins(start) != first or self._begins(end) != after:
+                continue
             if _folded(self._text[start:end]) == key and self._is_whole(start, end):
                 yield start, end, self._part
+
+    def _begins(self, place: int) -> int:
+        """Return where in the written text the part of a character begins."""
+        return place if self._ends is None or place == 0 else self._ends[place - 1]
 
     def _is_whole(self, start: int, end: int) -> bool:
         return not (_cuts(self._text, start) or _cuts(self._text, end))
