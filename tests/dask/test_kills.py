@@ -3,6 +3,9 @@
 import os
 import random
 import signal
+import socket
+import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -35,10 +38,10 @@ def kill_while_computing(future, cluster, draw, most, pause_s):
     kills = 0
     while not future.done():
         time.sleep(draw.uniform(*pause_s))
-        alive = [one.pid for one in cluster.workers.values() if one.pid]
-        at_work = len(cluster.scheduler.workers)  # one that was killed takes its time to be back
-        if at_work > len(alive) // 2 and kills < most and not future.done():
-            os.kill(draw.choice(alive), signal.SIGKILL)
+        nannies = list(cluster.workers.values())  # one whose worker dies while it starts gives up
+        at_work = [one.pid for one in nannies if one.worker_address in cluster.scheduler.workers]
+        if len(at_work) > len(nannies) // 2 and kills < most and not future.done():
+            os.kill(draw.choice(at_work), signal.SIGKILL)
             kills += 1
     return kills
 
@@ -97,3 +100,64 @@ def test_many_kills(request, tmp_path, store):
     if store == "postgres":
         cache = request.getfixturevalue("postgres_url")
     play(cache, 100_000, workers=8, kills=60, pause_s=(0.5, 4.0), latency=0.2, seed=11)
+
+
+@pytest.fixture
+def started():
+    """Starts Dask's own programs; what is left of them is killed."""
+    processes = []
+
+    def start(module, *arguments):
+        command = [sys.executable, "-m", f"distributed.cli.{module}", *map(str, arguments)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(900)
+def test_the_scheduler_is_killed_and_started_again(started, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = free.getsockname()
+    url, workers = f"tcp://{address[0]}:{address[1]}", 2
+
+    def cluster():
+        place = ["--host", address[0], "--port", address[1]]
+        scheduler = started("dask_scheduler", *place, "--no-dashboard", "--no-show")
+        for _ in range(workers):
+            started("dask_worker", url, "--nthreads", THREADS, "--no-dashboard")
+        return scheduler
+
+    frame = shuffled(4_000, 3)
+    given = {"api_key": "k", "progress": False, "max_workers": CALLS, "chunk_size": CHUNK}
+    with LoopbackProvider.in_process(RULE, latency=0.3) as provider:
+        scheduler = cluster()
+        ddf = dd.from_pandas(frame, npartitions=10)
+        with Client(url, timeout="60s") as client:
+            client.wait_for_workers(workers, timeout=120)
+            labels = ddf.genai.extract(
+                "Sum?", {"sum": int}, cache=tmp_path / "c.sqlite", base_url=provider.openai_url,
+                **given,
+            )  # fmt: skip
+            future = client.compute(labels)
+            while provider.ledger.rows < 500:
+                time.sleep(0.2)
+            scheduler.kill()
+            scheduler.wait()
+            with pytest.raises(Exception, match=r".*"):
+                future.result(timeout=60)
+        cluster()
+        with Client(url, timeout="60s") as client:
+            client.wait_for_workers(1, timeout=120)
+            computed = labels.compute()
+        paid = sum(provider.ledger.answered.values())
+    distinct = frame["text"].nunique()
+    assert (computed["sum"] == frame["text"].map(lambda text: zlib.crc32(text.encode()))).all()
+    print(f"{distinct:,} texts, the scheduler killed: {paid - distinct} paid twice")
+    assert distinct <= paid <= distinct + workers * THREADS * CALLS * CHUNK
