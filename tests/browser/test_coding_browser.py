@@ -22,8 +22,10 @@ schema = {
     "topics": [["pay", "food", "people"]],
     "year": int | None,
     "why": str,
+    "code": [f"c{n}" for n in range(1, 13)],
 }
 answer = {"tone": "\u0637\u064a\u0628", "topics": ["pay"], "year": 1999, "why": "said the model"}
+answer["code"] = "c7"
 texts = [f"\u0647\u0630\u0627 \u0646\u0635 {n} " + "long " * 400 for n in range(6)]
 df = pd.DataFrame({"text": texts})
 provider = LoopbackProvider(lambda text: answer).start()
@@ -37,7 +39,8 @@ arabic = "\u0627\u0644\u0645\u0648\u0638\u0641\u0648\u0646. " * 100
 english = ("The staff were kind, and the canteen is good.\\n\\nBut the pay is far too low for "
            "the hours, and nobody listens when you say so.")
 labels = pd.DataFrame({"tone": pd.Categorical(["good", "bad", "mixed", "good"]),
-                       "topics": [["pay"]] * 4, "why": ["said the model"] * 4})
+                       "about": pd.Categorical(["pay", "food", "colleagues", "pay"]),
+                       "why": ["said the model"] * 4})
 sample = labels.genai.review_sample(4, text=pd.Series([english, arabic] * 2))
 """
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save')"
@@ -167,6 +170,10 @@ def test_every_kind_of_field_back_skip_note_and_a_later_kernel(lab, notebook, sa
     notebook.page.wait_for_function("() => document.activeElement.ariaLabel === 'why'")
     notebook.page.keyboard.type("no reason, s n 1 2")
     press(notebook, "Enter")
+    notebook.page.wait_for_function(ACTIVE, arg="code")
+    press(notebook, "1")
+    shows(notebook, "1_ (another digit, or Enter)")
+    press(notebook, "2")
     shows(notebook, "text 2")
     press(notebook, "n")
     notebook.page.wait_for_function("() => document.activeElement.ariaLabel === 'note'")
@@ -194,6 +201,7 @@ def test_every_kind_of_field_back_skip_note_and_a_later_kernel(lab, notebook, sa
     assert kept[0][0]["tone"] == "\u0637\u064a\u0628"
     assert kept[0][0]["topics"] == ["food", "people"]
     assert kept[0][0]["why"] == "no reason, s n 1 2"
+    assert kept[0][0]["code"] == "c12"
     assert [state for _, state in kept] == ["done", "skipped", "begun"]
 
 
@@ -207,7 +215,7 @@ def test_both_themes_480_pixels_and_a_saved_notebook(lab, notebook, saved, tmp_p
     shows(notebook, "text 1")
     go_to(notebook, "The staff")
     press(notebook, "3")
-    notebook.page.wait_for_function(ACTIVE, arg="topics")
+    notebook.page.wait_for_function(ACTIVE, arg="about")
     widget = notebook.page.locator(".pandas-genai-coding")
     widget.screenshot(path=notebook.artifact("coding_light"))
     notebook.page.evaluate(THEME, "JupyterLab Dark")

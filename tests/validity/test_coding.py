@@ -136,7 +136,7 @@ def test_the_file_is_of_one_review(sample, tmp_path):
         coders.make_sample(texts, pd.Index(list("wxyz"))).review.by("anna"),
         coders.make_sample(texts, sample.index, {"tone": ["good"]}).review.by("anna"),
     ):
-        with pytest.raises(UsageError, match="other rows, other fields or another coder"):
+        with pytest.raises(UsageError, match="another draw, other fields or another coder"):
             Coding(review, texts, coding.path)
 
 

@@ -183,7 +183,7 @@ def test_codes_stay_when_the_sheet_is_written_again_and_when_the_sample_grows(ki
     ]
     assert notes_of(gold).tolist() == ["first", "", ""]
     assert design_of(gold).sample == 3
-    with pytest.raises(UsageError, match="no review of these rows"):
+    with pytest.raises(UsageError, match="of another draw"):
         kind(make_sample(texts, pd.Index([1, 2, 3])), tmp_path)
     assert pandas_genai.read_review(grown.path).equals(gold)
 

@@ -100,7 +100,7 @@ class ShownSample(ReviewSample):
         review = self.review.by(coder)
         kept, decided = codes_in(path)
         if not review.continues(kept):
-            raise UsageError(f"{path} holds codes of other rows, other fields or another coder.")
+            raise UsageError(f"{path} holds codes of another draw, other fields or another coder.")
         return review.codes(decided)
 
     def _path(self, name: str | None, coder: str) -> Path:

@@ -22,7 +22,7 @@ class CodingWidget(anywidget.AnyWidget):
     ----------
     coding : Coding
         What is coded, and where it stands.
-    told : callable
+    stepped : callable
         Called after each step.
     """
 
@@ -33,19 +33,19 @@ class CodingWidget(anywidget.AnyWidget):
     view = traitlets.Dict().tag(sync=True)
     fresh = traitlets.Bool(default_value=True).tag(sync=True)
 
-    def __init__(self, coding: Coding, told: Callable[[], object]) -> None:
+    def __init__(self, coding: Coding, stepped: Callable[[], object]) -> None:
         super().__init__(fields=coding.fields, view=coding.view())
         self._coding = coding
-        self._told = told
+        self._stepped = stepped
         self._turn = 0
         self.on_msg(self._step)
 
     def _step(self, _: object, message: dict[str, Any], __: object) -> None:
-        """Take a step; whatever comes of it, the page is told, because it waits."""
+        """Take a step; whatever comes of it, the page hears of it, because it waits."""
         self._turn += 1
         try:
             view = self._coding.step(message)
         except GenaiError as error:
             view = {**self._coding.view(), "error": printable(error)}
         self.view = {**view, "turn": self._turn}
-        self._told()
+        self._stepped()

@@ -55,7 +55,7 @@ class Coding:
     Raises
     ------
     UsageError
-        If the file is of other rows, fields, or another coder.
+        If the file is of another draw, other fields, or another coder.
     """
 
     def __init__(self, review: Review, texts: Sequence[str], path: Path) -> None:
@@ -66,7 +66,7 @@ class Coding:
         earlier, _ = codes_in(path)
         if not review.continues(earlier):
             raise UsageError(
-                f"{path} holds codes of other rows, other fields or another coder: give this "
+                f"{path} holds codes of another draw, other fields or another coder: give this "
                 "review another name."
             )
         if set(earlier.rows) < set(review.rows):

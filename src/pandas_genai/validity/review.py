@@ -70,12 +70,17 @@ class Review:
         return shown if len(set(shown)) == len(shown) and all(shown) else self.rows
 
     @property
+    def _draw(self) -> list[Any]:
+        """What a larger sample of the same draw has in common with this one."""
+        design = self.design
+        strata = [[stratum.name, stratum.population] for stratum in design.strata]
+        return [design.population_id, design.seed, design.allocation, strata]
+
+    @property
     def name(self) -> str:
         """What names a review of these rows by this coder: the same when more rows are drawn."""
-        strata = [(stratum.name, stratum.population) for stratum in self.design.strata]
-        known = [self.design.population_id, self.design.seed, self.codebook.schema.canonical]
-        text = json.dumps([known, strata, self.coder])
-        digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+        known = json.dumps([self._draw, self.codebook.schema.canonical, self.coder])
+        digest = hashlib.blake2b(known.encode(), digest_size=4).hexdigest()
         words = "_".join([*self.codebook.names, *([self.coder] if self.coder else [])])
         plain = "".join(sign if sign.isascii() and sign.isalnum() else "_" for sign in words)
         return f"{plain[:40].strip('_') or 'review'}-{digest}"
@@ -87,12 +92,9 @@ class Review:
         return name
 
     def continues(self, other: Review) -> bool:
-        """Whether codes of another review are codes of these rows too."""
-        return (
-            self.design.population_id == other.design.population_id
-            and self.codebook == other.codebook
-            and self.coder == other.coder
-        )
+        """Whether another review is of a sample of the same draw, by the same coder."""
+        same = self._draw == other._draw and self.codebook == other.codebook
+        return same and self.coder == other.coder
 
     def by(self, coder: str) -> Review:
         """Return the same review for another coder."""

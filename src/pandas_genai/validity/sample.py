@@ -115,7 +115,7 @@ class ReviewSample(pd.DataFrame):
         Raises
         ------
         UsageError
-            If there is a file that is no review of these rows, or openpyxl is not installed.
+            If there is a file that is no review of the same draw, or openpyxl is not installed.
         """
         return self._written(path, coders, write_workbook)
 
@@ -144,7 +144,7 @@ class ReviewSample(pd.DataFrame):
         Raises
         ------
         UsageError
-            If there is a file that is no review of these rows.
+            If there is a file that is no review of the same draw.
         """
         return self._written(path, coders, write_csv)
 
@@ -174,7 +174,7 @@ class ReviewSample(pd.DataFrame):
             earlier, decided = decided_at(path)
             if not review.continues(earlier):
                 raise UsageError(
-                    f"{path} is there already, and no review of these rows and fields by this "
+                    f"{path} is there already, and of another draw, other fields or another "
                     "coder: move it away, or choose another name."
                 )
             if set(review.rows) <= set(earlier.rows):
