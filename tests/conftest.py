@@ -80,6 +80,8 @@ _SLOW = (
     "tests/testing/",
     "tests/validity/test_coding.py::test_killed",
     "tests/workers/test_kernels_together.py",
+    "tests/workers/test_rates.py::test_large",
+    "tests/workers/test_rates.py::test_processes",
     "tests/workers/test_requests_recorded.py",
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from pandas_genai.testing.asked import Asked, Problem, Usage, Written, last_user_text, text_of
@@ -230,6 +231,7 @@ class MessagesWire:
         if verdict is None:
             return found
         now = datetime.now(UTC)
+        found["date"] = format_datetime(now, usegmt=True)
         requests, tokens = verdict.requests, verdict.tokens
         buckets = {
             "requests": requests,

@@ -16,7 +16,7 @@ from pandas_genai.testing.controls import Controls
 from pandas_genai.testing.dialects import dialect_of
 from pandas_genai.testing.faults import Fault, FaultPlan
 from pandas_genai.testing.ledger import Ledger
-from pandas_genai.testing.limits import Limits
+from pandas_genai.testing.limits import LimitKind, Limits
 from pandas_genai.testing.messages import MessagesWire
 from pandas_genai.testing.model import Model
 from pandas_genai.testing.process import LoopbackProcess
@@ -62,6 +62,9 @@ class LoopbackProvider(Controls):
         Whether replies that no schema forces are wrapped in prose and a code fence.
     requests_per_minute, tokens_per_minute : int, optional
         Limits; over them a call is answered with a 429 and a true ``retry-after``.
+    limit_kind : {"bucket", "fixed", "sliding"}, default "bucket"
+        How they are kept: a bucket that fills all the time, as both vendors describe theirs, a
+        window that starts anew every minute, or the last minute.
     upstream : str, optional
         Base URL of an OpenAI-compatible server that answers in the place of a rule.
     upstream_key : str, default ""
@@ -131,6 +134,7 @@ class LoopbackProvider(Controls):
         fenced: bool = False,
         requests_per_minute: int | None = None,
         tokens_per_minute: int | None = None,
+        limit_kind: LimitKind = "bucket",
         upstream: str | None = None,
         upstream_key: str = "",
         on_call: Callable[[int], object] | None = None,
@@ -159,7 +163,7 @@ class LoopbackProvider(Controls):
         super().__init__(script, ledger, batches)
         self.batch_faults = tuple(batch_faults)
         self.port = port or batches.port
-        limits = Limits(requests_per_minute, tokens_per_minute, clock)
+        limits = Limits(requests_per_minute, tokens_per_minute, clock, limit_kind)
         self._service = Service(script, ledger, limits, chat, messages, model, batches)
         self._on_response = on_response
         self._server: HttpServer | None = None

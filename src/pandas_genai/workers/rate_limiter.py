@@ -268,7 +268,9 @@ class RateLimiter:
                 limit.stock += amount
                 short = limit.amount(need) - limit.stock
                 if short > 1e-9:
-                    longest = max(longest, (short / limit.rate(now), limit), key=lambda one: one[0])
+                    # A whole block comes in that time: no trip for each call.
+                    wait_s = max(short / limit.rate(now), _BLOCK_S)
+                    longest = max(longest, (wait_s, limit), key=lambda one: one[0])
         return longest
 
     def _store(self) -> RateBlocks:

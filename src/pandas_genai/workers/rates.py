@@ -24,6 +24,9 @@ _STRIKES = 2
 """After how many full waits in vain the stated rest counts no more, until the next 429."""
 _ROUNDING_S = 3.0
 """Of the time until all is there again: some vendors state it in whole seconds."""
+_ANCHOR_S = 8.0
+_SLOWEST = 0.1
+"""Of a bucket's limit: what is stated to be left may be wrong."""
 _LEARN = 0.1
 
 
@@ -107,9 +110,10 @@ class Limit:
     """One limit a minute, set by the user or stated by the provider.
 
     Where the provider states what is left of it, calls go out freely while that is most of it.
-    From then on a bucket, which fills all the time, is kept half full, and what is left of a
-    window is spread over the time until the next one starts. Where nothing is stated, calls go
-    out a little more slowly than the limit.
+    From then on a bucket, which fills all the time, is kept half full; what is left of a window
+    is spread over the time until the next one starts; and where the last minute counts, whenever
+    it is asked, a little of it is left. Where nothing is stated, calls go out a little more slowly
+    than the limit.
 
     Parameters
     ----------
@@ -129,6 +133,10 @@ class Limit:
     sent: float = 0.0
     waited: float = 0.0
     _rest: _Rest | None = None
+    _slides: bool = False
+    """Whether what is left is that of the last minute, not of one that starts anew."""
+    _anchor: tuple[float, float] = (float("-inf"), float("-inf"))
+    """When a rest was stated, and when all was to be there again."""
     _strikes: int = 0
     _blocked_until: float | None = None
     _last: tuple[float, float] = field(default=(float("-inf"), 0.0))
@@ -153,9 +161,22 @@ class Limit:
         self.per_minute = seen.per_minute
         filled = (seen.per_minute - seen.remaining) * _MINUTE / seen.per_minute
         reset = seen.reset_s
-        fills = reset is None or reset > _MINUTE or abs(reset - filled) <= _ROUNDING_S
-        ends = then + (filled if reset is None or fills else reset)
+        if reset is None or reset > _MINUTE or abs(reset - filled) <= _ROUNDING_S:
+            fills, ends = not self._slides, then + filled
+        else:
+            # Sent a moment too early, a call would be refused; some state whole seconds.
+            fills, ends = False, then + reset + (1.0 if reset.is_integer() else 0.1)
+            self._compare(then, ends)
         self._rest = _Rest(seen.remaining, then, ends, fills, counted)
+
+    def _compare(self, then: float, ends: float) -> None:
+        """Find out whether a window starts anew at a fixed time, or goes along with the time."""
+        since, before = self._anchor
+        if then >= before:
+            self._anchor = (then, ends)
+        elif then - since >= _ANCHOR_S:
+            self._slides = ends - before > (then - since) / 2
+            self._anchor = (then, ends)
 
     def confirm(self) -> None:
         """Take in that the provider did refuse a call: what it states counts again."""
@@ -178,13 +199,16 @@ class Limit:
     def wait_s(self, amount: float, now: float) -> float:
         """Return the seconds until a call may go, by what the provider states is left."""
         rest = self._rest
-        if rest is None or not self._is_known(now):
+        if rest is None or amount <= 0 or not self._is_known(now):
             return 0.0
         left, second = self._left(rest, now), self.per_minute / _MINUTE
         if rest.fills:
             if left < amount:
                 return (amount - left) / second
-            pace = second * (0.5 + left / self.per_minute)
+            # Half full for one run, less for each that sends beside it, but never empty.
+            pace = second * max(_SLOWEST, 2 * left / self.per_minute)
+        elif self._slides:
+            pace = second * min(1.0, 0.5 + 30 * max(0.0, left) / self.per_minute)
         elif left < amount:
             self._blocked_until = rest.ends
             return rest.ends - now
@@ -195,7 +219,7 @@ class Limit:
 
     def rate(self, now: float) -> float:
         """Return how many a second all that share the limit may take at most."""
-        share = _SEEN_SHARE if self._is_known(now) else _SET_SHARE
+        share = _SEEN_SHARE if self._is_known(now) and not self._slides else _SET_SHARE
         return self.per_minute * share / _MINUTE
 
     def send(self, amount: float, now: float, *, stocked: bool) -> float:
@@ -222,5 +246,6 @@ class Limit:
         since = self.sent - rest.counted
         if now >= rest.ends and not rest.fills:
             return self.per_minute - since
-        filled = (now - rest.at) * self.per_minute / _MINUTE if rest.fills else 0.0
+        comes = rest.fills or self._slides
+        filled = (now - rest.at) * self.per_minute / _MINUTE if comes else 0.0
         return min(self.per_minute, rest.remaining + filled - since)
