@@ -3,6 +3,8 @@
 import inspect
 import pickle
 import re
+import subprocess
+import sys
 import time
 
 import dask
@@ -232,3 +234,29 @@ def test_one_budget_for_all_workers(client, ask, frame, provider):
     assert set(provider.ledger.answered.values()) == {1}
     assert len(again) == 400
     assert provider.ledger.calls > calls
+
+
+def test_offline_reads_what_is_kept(ask, ddf, provider, tmp_path):
+    with pytest.raises(UsageError, match=r"There is no cache .* to read offline"):
+        ask(ddf, offline=True)
+    assert not (tmp_path / "c.sqlite").exists()
+    ask(ddf.partitions[:2]).compute()
+    calls = provider.ledger.calls
+    labels = ask(ddf, offline=True, api_key=None).compute()
+    assert labels["tone"].notna().all()
+    assert provider.ledger.calls == calls
+
+
+def test_sizes_are_those_of_this_kernel(client, ask, ddf, provider, monkeypatch):
+    monkeypatch.setenv("CHUNK_SIZE", "1")  # the workers were started before
+    ask(ddf).compute()
+    assert provider.ledger.calls == 20
+
+
+def test_without_dask_one_sentence_says_what_to_install():
+    code = (
+        "import sys; sys.modules['dask'] = None\n"
+        "try:\n    import pandas_genai.dask\nexcept Exception as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "pandas_genai.dask needs Dask: run pip install 'pandas-genai[dask]'.\n"

@@ -59,7 +59,7 @@ def play(cache, rows, workers, kills, pause_s, latency, seed):
         dask.config.set(config),
         LoopbackProvider.in_process(RULE, latency=latency) as provider,
         LocalCluster(
-            n_workers=workers, threads_per_worker=THREADS, processes=True, dashboard_address=None
+            n_workers=workers, threads_per_worker=THREADS, processes=True, dashboard_address=":0"
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -26,15 +26,13 @@ from pandas_genai.errors import UsageError
 from pandas_genai.extract.spending import allowance, price_of
 from pandas_genai.runs.recorder import new_run_id
 from pandas_genai.runs.report import Report, find_report, remember_place
-from pandas_genai.store import file_of, private_url, using
+from pandas_genai.store import file_of, is_there, private_url, shown, using
 from pandas_genai.task.frames import build_frame
 
 __all__ = ["DaskAccessor"]
 
-_SENT = (
-    *("chunk_size", "max_workers", "fresh", "max_cost", "prices", "keep_replies", "rpm", "tpm"),
-    *("offline", "retry_failed"),
-)
+_SIZES = ("chunk_size", "max_workers")
+_SENT = ("fresh", "max_cost", "prices", "keep_replies", "rpm", "tpm", "offline", "retry_failed")
 _OFFERED = "batch_submit", "batch_collect", "estimate", "preview"
 _EXTRACT = inspect.signature(Verbs.extract)
 
@@ -134,6 +132,7 @@ examples, evidence, progress, max_cost, prices, keep_replies, rpm, tpm, offline,
         resolved = question.resolve()
         check_params(question.task.params, resolved.endpoint)
         allowance(resolved, options, price_of(resolved, options))
+        sizes = options.sizes(is_local=resolved.is_local)  # not those of a worker's settings
         form = text_form(rows, question.task.text)
         schema = resolved.task.schema
         if schema.free:
@@ -141,7 +140,7 @@ examples, evidence, progress, max_cost, prices, keep_replies, rpm, tpm, offline,
                 "schema= is needed on a Dask DataFrame: its columns must be known before anything "
                 "is asked."
             )
-        cache, path = _shared(given["cache"])
+        cache, path = _shared(given["cache"], made=not options.offline)
         run_id = new_run_id()
         remember_place(run_id, cache)
         asks = Partitions(
@@ -149,7 +148,7 @@ examples, evidence, progress, max_cost, prices, keep_replies, rpm, tpm, offline,
             question,
             form,
             cache,
-            {name: given[name] for name in _SENT},
+            {name: given[name] for name in _SENT} | dict(zip(_SIZES, sizes, strict=True)),
             None if path is None else sight_of(path),
             path,
         )
@@ -205,8 +204,8 @@ def _check_offered(given: Mapping[str, Any]) -> None:
         )
 
 
-def _shared(cache: Any) -> tuple[str, Path | None]:
-    """Return the URL of a store that workers can share, and its file, which is made."""
+def _shared(cache: Any, *, made: bool) -> tuple[str, Path | None]:
+    """Return the URL of a store that workers can share, and its file, which may be made."""
     url = None if cache is None else private_url(cache)
     if url is None:
         raise UsageError(
@@ -214,6 +213,8 @@ def _shared(cache: Any) -> tuple[str, Path | None]:
             "PostgreSQL database, cache='postgresql://...', or an SQLite file if all workers are "
             "on this machine."
         )
+    if not made and not is_there(url):
+        raise UsageError(f"There is no cache {shown(url)!r} to read offline.")
     with using(url):  # made here, where an error is seen at once
         path = file_of(url)
     client = _cluster()
