@@ -116,7 +116,7 @@ class Asking:
         own.find(result)
         task = extraction.task
         asked = Asked(task.prompt, task.schema, task.prompt_hash)
-        _remember(result, self.data, render, self.options.cache, asked)
+        _remember(result, self.data, self._form, self.options.cache, asked)
         return result
 
     def plan(self, sample: int) -> Plan:
@@ -198,17 +198,18 @@ def collected(
     own.find(result)
     where = Connection(job, ConnectionOptions()).store_url() if cache is None else cache
     asked = Asked(manifest.prompt, schema, manifest.prompt_hash)
-    _remember(result, data, _renderer(manifest.text), where, asked)
+    _remember(result, data, manifest.text, where, asked)
     return result
 
 
 def _remember(
     result: pd.DataFrame,
     data: Rows,
-    render: Render,
+    form: TextForm,
     cache: Cache | None,
     asked: Asked,
 ) -> None:
     """Remember what ``labels.genai`` will be asked: the run, the texts, the rows' order."""
-    remember_origin(result, data, render, None if cache is None else url_of(cache), asked)
+    where = None if cache is None else url_of(cache)
+    remember_origin(result, data, _renderer(form), where, asked, form)
     mark_order(result, many=asked.schema.many)

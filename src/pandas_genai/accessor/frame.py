@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from pandas_genai.accessor.archiving import Archiving
 from pandas_genai.accessor.checking import Checking
 from pandas_genai.accessor.estimating import Estimating
 from pandas_genai.accessor.origin import run_of
@@ -14,7 +15,7 @@ from pandas_genai.errors import counted
 __all__ = ["FrameAccessor"]
 
 
-class FrameAccessor(Verbs, Results, Checking, Estimating):
+class FrameAccessor(Verbs, Results, Checking, Estimating, Archiving):
     """What ``df.genai`` offers.
 
     Parameters

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pandas_genai.batch.texts import TextForm
 from pandas_genai.display.reading import Reading
 from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import CacheError, SchemaError, UsageError
@@ -79,6 +80,8 @@ class Origin:
         The URL of the run's cache; None where it was in memory.
     question : Asked, optional
         What was asked.
+    form : dict, optional
+        ``text=``, as jobs keep it.
     """
 
     run_id: str
@@ -92,6 +95,7 @@ class Origin:
     cache: str | None = None
     is_series: bool = False
     question: Asked | None = None
+    form: TextForm | None = None
 
 
 def remember_origin(
@@ -100,6 +104,7 @@ def remember_origin(
     render: Callable[[Any], list[Value]],
     cache: str | None,
     question: Asked,
+    form: TextForm,
 ) -> None:
     """Remember a result of this process, and whom it was asked of."""
     run_id = result.attrs.get(ATTR)
@@ -118,6 +123,7 @@ def remember_origin(
         cache,
         isinstance(asked, pd.Series),
         question,
+        form,
     )
     with _lock:
         _remembered[run_id] = origin

@@ -1,0 +1,340 @@
+"""Labels for others: who gave each answer, the archive for a referee, files for other programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pandas_genai.accessor.arguments import named_arguments
+from pandas_genai.accessor.evidence import OwnColumns
+from pandas_genai.accessor.joining import mark_order
+from pandas_genai.accessor.origin import answer_columns, origin_of, run_of
+from pandas_genai.batch.texts import FrameInputs, TextForm, text_form
+from pandas_genai.display.cards import ReportCard
+from pandas_genai.display.evaluation import EvaluationCard
+from pandas_genai.display.where import default_cache_path
+from pandas_genai.errors import UsageError, counted, printable
+from pandas_genai.runs import ATTR, Report
+from pandas_genai.runs.report import errors_frame, remember
+from pandas_genai.store import AnswerStore, is_there, using
+from pandas_genai.task.annotations import Column, Template
+from pandas_genai.task.frames import build_frame
+from pandas_genai.task.rows import Rows, distinct_rows
+from pandas_genai.task.schema import Schema, compile_schema
+from pandas_genai.validity.archive import Archive, gathered, read_archive
+from pandas_genai.validity.evaluate import Evaluation, evaluate
+
+__all__ = ["Archiving", "Replication", "replicate"]
+
+_BLOCK = 9_000
+_COLUMNS = {
+    "request": "Int64",
+    "model": "str",
+    "answered": "datetime64[ms, UTC]",
+    "request_id": "str",
+    "input_tokens": "Int64",
+    "cached_tokens": "Int64",
+    "output_tokens": "Int64",
+    "cost": "Float64",
+    "params": "str",
+    "run_id": "str",
+}
+
+
+class Archiving:
+    """The methods of ``labels.genai`` that hand labels on."""
+
+    _data: pd.DataFrame
+
+    @property
+    def requests(self) -> pd.DataFrame:
+        """Which request each row was answered in, by which model, when, and what it took.
+
+        It is what was true when the row was asked, also where the answer comes from the cache.
+
+        Returns
+        -------
+        DataFrame
+            Under the index of the labels: ``request`` (rows that have the same number shared a
+            request: errors can be clustered by it), ``model`` as the provider named it, when it
+            ``answered``, ``request_id``, the row's share of the request's tokens and of its
+            ``cost`` in US dollars, ``params`` as they were sent, and the ``run_id``. Missing where
+            a row has no answer, or version 0.1.0 kept less.
+
+        Raises
+        ------
+        UsageError
+            If the run is not known, or the labels were sorted or filtered.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> from pandas_genai.testing import LoopbackProvider
+        >>> df = pd.DataFrame({"review": ["Great.", "Awful.", "Fine."]})
+        >>> with LoopbackProvider(lambda text: {"label": "good"}) as provider:
+        ...     labels = df.genai.extract("Tone?", ["good", "bad"], cache="answers.sqlite",
+        ...                               chunk_size=2, progress=False,
+        ...                               base_url=provider.openai_url, api_key="k")
+        >>> int(labels.genai.requests["request"].nunique())
+        2
+        """
+        labels = self._data
+        with _store_of(labels) as (store, run_id):
+            keys = store.run_rows(run_id)
+            if len(keys) != len(labels):
+                raise UsageError(
+                    "requests needs the labels as they came from the run, one a row: "
+                    f"the run had {counted(len(keys), 'row')}, this frame has {len(labels):,}."
+                )
+            (run,) = store.runs(run_id)
+            wanted = sorted({key for key in keys if key is not None})
+            found: dict[str, tuple[Any, ...]] = {}
+            for start in range(0, len(wanted), _BLOCK):
+                for one in store.provenance(run["prompt_hash"], wanted[start : start + _BLOCK]):
+                    found[one.text_hash] = (
+                        one.request,
+                        one.model_answered or one.model,
+                        one.created,
+                        one.request_id,
+                        one.input_tokens,
+                        one.cached_tokens,
+                        one.output_tokens,
+                        one.cost,
+                        one.params_sent,
+                        one.run_id,
+                    )
+        nothing = (None,) * len(_COLUMNS)
+        rows = [nothing if key is None else found.get(key, nothing) for key in keys]
+        frame = pd.DataFrame(rows, index=labels.index, columns=list(_COLUMNS), dtype=object)
+        frame["answered"] = pd.to_datetime(frame["answered"], utc=True, format="ISO8601")
+        return frame.astype(_COLUMNS)
+
+    @named_arguments
+    def export(
+        self,
+        path: str | Path,
+        *,
+        gold: pd.DataFrame | None = None,
+        texts: bool = False,
+    ) -> Path:
+        """Write the archive with which anybody has the same labels, without a key or the cache.
+
+        It holds instructions, schema, model, parameters as sent, dates, versions, for each row
+        its key, answer and where that comes from, failures with their reasons, hand codes with
+        their design, and a README. The same labels give the same bytes. ``pandas_genai.replicate``
+        reads it.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, such as ``replication.zip``.
+        gold : DataFrame, optional
+            Hand codes, as ``read_review`` returns them: the archive then has the evaluation, too.
+        texts : bool, default False
+            Whether texts, quotes and messages of providers are in it. Without, there are hashes,
+            and the places of quotes.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        UsageError
+            If the run of these labels is not in its cache, or texts are wanted and not known.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> from pandas_genai.testing import LoopbackProvider
+        >>> df = pd.DataFrame({"review": ["Great.", "Awful."]})
+        >>> with LoopbackProvider(lambda text: {"label": "good" if "Great" in text else "bad"},
+        ...                       ) as provider:
+        ...     labels = df.genai.extract("Tone?", ["good", "bad"], cache="answers.sqlite",
+        ...                               progress=False, base_url=provider.openai_url, api_key="k")
+        >>> path = labels.genai.export("replication.zip")
+        >>> pandas_genai.replicate(path, df).labels.equals(labels)
+        True
+        """
+        labels, target = self._data, Path(os.fspath(path)).expanduser()
+        if not target.parent.is_dir():
+            raise UsageError(f"There is no directory {target.parent}: make it first.")
+        origin = origin_of(labels)
+        form = None if origin is None else origin.form
+        asked = None if origin is None else origin.asked()
+        sent = None
+        if texts:
+            if asked is None or form is None:
+                raise UsageError(
+                    "texts=True needs the frame that was asked, which is not known here any more: "
+                    "run extract once more with the same cache, which asks nothing."
+                )
+            rows, values = _keyed(asked, form)
+            sent = _by_key(rows, values)
+        with _store_of(labels) as (store, run_id):
+            archive = gathered(store, run_id, form, gold, sent)
+        archive.write(target, _schema_of(archive))
+        return target
+
+
+@dataclass(frozen=True)
+class Replication:
+    """What an archive gives back.
+
+    Attributes
+    ----------
+    labels : DataFrame
+        The labels, under the index of the frame; ``.genai.report`` and ``.genai.errors`` work.
+    report : Report
+        The report of the run that made them.
+    evaluation : DataFrame or None
+        The labels against the hand codes in the archive; None where there are none.
+    """
+
+    labels: pd.DataFrame
+    report: Report
+    evaluation: Evaluation | None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.labels, self.report, self.evaluation))
+
+
+def replicate(
+    path: str | Path,
+    df: pd.DataFrame | pd.Series[Any],
+    *,
+    text: Column | list[Column] | Template | None = None,
+) -> Replication:
+    """Have the labels of an archive again, for the texts that they were made of.
+
+    Nothing is asked, and no key, cache or network is used.
+
+    Parameters
+    ----------
+    path : str or Path
+        What ``labels.genai.export`` wrote.
+    df : DataFrame or Series
+        The rows that were labelled, in any order.
+    text : column, list of columns, or template, optional
+        What was sent of each row, as ``extract`` took it; left out: what the archive says.
+
+    Returns
+    -------
+    Replication
+        ``labels``, ``report`` and ``evaluation``.
+
+    Raises
+    ------
+    UsageError
+        If the archive is damaged or was changed, or the frame has other rows; one sentence says
+        which.
+
+    Examples
+    --------
+    See ``labels.genai.export``.
+    """
+    archive = read_archive(Path(os.fspath(path)).expanduser())
+    schema = _schema_of(archive)
+    form = _chosen_form(archive, df, text)
+    rows, values = _keyed(df, form)
+    _check_rows(archive, rows, df.index, path)
+    whole = "column" in form or "series" in form
+    results = archive.results(schema, _by_key(rows, values) if whole else {})
+    keys = list(rows.keys)
+    labels = build_frame(schema, df.index, rows.codes, [results.get(key) for key in keys])
+    if archive.texts is not None or whole:
+        OwnColumns(df, form, schema).find(labels)
+    report = Report.of(archive.run, _errors(archive, rows, df.index))
+    remember(report)
+    labels.attrs[ATTR] = report.run_id
+    mark_order(labels, many=schema.many)
+    evaluation = None
+    if archive.codes is not None:
+        fields = answer_columns(labels) or list(labels.columns)
+        evaluation = EvaluationCard.showing(evaluate(labels, fields, archive.codes))
+    return Replication(labels, ReportCard.showing(report), evaluation)
+
+
+@contextmanager
+def _store_of(labels: pd.DataFrame) -> Iterator[tuple[AnswerStore, str]]:
+    """Open the store that has the run of some labels."""
+    run_id, origin = run_of(labels), origin_of(labels)
+    if run_id is None:
+        raise UsageError(
+            "This frame is not the result of a run that is known here: ask .genai of the result."
+        )
+    url = default_cache_path() if origin is None else origin.cache
+    if url is None:
+        raise UsageError(
+            "These answers were made with cache=False, which keeps nothing: ask with a cache."
+        )
+    if not is_there(url):
+        raise UsageError(f"The cache of run {run_id} is gone: it was in {url}.")
+    with using(url) as store:
+        yield store, run_id
+
+
+def _schema_of(archive: Archive) -> Schema:
+    return compile_schema(json.loads(archive.task["schema"]))
+
+
+def _chosen_form(archive: Archive, df: Any, text: Any) -> TextForm:
+    if text is not None or archive.form is None or isinstance(df, pd.Series):
+        return text_form(df, text)
+    if "series" in archive.form:  # a Series was asked: its texts are a column by now
+        return text_form(df)
+    return archive.form
+
+
+def _keyed(data: Any, form: TextForm) -> tuple[Rows, list[Any]]:
+    values = list(FrameInputs(data, form))
+    return distinct_rows(values), values
+
+
+def _by_key(rows: Rows, values: list[Any]) -> dict[str, str]:
+    """Return what was sent, by row key."""
+    return {key: str(values[at]) for key, at in zip(rows.keys, rows.first.tolist(), strict=True)}
+
+
+def _check_rows(archive: Archive, rows: Rows, index: pd.Index, path: object) -> None:
+    """Refuse a frame with other rows than those that were labelled."""
+    theirs = sorted(key or "" for key in archive.keys)
+    keys = [*rows.keys, ""]
+    ours = [keys[code] for code in rows.codes.tolist()]
+    if sorted(ours) == theirs:
+        return
+    known = set(theirs)
+    foreign = [at for at, key in enumerate(ours) if key not in known]
+    if foreign:
+        label = printable(repr(index[foreign[0]]), 60)
+        raise UsageError(
+            f"{path} is for other rows: {counted(len(foreign), 'row')} of this frame, the first at "
+            f"{label}, {'has' if len(foreign) == 1 else 'have'} a text that it does not know."
+        )
+    raise UsageError(
+        f"{path} is for {counted(len(theirs), 'row')}, and this frame has {len(ours):,}: give the "
+        "whole frame that was labelled."
+    )
+
+
+def _errors(archive: Archive, rows: Rows, index: pd.Index) -> pd.DataFrame:
+    """Return why rows have no answer, found by their keys, or as rows without text."""
+    names = ("reason", "message", "attempts", "request_id")
+    by_key = {one["text_hash"]: [one[name] for name in names] for one in archive.failures}
+    keys: list[str | None] = [*rows.keys, None]
+    found = [
+        (at, by_key[key])
+        for at, key in enumerate(keys[code] for code in rows.codes.tolist())
+        if key in by_key
+    ]
+    labels = index.take(np.array([at for at, _ in found], dtype=np.int64))
+    return errors_frame(labels, [cells for _, cells in found])
