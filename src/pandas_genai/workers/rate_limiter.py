@@ -170,7 +170,7 @@ class RateLimiter:
 
     def used(self, chunk: Chunk, usage: Usage) -> None:
         """Take in what a call took in tokens."""
-        if self._estimate is None or not usage.known:
+        if self._estimate is None or not self._limits or not usage.known:
             return
         with self._lock:
             took, sent = self._estimate.learn(chunk, usage), self._sent.get(id(chunk))
