@@ -1,6 +1,8 @@
 """Coding by hand in JupyterLab: with the keyboard alone, blind, and kept whatever happens."""
 
 import json
+import os
+import signal
 import sqlite3
 
 import nbformat
@@ -140,6 +142,31 @@ def test_a_hundred_texts_are_coded_without_a_mouse(lab, notebook, saved):
     assert "100 100" in "\n".join(notebook.page.locator(".jp-OutputArea-output").all_inner_texts())
     strangers = [url for url in notebook.requests if not url.startswith((lab, "blob:", "data:"))]
     assert [url for url in strangers if "127.0.0.1" not in url] == []
+
+
+def test_a_kernel_that_is_killed_at_a_key_loses_at_most_one_decision(lab, notebook, saved):
+    pid = "import os, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))"
+    folder = saved("killed.ipynb", SETUP, pid, "sample.code()")
+    notebook.open(lab, "killed.ipynb")
+    seen = 0
+    for kill in range(3):
+        notebook.run_all()
+        notebook.page.wait_for_function(FOCUSED, timeout=20_000)
+        shows(notebook, f"text {seen + 1}")
+        for _ in range(3 + kill):
+            press(notebook, "1")
+            seen += 1
+            shows(notebook, f"text {seen + 1}")
+        press(notebook, "1")
+        os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+        kept = len(decisions(folder))
+        assert seen <= kept <= seen + 1
+        seen = kept
+        notebook.page.wait_for_selector(".jp-Dialog", timeout=30_000)
+        notebook.page.keyboard.press("Enter")  # the note that the kernel has died
+        notebook.page.wait_for_function(READY, timeout=60_000)
+    assert seen >= 12
+    assert all(state == "done" for _, state in decisions(folder).values())
 
 
 def test_every_kind_of_field_back_skip_note_and_a_later_kernel(lab, notebook, saved):

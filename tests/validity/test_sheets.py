@@ -1,6 +1,7 @@
 """Sheets for coders: what they write is read as they wrote it, on the rows that it is about."""
 
 import importlib.util
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -183,9 +184,40 @@ def test_codes_stay_when_the_sheet_is_written_again_and_when_the_sample_grows(ki
     ]
     assert notes_of(gold).tolist() == ["first", "", ""]
     assert design_of(gold).sample == 3
+    other = make_sample(texts, pd.Index([1, 2, 3]))
     with pytest.raises(UsageError, match="of another draw"):
-        kind(make_sample(texts, pd.Index([1, 2, 3])), tmp_path)
+        kind(other, tmp_path)
     assert pandas_genai.read_review(grown.path).equals(gold)
+
+
+def test_a_file_without_codes_is_written_anew_and_a_foreign_one_is_left_alone(kind, tmp_path):
+    first, second = make_sample(["a"]), make_sample(["b"], pd.Index([7]))
+    kind(first, tmp_path)
+    sheet = kind(second, tmp_path)
+    assert pandas_genai.read_review(sheet.path).index.tolist() == [7]
+    sheet.path.write_bytes(b"id,text\n1,mine\n")
+    with pytest.raises(UsageError, match="no column 'pandas_genai'"):
+        kind(second, tmp_path)
+    assert sheet.path.read_bytes() == b"id,text\n1,mine\n"
+
+
+def test_line_ends_as_excel_writes_them(sample, tmp_path):
+    path = sample.to_excel(tmp_path / "a.xlsx")
+    book = openpyxl.load_workbook(path)
+    book["codes"]["I2"] = "one_x000D_\ntwo"
+    book["codes"]["I3"] = "_x005F_x0041_"
+    book.save(path)
+    assert notes_of(pandas_genai.read_review(path)).tolist()[:2] == ["one\ntwo", "_x0041_"]
+
+
+def test_without_openpyxl_a_sentence_says_what_to_install(sample, tmp_path, monkeypatch):
+    path = sample.to_excel(tmp_path / "a.xlsx")
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    needs = pytest.raises(UsageError, match=r"pip install 'pandas-genai\[validity\]'")
+    with needs:
+        sample.to_excel(tmp_path / "b.xlsx")
+    with needs:
+        pandas_genai.read_review(path)
 
 
 def test_sorted_rows_moved_columns_and_columns_beside_them_do_not_matter(kind, sample, tmp_path):

@@ -101,7 +101,7 @@ class ReviewSample(pd.DataFrame):
         ----------
         path : str or path
             Where to write, such as ``"sample.xlsx"``. Codes that are in that file already stay:
-            a file that holds all rows is left as it is, and one of a smaller sample gets the
+            with all rows in it the file is left as it is, and one of a smaller sample gets the
             rows that are new.
         coders : str or list of str, optional
             Who codes. With a list each coder gets a file of their own, beside ``path``:
@@ -172,12 +172,12 @@ class ReviewSample(pd.DataFrame):
         decided: dict[str, Code] = {}
         if path.exists():
             earlier, decided = decided_at(path)
-            if not review.continues(earlier):
+            if decided and not review.continues(earlier):
                 raise UsageError(
                     f"{path} is there already, and of another draw, other fields or another "
                     "coder: move it away, or choose another name."
                 )
-            if set(review.rows) <= set(earlier.rows):
+            if decided and set(review.rows) <= set(earlier.rows):
                 return None
         shown = [name for name in self.columns if str(name).startswith("model: ")]
         labels = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ _FIELD_WIDTH = 20.0
 _LINE, _TALLEST = 15.0, 409.0
 _DIGITS = 15
 """Of a number that Excel keeps."""
+_ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
+"""What Excel reads as a sign by its number, such as _x000D_ for a line end."""
 
 
 def _openpyxl() -> Any:
@@ -58,7 +61,7 @@ def write_workbook(path: Path, sheet: Sheet) -> None:
 
 def _put(cell: Any, text: str) -> None:
     """Write a text that never becomes a formula, not even when somebody edits the cell."""
-    cell.value = text
+    cell.value = _ESCAPE.sub(r"_x005F_x\1_", text)
     cell.data_type = "s"
     cell.quotePrefix = text[:1] in "=+-@\t'"
 
@@ -154,7 +157,8 @@ def _choices(workbook: Any, coded: CodedField) -> str:
     """Return the labels for a rule: within it where Excel takes that, else where they stand."""
     labels = [written(label) for label in coded.labels]
     inline = ",".join(labels)
-    if len(inline) <= _INLINE and not any(sign in label for label in labels for sign in ',"\n'):
+    units = len(inline.encode("utf-16-le")) // 2
+    if units <= _INLINE and not any(sign in label for label in labels for sign in ',"\n'):
         return f'"{inline}"'
     page = workbook[_LISTS] if _LISTS in workbook else workbook.create_sheet(_LISTS)
     page.sheet_state = "hidden"
@@ -187,7 +191,7 @@ def read_workbook(path: Path) -> tuple[Review, dict[str, Code]]:
         )
     pieces = [row[0] for row in workbook[CARRIER].iter_rows(max_col=1, values_only=True)]
     try:
-        review = Review.from_json("".join(map(str, filter(None, pieces))))
+        review = Review.from_json("".join(_plain(piece) for piece in pieces if piece is not None))
     except ValueError:
         raise UsageError(
             f"{path}, sheet {CARRIER!r}: codebook and design cannot be read any more. Copy the "
@@ -205,6 +209,13 @@ def read_workbook(path: Path) -> tuple[Review, dict[str, Code]]:
             "that nobody can tell whose code it is: unmerge them, and write it into each."
         )
     return review, decided_in(review, _cells(path, codes, where), where)
+
+
+def _plain(value: Any) -> Any:
+    """Return what a cell shows: signs that are written by their numbers are signs again."""
+    if not isinstance(value, str):
+        return value
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), value).replace("\r\n", "\n")
 
 
 def _opened(path: Path, *, values: bool = False) -> Any:
@@ -231,7 +242,7 @@ def _cells(path: Path, codes: Any, where: Any) -> Sequence[Sequence[Any]]:
     known = _opened(path, values=True)[_CODES] if formulas else None
     values = []
     for row in rows:
-        values.append([cell.value for cell in row])
+        values.append([_plain(cell.value) for cell in row])
         for at, cell in enumerate(row):
             if cell.data_type == "e":
                 raise UsageError(
