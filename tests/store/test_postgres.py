@@ -83,19 +83,47 @@ def test_an_encoding_that_has_not_all_texts_is_refused(postgres):
         PostgresStore(url)
 
 
-def test_a_role_that_may_make_no_schema_is_told_what_its_owner_does(postgres, postgres_url, schema):
+@pytest.fixture
+def guest(postgres, postgres_url, schema):
+    """The URL of the store for a role that owns nothing."""
     with postgres.connect() as connection:
         connection.execute(f"CREATE ROLE {schema} LOGIN PASSWORD 'guest'")
-    url = postgres_url.replace("writer:p%40ss%2Fw%3Ard%2541@", f"{schema}:guest@")
+    yield postgres_url.replace("writer:p%40ss%2Fw%3Ard%2541@", f"{schema}:guest@")
+    postgres.drop(schema)
+    with postgres.connect() as connection:
+        connection.execute(f"DROP ROLE {schema}")
+
+
+def test_a_role_that_may_make_no_schema_is_told_what_its_owner_does(postgres, schema, guest):
     with pytest.raises(CacheError, match="CREATE SCHEMA") as caught:
-        PostgresStore(url)
+        PostgresStore(guest)
+    assert "guest" not in str(caught.value)
     with postgres.connect() as connection:
         connection.execute(f'CREATE SCHEMA "{schema}" AUTHORIZATION "{schema}"')
-    PostgresStore(url).close()
+    PostgresStore(guest).close()
+
+
+def test_a_colleague_may_use_what_its_owner_shares(postgres, postgres_url, schema, guest, save):
+    PostgresStore(postgres_url).close()
+    with pytest.raises(CacheError, match="GRANT USAGE"):
+        PostgresStore(guest)
     with postgres.connect() as connection:
-        connection.execute(f'DROP SCHEMA "{schema}" CASCADE')
-        connection.execute(f"DROP ROLE {schema}")
-    assert "guest" not in str(caught.value)
+        connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {schema}")
+        with pytest.raises(CacheError, match="GRANT ALL"):
+            PostgresStore(guest)
+        rights = "SELECT, INSERT, UPDATE, DELETE"
+        connection.execute(f"GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {schema}")
+    with PostgresStore(guest) as store:
+        save(store, {"k": "1"})
+        store.put("1", 1)
+        assert store.lease_job(TASK, "j", "/jobs/j", ["k"]) == set()
+        leases, budget = store.leases(TASK), store.budget("b", 1.0)
+        assert leases.acquire(["k"]).ours == {"k"}
+        assert budget.take(0.5, 0.5).amount == 0.5
+        leases.close()
+        budget.close()
+    with PostgresStore(postgres_url) as store:
+        assert store.present(TASK, ["k"]) == {"k"}
 
 
 @pytest.mark.parametrize(

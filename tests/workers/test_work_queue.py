@@ -94,3 +94,27 @@ def test_a_call_that_ends_wakes_few_of_the_workers_that_wait():
     assert len(taken) == 300
     # Woken with every call, 60 workers would look 18,000 times.
     assert looks[0] < 300 * 5 + 60 * 2
+
+
+def test_closing_does_not_wait_for_a_store_that_does_not_answer():
+    asked, back, taken = threading.Event(), threading.Event(), []
+
+    def chunks():
+        asked.set()
+        assert back.wait(60)  # the store is away
+        yield chunk("1")
+
+    queue = WorkQueue(chunks(), limit=lambda: 8)
+    workers = [threading.Thread(target=lambda: taken.append(queue.take())) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    assert asked.wait(60)
+    closing = threading.Thread(target=queue.close)
+    closing.start()
+    closing.join(30)
+    assert not closing.is_alive()
+    assert taken == []
+    back.set()
+    for worker in workers:
+        worker.join(30)
+    assert taken == [None] * 3

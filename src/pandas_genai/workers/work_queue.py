@@ -13,6 +13,9 @@ from pandas_genai.task.chunks import Chunk, Row
 __all__ = ["Later", "WorkQueue"]
 
 
+_CLOSE_S = 0.2
+
+
 class Later(NamedTuple):
     """In the place of a chunk: there is none now; look again after so many seconds."""
 
@@ -74,15 +77,17 @@ class WorkQueue:
         self._in_flight = 0
         self._idle = 0
         self._dry = False
-        self._closed = False
+        self._closed = threading.Event()
 
     def take(self) -> Chunk | None:
         """Wait for a chunk; None once there is no more work, or the source was closed."""
         with self._changed:
-            while not self._closed:
+            while not self._closed.is_set():
                 again = None
                 if self._in_flight < max(1, self._limit()):
                     chunk = self._held or self._next()
+                    if self._closed.is_set():  # while the store was asked, which may take long
+                        break
                     if chunk is not None and self._admit(chunk):
                         self._held = None
                         self._in_flight += 1
@@ -160,9 +165,10 @@ class WorkQueue:
             self._changed.notify(max(1, self._limit() - self._in_flight))
 
     def close(self) -> None:
-        """Hand out nothing any more."""
-        with self._changed:
-            self._closed = True
+        """Hand out nothing any more; a worker that waits for the store sees it when it is back."""
+        self._closed.set()
+        if self._changed.acquire(timeout=_CLOSE_S):
             self._again.clear()
             self._later.clear()
             self._changed.notify_all()
+            self._changed.release()

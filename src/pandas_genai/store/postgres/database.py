@@ -252,10 +252,12 @@ class Database:
                 "was lost and did not come back: see to the server and run again; what was saved "
                 "before is kept"
             )
-        elif code == "42501":
+        elif code in {"42501", "42P01"}:
+            schema = f'SCHEMA "{self._address.schema}"'
             what = (
-                "does not allow it: have its owner run CREATE SCHEMA "
-                f'"{self._address.schema}" AUTHORIZATION with your user'
+                f"does not allow it: have its owner run CREATE {schema} AUTHORIZATION with your "
+                f"user or, where it is there, GRANT USAGE ON {schema} and GRANT ALL ON ALL TABLES "
+                f"IN {schema} to it"
             )
         elif code == "53100":
             what = "has a full disk: free some space and run again; what was saved before is kept"
