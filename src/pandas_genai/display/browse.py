@@ -139,5 +139,5 @@ def _plain(browsing: Browsing, rows: Sequence[Mapping[str, Any]]) -> str:
             lines.append(
                 f"  {field['name']}: {value}" + (f" ({'; '.join(found)})" if found else "")
             )
-    more = f"({len(browsing):,} rows; a notebook goes through all of them)"
+    more = f"({counted(len(browsing), 'row')}; a notebook goes through all of them)"
     return "\n".join([*lines, more])
