@@ -3,16 +3,6 @@
 
 const HELP = "← → one row · Page Up, Page Down ten · Home, End · / search · f filter · ↑ ↓ scroll · Esc leave";
 
-function make(name, attributes, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
-
 function render({ model, el }) {
   const quoted = model.get("quoted");
   const colors = model.get("colors");
@@ -168,7 +158,8 @@ function render({ model, el }) {
       "/": () => search.focus({ preventScroll: true }),
       f: () => filter.focus({ preventScroll: true }),
     };
-    const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const key = keyOf(event);
+    const action = actions[event.key === "/" ? "/" : key.length === 1 ? key.toLowerCase() : key];
     if (!action) return;
     event.preventDefault();
     action();

@@ -17,6 +17,7 @@ from pandas_genai.display.html import (
     wrapped,
 )
 from pandas_genai.display.progress import display, kernel_shell
+from pandas_genai.display.widgets import show_widget
 from pandas_genai.errors import counted
 from pandas_genai.validity.browsing import Browsing
 
@@ -25,7 +26,6 @@ __all__ = ["COLORS", "Browser"]
 COLORS = ("#e6a817", "#4c8bd6", "#3da35d", "#d1495b", "#8e6bbf", "#17a2a2", "#c4733a", "#7a8b2f")
 """Of the fields, in their order and then again; each is mixed with the ground behind it."""
 
-_VIEW = "application/vnd.jupyter.widget-view+json"
 _SHOWN = 5
 _LONG = 400
 _NO_WORDS = "no words"
@@ -55,9 +55,7 @@ class Browser(Shown):
             display(card, raw=True)
             return
         display({**card, "text/html": stand_in(self.html)}, raw=True)
-        widget = make(self._browsing, COLORS)
-        view = {"version_major": 2, "version_minor": 1, "model_id": widget.model_id}
-        display({_VIEW: view, "text/plain": ""}, raw=True)
+        show_widget(make(self._browsing, COLORS))
 
 
 def _widget_class() -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
+from pandas_genai.display.widgets import script, style
 from pandas_genai.validity.browsing import ALL, Browsing
 
 __all__ = ["BrowseWidget"]
@@ -25,8 +25,8 @@ class BrowseWidget(anywidget.AnyWidget):
         Of the fields.
     """
 
-    _esm = Path(__file__).with_name("browse.js")
-    _css = Path(__file__).with_name("browse.css")
+    _esm = script("browse")
+    _css = style("browse")
 
     quoted: traitlets.List[Any] = traitlets.List().tag(sync=True)
     colors: traitlets.List[Any] = traitlets.List().tag(sync=True)

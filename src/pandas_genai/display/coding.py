@@ -9,6 +9,7 @@ import pandas as pd
 from pandas_genai.display.html import at_least, card, element, stand_in, table, text, wrapped
 from pandas_genai.display.progress import display, kernel_shell
 from pandas_genai.display.where import notebook_directory
+from pandas_genai.display.widgets import show_widget
 from pandas_genai.errors import UsageError
 from pandas_genai.validity.coding import Coding, codes_in
 from pandas_genai.validity.sample import ReviewSample
@@ -16,7 +17,6 @@ from pandas_genai.validity.sample import ReviewSample
 __all__ = ["REVIEWS_NAME", "ShownSample"]
 
 REVIEWS_NAME = "genai_reviews"
-_VIEW = "application/vnd.jupyter.widget-view+json"
 _NO_WIDGETS = "Coding needs a notebook that shows widgets; sample.to_excel() writes sheets instead."
 _SHOWN = 10
 _LONG = 300
@@ -73,8 +73,7 @@ class ShownSample(ReviewSample):
         coding = Coding(review, self["text"].tolist(), self._path(name, coder))
         handle = display(_summary(coding), raw=True, display_id=True)
         widget = CodingWidget(coding, lambda: handle.update(_summary(coding), raw=True))
-        view = {"version_major": 2, "version_minor": 1, "model_id": widget.model_id}
-        display({_VIEW: view, "text/plain": _NO_WIDGETS}, raw=True)
+        show_widget(widget, _NO_WIDGETS)
 
     def codes(self, name: str | None = None, *, coder: str = "") -> pd.DataFrame:
         """Return what was coded with ``code()``: the same frame as ``read_review`` returns.

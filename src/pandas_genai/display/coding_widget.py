@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
+from pandas_genai.display.widgets import script, style
 from pandas_genai.errors import GenaiError, printable
 from pandas_genai.validity.coding import Coding
 
@@ -26,8 +26,8 @@ class CodingWidget(anywidget.AnyWidget):
         Called after each step.
     """
 
-    _esm = Path(__file__).with_name("coding.js")
-    _css = Path(__file__).with_name("coding.css")
+    _esm = script("coding")
+    _css = style("coding")
 
     fields: traitlets.List[Any] = traitlets.List().tag(sync=True)
     view = traitlets.Dict().tag(sync=True)
