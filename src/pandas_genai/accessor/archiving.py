@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +16,28 @@ import pandas as pd
 from pandas_genai.accessor.arguments import named_arguments
 from pandas_genai.accessor.evidence import OwnColumns
 from pandas_genai.accessor.joining import mark_order
-from pandas_genai.accessor.origin import answer_columns, origin_of, run_of
+from pandas_genai.accessor.origin import answer_columns, origin_of, question_of, run_of
 from pandas_genai.batch.texts import FrameInputs, TextForm, text_form
 from pandas_genai.display.cards import ReportCard
 from pandas_genai.display.evaluation import EvaluationCard
 from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import UsageError, counted, printable
 from pandas_genai.runs import ATTR, Report
-from pandas_genai.runs.report import errors_frame, remember
+from pandas_genai.runs.report import errors_frame, find_report, remember
 from pandas_genai.store import AnswerStore, is_there, using
 from pandas_genai.task.annotations import Column, Template
 from pandas_genai.task.frames import build_frame
 from pandas_genai.task.rows import Rows, distinct_rows
 from pandas_genai.task.schema import Schema, compile_schema
 from pandas_genai.validity.archive import Archive, gathered, read_archive
+from pandas_genai.validity.codebook import codebook_of_schema
 from pandas_genai.validity.evaluate import Evaluation, evaluate
+from pandas_genai.validity.methods import codebook_text, methods_text
+from pandas_genai.validity.tables import (
+    write_csv_labels,
+    write_excel_labels,
+    write_stata_labels,
+)
 
 __all__ = ["Archiving", "Replication", "replicate"]
 
@@ -185,6 +192,102 @@ class Archiving:
         archive.write(target, _schema_of(archive))
         return target
 
+    @named_arguments
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the labels as CSV, and ``<name>.provenance.json`` beside them.
+
+        The index comes first; lists and nested answers are JSON; a text that a spreadsheet would
+        take for a formula has an apostrophe before it.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> labels = pd.DataFrame({"topics": [["pay", "hours"], []]}, index=["a", "b"])
+        >>> print(labels.genai.to_csv("labels.csv").read_text())
+        index,topics
+        a,"[""pay"", ""hours""]"
+        b,[]
+        <BLANKLINE>
+        """
+        return self._write(path, write_csv_labels)
+
+    @named_arguments
+    def to_excel(self, path: str | Path) -> Path:
+        """Write the labels as an Excel workbook, with where they come from in a second sheet.
+
+        Lists and nested answers are JSON, and no text becomes a formula. It needs ``pip install
+        'pandas-genai[validity]'``.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        UsageError
+            If there are more rows than a sheet holds.
+        """
+        return self._write(path, write_excel_labels)
+
+    @named_arguments
+    def to_stata(self, path: str | Path) -> Path:
+        """Write the labels for Stata 14 and later, and ``<name>.provenance.json`` beside them.
+
+        Categories have value labels, truth values are 0 and 1, lists and nested answers are JSON,
+        names that Stata does not take are changed and stand in the variable's label.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        return self._write(path, write_stata_labels)
+
+    def _write(
+        self, path: str | Path, write: Callable[[Path, pd.DataFrame, dict[str, str]], None]
+    ) -> Path:
+        target = Path(os.fspath(path)).expanduser()
+        if not target.parent.is_dir():
+            raise UsageError(f"There is no directory {target.parent}: make it first.")
+        write(target, self._data, self._facts())
+        return target
+
+    def _facts(self) -> dict[str, str]:
+        """Say where the labels come from; nothing where no run is known."""
+        run_id, asked = run_of(self._data), question_of(self._data)
+        if run_id is None:
+            return {}
+        origin = origin_of(self._data)
+        where = default_cache_path() if origin is None or origin.cache is None else origin.cache
+        report = find_report(run_id, where)
+        facts = {"how": methods_text(report), "run": report.run_id, "task": report.prompt_hash}
+        facts |= {"model": report.models_text, "sent with": report.params_text}
+        if asked is not None:
+            book = codebook_of_schema(asked.schema, "")
+            facts |= {"instructions": asked.prompt, "fields": codebook_text(book).strip()}
+        return facts
+
 
 @dataclass(frozen=True)
 class Replication:
@@ -261,7 +364,8 @@ def replicate(
     if archive.codes is not None:
         fields = answer_columns(labels) or list(labels.columns)
         evaluation = EvaluationCard.showing(evaluate(labels, fields, archive.codes))
-    return Replication(labels, ReportCard.showing(report), evaluation)
+    codebook = codebook_of_schema(schema, archive.task["prompt"])
+    return Replication(labels, ReportCard.showing(report).about(codebook), evaluation)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from pandas_genai.accessor.joining import join
-from pandas_genai.accessor.origin import all_texts, answer_columns, reading_of, run_of
+from pandas_genai.accessor.origin import all_texts, answer_columns, question_of, reading_of, run_of
 from pandas_genai.display.browse import Browser
 from pandas_genai.display.cards import ReportCard
 from pandas_genai.display.html import Shown
@@ -15,11 +15,11 @@ from pandas_genai.display.plot import plot
 from pandas_genai.display.reading import show
 from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import UsageError
-from pandas_genai.runs import Report
 from pandas_genai.runs.report import find_report
 from pandas_genai.task.annotations import Column, Series, Template
 from pandas_genai.task.evidence import uncounted
 from pandas_genai.validity.browsing import Browsing, beside_rows
+from pandas_genai.validity.codebook import codebook_of_schema
 
 __all__ = ["Results"]
 
@@ -33,7 +33,7 @@ class Results:
     _data: pd.DataFrame
 
     @property
-    def report(self) -> Report:
+    def report(self) -> ReportCard:
         """The report of the run that made this frame.
 
         Raises
@@ -47,7 +47,9 @@ class Results:
                 "This frame is not the result of a run that is known here: ask .genai of the "
                 "result, or put the result beside your frame with labels.genai.join(df)."
             )
-        return ReportCard.showing(find_report(run_id, default_cache_path()))
+        asked = question_of(self._data)
+        codebook = None if asked is None else codebook_of_schema(asked.schema, asked.prompt)
+        return ReportCard.showing(find_report(run_id, default_cache_path())).about(codebook)
 
     def show(self, n: int = 10, *, start: int = 0, text: Column | Series | None = None) -> Shown:
         """Show rows for reading: the text, and beside it what was answered.

@@ -24,10 +24,13 @@ from pandas_genai.display.html import (
     text,
     wrapped,
 )
-from pandas_genai.errors import counted, printable
+from pandas_genai.errors import UsageError, counted, printable
 from pandas_genai.extract import Preview
 from pandas_genai.runs import Report
 from pandas_genai.task.prompt import inputs_in
+from pandas_genai.validity.codebook import Codebook
+from pandas_genai.validity.evaluate import Evaluation, latex_text
+from pandas_genai.validity.methods import codebook_latex, codebook_text, methods_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -46,7 +49,54 @@ class _Card:
 
 
 class ReportCard(_Card, Report):
-    """A report, as a card."""
+    """A report, as a card, and in the words of a paper."""
+
+    _codebook: Codebook | None = None
+
+    def about(self, codebook: Codebook | None) -> Self:
+        """Add what was asked; return the report."""
+        object.__setattr__(self, "_codebook", codebook)
+        return self
+
+    def methods(self, evaluation: Evaluation | None = None, *, latex: bool = False) -> str:
+        """Write the paragraph for a paper that says how the labels were made.
+
+        Parameters
+        ----------
+        evaluation : DataFrame, optional
+            What ``labels.genai.evaluate(gold)`` returned: how well labels agree with hand codes.
+        latex : bool, default False
+            Whether it is written for LaTeX.
+
+        Returns
+        -------
+        str
+            Model as it answered, dates, the task's hash, rows, parameters as sent, failures with
+            their reasons, and the agreement.
+        """
+        found = methods_text(self, evaluation)
+        return latex_text(found) if latex else found
+
+    def codebook(self, *, latex: bool = False) -> str:
+        """Write instructions and fields, with the values that each may have.
+
+        Parameters
+        ----------
+        latex : bool, default False
+            Whether it is written for LaTeX, as a table with the package booktabs.
+
+        Raises
+        ------
+        UsageError
+            If nobody knows what was asked: ask the report of the labels in the kernel that made
+            them, or beside their cache.
+        """
+        if self._codebook is None:
+            raise UsageError(
+                "What was asked is not known here: ask labels.genai.report in the kernel that made "
+                "the labels, or beside the cache that they were made with."
+            )
+        return codebook_latex(self._codebook) if latex else codebook_text(self._codebook)
 
     def _repr_html_(self) -> str:
         took = "" if self.seconds is None else f" in {self.seconds:,.1f} s"

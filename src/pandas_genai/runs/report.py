@@ -23,7 +23,7 @@ _FIRST = ["started", "model", "rows", "ok", "failed", "cached", "cost", "status"
 _MOST_REMEMBERED = 200
 _READ = frozenset(
     {"answered_from", "answered_to", "errors", "message", "models", "params_dropped"}
-    | {"duplicates", "params_sent", "seconds"}
+    | {"duplicates", "ended", "params_sent", "seconds", "started"}
 )
 """Attributes that are read out of a record, not taken as they stand there."""
 
@@ -70,6 +70,10 @@ class Report:
         them were in the cache.
     message : str
         Why the run ended as it did, or where its answers are from.
+    started, ended : datetime or None
+        When, in UTC.
+    version : str
+        Of this package.
     errors : DataFrame
         A row for each row without an answer: reason, message, attempts, request id, under the
         index label of the input.
@@ -99,6 +103,9 @@ class Report:
     answered_from: datetime | None = None
     answered_to: datetime | None = None
     message: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+    version: str | None = None
 
     @classmethod
     def of(cls, run: Mapping[str, Any], errors: pd.DataFrame) -> Report:
@@ -115,6 +122,8 @@ class Report:
             answered_from=_moment(run["answered_from"]),
             answered_to=_moment(run["answered_to"]),
             message=run["message"] or "",
+            started=_moment(run["started"]),
+            ended=_moment(run["ended"]),
         )
 
     @property

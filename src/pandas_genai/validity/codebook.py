@@ -19,7 +19,7 @@ from pandas_genai.task.frames import build_frame
 from pandas_genai.task.schema import Field, Schema, compile_schema
 from pandas_genai.task.schema.nodes import Node, cut, labels_of, split_null
 
-__all__ = ["Codebook", "CodedField", "codebook_of", "viewable", "written"]
+__all__ = ["Codebook", "CodedField", "codebook_of", "codebook_of_schema", "viewable", "written"]
 
 _YES, _NO = "yes", "no"
 _TRUE = frozenset({_YES, "true", "1", "wahr", "vrai", "verdadero", "vero"})
@@ -240,6 +240,12 @@ def codebook_of(
     if not chosen:
         raise UsageError("There is no field to code: fields= names none.")
     return Codebook(tuple(_fields({name: found[name] for name in chosen})), instructions)
+
+
+def codebook_of_schema(schema: Schema, instructions: str) -> Codebook:
+    """Make the codebook of everything that a model was asked for."""
+    nodes = {} if schema.record is None else _nodes(schema.record)
+    return Codebook(tuple(_fields(nodes)), instructions)
 
 
 def _nodes(record: Node) -> dict[str, Node]:

@@ -22,7 +22,7 @@ from pandas_genai.files import atomic_write
 from pandas_genai.validity.review import Code, Review
 from pandas_genai.validity.sheet import CARRIER, Sheet, decided_in
 
-__all__ = ["read_csv", "write_csv"]
+__all__ = ["escaped", "read_csv", "write_csv"]
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _LOOKS_ELSE = re.compile(r"'*(0\d+|[\d.,:/ -]*\d[\d.,:/ %eE+-]*|true|false)", re.IGNORECASE)
@@ -35,7 +35,8 @@ _DELIMITERS = (",", ";", "\t")
 _HINT = "write it as 'CSV UTF-8', or as an Excel workbook"
 
 
-def _escaped(cell: str) -> str:
+def escaped(cell: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
@@ -46,7 +47,7 @@ def _unescaped(cell: str) -> str:
 def _escaped_id(shown: str) -> str:
     """Return an id that a spreadsheet leaves as it is."""
     is_plain = shown.isdecimal() and not shown.startswith("0") and len(shown) <= _DIGITS
-    return f"'{shown}" if _LOOKS_ELSE.fullmatch(shown) and not is_plain else _escaped(shown)
+    return f"'{shown}" if _LOOKS_ELSE.fullmatch(shown) and not is_plain else escaped(shown)
 
 
 def _unescaped_id(cell: str) -> str:
@@ -58,11 +59,11 @@ def write_csv(path: Path, sheet: Sheet) -> None:
     """Write a sheet."""
     file = io.StringIO()
     writer = csv.writer(file, quoting=csv.QUOTE_ALL)
-    writer.writerow([*map(_escaped, sheet.header), CARRIER])
+    writer.writerow([*map(escaped, sheet.header), CARRIER])
     pieces = _pieces(sheet.review)
     for place, row in enumerate(sheet.rows()):
         piece = pieces[place] if place < len(pieces) else ""
-        writer.writerow([_escaped_id(row[0]), *map(_escaped, row[1:]), piece])
+        writer.writerow([_escaped_id(row[0]), *map(escaped, row[1:]), piece])
     atomic_write(path, file.getvalue().encode("utf-8-sig"), mode=0o644)
 
 

@@ -22,7 +22,7 @@ from pandas_genai.validity.metrics import (
 )
 from pandas_genai.validity.sampled import Mask, Sample
 
-__all__ = ["Evaluation", "evaluate", "latex_table"]
+__all__ = ["Evaluation", "evaluate", "latex_table", "latex_text"]
 
 _FEW = 20
 _COUNTS = ("n", "unanswered")
@@ -373,11 +373,12 @@ def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rows : sequence of sequence of str
         Cells.
     """
-    lines = [" & ".join(map(_escaped, row)) + r" \\" for row in (header, *rows)]
+    lines = [" & ".join(map(latex_text, row)) + r" \\" for row in (header, *rows)]
     columns = "l" * len(header)
     body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
     return f"\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}\n"
 
 
-def _escaped(cell: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in cell)
+def latex_text(text: str) -> str:
+    """Return a text as LaTeX shows it, signs that have a meaning there escaped."""
+    return "".join(_LATEX.get(sign, sign) for sign in text)

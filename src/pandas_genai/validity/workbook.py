@@ -17,7 +17,7 @@ from pandas_genai.validity.codebook import CodedField, written
 from pandas_genai.validity.review import Code, Review
 from pandas_genai.validity.sheet import CARRIER, Sheet, decided_in
 
-__all__ = ["read_workbook", "write_workbook"]
+__all__ = ["openpyxl_or_error", "put", "read_workbook", "write_workbook"]
 
 _CODES, _CODEBOOK, _LISTS = "codes", "codebook", "labels"
 _PIECE_SIZE = 30_000
@@ -32,7 +32,14 @@ _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 """What Excel reads as a sign by its number, such as _x000D_ for a line end."""
 
 
-def _openpyxl() -> Any:
+def openpyxl_or_error() -> Any:
+    """Return the library that writes workbooks.
+
+    Raises
+    ------
+    UsageError
+        If it is not installed.
+    """
     try:
         import openpyxl
     except ImportError:
@@ -44,7 +51,7 @@ def _openpyxl() -> Any:
 
 def write_workbook(path: Path, sheet: Sheet) -> None:
     """Write a sheet, its codebook, and hidden what it carries."""
-    workbook = _openpyxl().Workbook()
+    workbook = openpyxl_or_error().Workbook()
     codes = workbook.active
     codes.title = _CODES
     _write_codes(codes, sheet)
@@ -54,12 +61,12 @@ def write_workbook(path: Path, sheet: Sheet) -> None:
     carrier.sheet_state = "veryHidden"
     text = sheet.review.to_json()
     for at, start in enumerate(range(0, len(text), _PIECE_SIZE), 1):
-        _put(carrier.cell(at, 1), text[start : start + _PIECE_SIZE])
+        put(carrier.cell(at, 1), text[start : start + _PIECE_SIZE])
     with new_file(path, mode=0o644) as file:
         workbook.save(file)
 
 
-def _put(cell: Any, text: str) -> None:
+def put(cell: Any, text: str) -> None:
     """Write a text that never becomes a formula, not even when somebody edits the cell."""
     cell.value = _ESCAPE.sub(r"_x005F_x\1_", text)
     cell.data_type = "s"
@@ -71,7 +78,7 @@ def _write_codes(codes: Any, sheet: Sheet) -> None:
 
     header = sheet.header
     for column, name in enumerate(header, 1):
-        _put(codes.cell(1, column), name)
+        put(codes.cell(1, column), name)
         codes.cell(1, column).font = Font(bold=True)
         letter = codes.cell(1, column).column_letter
         codes.column_dimensions[letter].width = _width(name, sheet)
@@ -83,7 +90,7 @@ def _write_codes(codes: Any, sheet: Sheet) -> None:
             if column == 1 and _is_number(sheet.review.index[at - 2], text):
                 cell.value = int(text)
             elif text:
-                _put(cell, text)
+                put(cell, text)
         codes.row_dimensions[at].height = _height(row[1])
     codes.freeze_panes = "C2"
 
@@ -124,7 +131,7 @@ def _write_codebook(page: Any, review: Review) -> None:
         rows += [[], ["coder", review.coder]]
     for at, row in enumerate(rows, 1):
         for column, text in enumerate(row, 1):
-            _put(page.cell(at, column), text)
+            put(page.cell(at, column), text)
             page.cell(at, column).alignment = Alignment(vertical="top", wrap_text=True)
             page.cell(at, column).font = Font(bold=at == 1)
     for letter, width in zip("ABCD", (20, 70, 30, 40), strict=True):
@@ -164,7 +171,7 @@ def _choices(workbook: Any, coded: CodedField) -> str:
     page.sheet_state = "hidden"
     column = page.max_column + 1 if page.cell(1, 1).value is not None else 1
     for at, label in enumerate(labels, 1):
-        _put(page.cell(at, column), label)
+        put(page.cell(at, column), label)
     letter = page.cell(1, column).column_letter
     return f"'{_LISTS}'!${letter}$1:${letter}${len(labels)}"
 
@@ -219,7 +226,7 @@ def _plain(value: Any) -> Any:
 
 
 def _opened(path: Path, *, values: bool = False) -> Any:
-    openpyxl = _openpyxl()
+    openpyxl = openpyxl_or_error()
     content = io.BytesIO(path.read_bytes())  # of a path openpyxl takes some endings alone
     try:
         with warnings.catch_warnings():  # of what openpyxl would not write again
