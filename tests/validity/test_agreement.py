@@ -125,6 +125,18 @@ def test_alpha_is_that_of_the_package_krippendorff(level, frame):
     assert found.loc["alpha", "value"] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@given(frame=codings())
+@settings(max_examples=25, deadline=None)
+def test_every_coefficient_lies_in_its_interval(level, frame):
+    found = pandas_genai.agreement(coders(frame), level=level, bootstrap=20)
+    defined = found[found["low"].notna()]
+    assert (defined["low"] <= defined["value"] + 1e-9).all()
+    assert (defined["value"] <= defined["high"] + 1e-9).all()
+    assert (found["high"].dropna() <= 1 + 1e-9).all()
+    assert found.loc["percent", ["value", "low", "high"]].notna().all() or len(frame) < 3
+
+
 @given(frame=codings(missing=False))
 @settings(max_examples=40, deadline=None)
 def test_kappas_are_those_of_statsmodels(frame):

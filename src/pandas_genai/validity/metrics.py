@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from pandas_genai.validity.sampled import Interval, Mask, Numbers, Sample
+from pandas_genai.validity.sampled import Interval, Mask, Numbers, Sample, Unseen
 
 __all__ = ["Figure", "label_figures", "list_figures", "number_figures", "text_figures"]
 
 _NOWHERE = (math.nan, math.nan)
+_RARE = 0.5
+"""How likely it is, before any was seen, that the model missed a class in a row of another one."""
 _EDGES = " \t\n.,;:!?\"'()[]"
 
 
@@ -45,9 +47,14 @@ class Figure:
 
 
 def _share(
-    sample: Sample, metric: str, over: Numbers, under: Numbers, label: Hashable = None
+    sample: Sample,
+    metric: str,
+    over: Numbers,
+    under: Numbers,
+    possible: tuple[Numbers, Numbers],
+    label: Hashable = None,
 ) -> Figure:
-    value, interval = sample.share(over, under)
+    value, interval = sample.share(over, under, *possible)
     return Figure(metric, value, interval, int((under > 0).sum()), label)
 
 
@@ -69,14 +76,15 @@ def label_figures(
     """
     inside = kept.astype(np.float64)
     right = inside * (gold == given)
-    yield _share(sample, "accuracy", right, inside)
+    yield _share(sample, "accuracy", right, inside, (inside, inside))
     f1: list[tuple[float, Numbers]] = []
     for place, label in enumerate(classes):
         theirs, ours = inside * (gold == place), inside * (given == place)
         both = theirs * ours
-        yield _share(sample, "precision", both, ours, label)
-        yield _share(sample, "recall", both, theirs, label)
-        figure = _share(sample, "f1", 2 * both, ours + theirs, label)
+        missed = _RARE * (inside - ours)
+        yield _share(sample, "precision", both, ours, (ours, ours), label)
+        yield _share(sample, "recall", both, theirs, (ours, missed), label)
+        figure = _share(sample, "f1", 2 * both, ours + theirs, (ours, ours + missed), label)
         yield figure
         if figure.n:
             under = ours + theirs
@@ -92,19 +100,17 @@ def _macro(sample: Sample, kept: Mask, f1: list[tuple[float, Numbers]], right: N
         return Figure("macro_f1", math.nan, _NOWHERE, 0)
     value = float(np.mean([one for one, _ in f1]))
     scores = np.mean([scores for _, scores in f1], axis=0)
-    se = sample.se(scores, _typical(sample, scores, kept, right), kept)
+    se = sample.se(scores, _typical(sample, scores, kept, right))
     return Figure("macro_f1", value, sample.between(value, se, kept), int(kept.sum()))
 
 
-def _typical(sample: Sample, scores: Numbers, kept: Mask, right: Numbers) -> Interval | None:
-    """Return the mean scores of a row that is right and of one that is wrong."""
-    hit, miss = kept & (right > 0), kept & (right == 0)
-    if not (hit.any() and miss.any()):
-        return None
-    first, second = (
-        float(np.average(scores[some], weights=sample.weights[some])) for some in (hit, miss)
-    )
-    return first, second
+def _typical(sample: Sample, scores: Numbers, kept: Mask, right: Numbers) -> list[Unseen]:
+    """Return rows that are right and rows that are wrong, with their mean scores."""
+    return [
+        Unseen(float(np.average(scores[some], weights=sample.weights[some])), kept.astype(float))
+        for some in (kept & (right > 0), kept & (right == 0))
+        if some.any()
+    ]
 
 
 def _kappa(
@@ -126,7 +132,7 @@ def _kappa(
     drift = np.zeros(len(kept))
     drift[kept] = ours[gold[kept]] + theirs[given[kept]] - 2 * chance
     scores = kept * (right - agreed - (1 - value) * drift) / room / whole
-    se = sample.se(scores, _typical(sample, scores, kept, right), kept)
+    se = sample.se(scores, _typical(sample, scores, kept, right))
     low, high = sample.between(value, se, kept, floor=-chance / room)
     if not agreed:  # the least that kappa can be is itself uncertain
         low = value - sample.quantile * se
@@ -253,10 +259,12 @@ def list_figures(sample: Sample, kept: Mask, gold: Any, given: Any) -> Iterator[
         mine, hand = _items(given[place]), _items(gold[place])
         theirs[place], ours[place], both[place] = len(hand), len(mine), len(mine & hand)
     equal = kept * (theirs == both) * (ours == both)
-    yield _share(sample, "exact_match", equal.astype(np.float64), kept.astype(np.float64))
-    yield _share(sample, "precision", both, ours)
-    yield _share(sample, "recall", both, theirs)
-    yield _share(sample, "f1", 2 * both, ours + theirs)
+    inside = kept.astype(np.float64)
+    possible = (inside, inside)
+    yield _share(sample, "exact_match", equal.astype(np.float64), inside, possible)
+    yield _share(sample, "precision", both, ours, possible)
+    yield _share(sample, "recall", both, theirs, possible)
+    yield _share(sample, "f1", 2 * both, ours + theirs, possible)
 
 
 def _items(values: Any) -> set[Any]:
@@ -268,7 +276,8 @@ def text_figures(sample: Sample, kept: Mask, gold: Any, given: Any) -> Iterator[
     inside = kept.astype(np.float64)
     for metric, form in (("exact_match", str), ("normalised_match", _normalised)):
         equal = [form(mine) == form(hand) for mine, hand in zip(given, gold, strict=True)]
-        yield _share(sample, metric, inside * np.array(equal, dtype=np.float64), inside)
+        over = inside * np.array(equal, dtype=np.float64)
+        yield _share(sample, metric, over, inside, (inside, inside))
 
 
 def _normalised(text: object) -> str:

@@ -7,6 +7,7 @@ a total: the sum over strata of their variances, with the finite population corr
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,16 +18,33 @@ import pandas as pd
 from pandas_genai.validity.design import Design
 from pandas_genai.validity.intervals import t_quantile, wilson
 
-__all__ = ["Interval", "Numbers", "Sample"]
+__all__ = ["Interval", "Mask", "Numbers", "Sample", "Unseen"]
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Interval: TypeAlias = tuple[float, float]
 
-_UNSEEN = 0.25
-_RARE = 0.1
-"""Rows of each outcome that are added to a stratum where its variance is estimated: a stratum in
-which no error was seen may have some, and stand for many rows."""
+_ADDED = 1.0
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """An outcome of which strata may have more rows than the sample shows.
+
+    A stratum in which no error was seen may have some, and a row of it may stand for hundreds.
+    Where the variance is estimated, one such row is added, shared out among the strata by how
+    much a row of each stands for.
+
+    Attributes
+    ----------
+    score : float
+        What a row with this outcome adds to the figure, linearised.
+    possible : ndarray
+        How likely it is that a row like each of the sample had this outcome and counted.
+    """
+
+    score: float
+    possible: Numbers
 
 
 @dataclass(frozen=True)
@@ -71,34 +89,36 @@ class Sample:
         """Return the weighted sum of a value that each row has."""
         return float(np.asarray(values, dtype=np.float64) @ self.weights)
 
-    def se(
-        self, scores: Numbers, unseen: Interval | None = None, counted: Mask | None = None
-    ) -> float:
+    def se(self, scores: Numbers, unseen: Sequence[Unseen] = ()) -> float:
         """Return the standard error of the weighted sum of scores.
 
         Parameters
         ----------
         scores : ndarray
             What each row adds to the figure, linearised; 0 for a row that does not count.
-        unseen : pair of float, optional
-            The scores of a success and a failure, of which a stratum may have more than were seen.
+        unseen : sequence of Unseen
+            Outcomes of which there may be more. They are left out where one stratum alone has
+            them: there Wilson's interval takes care of it.
         """
-        strata = len(self.kept)
-        rows = np.bincount(self.strata, minlength=strata).astype(np.float64)
-        first: Any = np.bincount(self.strata, scores, minlength=strata)
-        second: Any = np.bincount(self.strata, scores**2, minlength=strata)
-        size = rows.copy()
-        if unseen is not None and strata > 1:
-            share = np.bincount(self.strata, counted, minlength=strata) / rows
-            added = _UNSEEN * np.maximum(share, _RARE)
-            size += 2 * added
-            first += added * sum(unseen)
-            second += added * sum(score**2 for score in unseen)
+        rows = self._by_stratum(np.ones(len(scores)))
+        first, second = self._by_stratum(scores), self._by_stratum(scores**2)
+        weight, size = self._by_stratum(self.weights) / rows, rows.copy()
+        shares = [self._by_stratum(outcome.possible) / rows for outcome in unseen]
+        if np.count_nonzero(np.sum(shares, axis=0)) > 1:
+            for outcome, share in zip(unseen, shares, strict=True):
+                added = _ADDED * share * weight / weight.sum()
+                size += added
+                first += added * outcome.score
+                second += added * outcome.score**2
         # The scores of all rows add up to 0, so that a row alone in its stratum is held against 0.
         spread = np.where(size > 1, second - first**2 / size, second) / np.maximum(size - 1, 1)
-        weight = np.bincount(self.strata, self.weights, minlength=strata) / rows
         variance = self.kept * rows * weight**2 * np.maximum(spread, 0)
         return math.sqrt(float(variance.sum()))
+
+    def _by_stratum(self, values: Numbers) -> Numbers:
+        """Return the sum of a value over the rows of each stratum."""
+        sums: Numbers = np.bincount(self.strata, values, minlength=len(self.kept)).astype(float)
+        return sums
 
     def worth(self, counted: Mask) -> float:
         """Return how many rows drawn at random as many rows with these weights are worth."""
@@ -108,20 +128,24 @@ class Sample:
             return math.inf if len(weights) else 0.0
         return float(weights.sum()) ** 3 / float(weights @ weights) / kept
 
-    def share(self, over: Numbers, under: Numbers) -> tuple[float, Interval]:
+    def share(
+        self, over: Numbers, under: Numbers, success: Numbers, failure: Numbers
+    ) -> tuple[float, Interval]:
         """Return a ratio of totals that lies between 0 and 1, with its interval.
 
         Parameters
         ----------
         over, under : ndarray
             What each row adds to the numerator and the denominator.
+        success, failure : ndarray
+            How likely it is that a row like each counts and is one: 0 where its label rules it out.
         """
         whole = self.total(under)
         if whole <= 0:
             return math.nan, (math.nan, math.nan)
         value = self.total(over) / whole
-        unseen = ((1 - value) / whole, -value / whole)
-        se = self.se((over - value * under) / whole, unseen, under > 0)
+        unseen = Unseen((1 - value) / whole, success), Unseen(-value / whole, failure)
+        se = self.se((over - value * under) / whole, unseen)
         return value, self.between(value, se, under > 0)
 
     def between(self, value: float, se: float, counted: Mask, *, floor: float = 0.0) -> Interval:
