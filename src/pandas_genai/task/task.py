@@ -126,7 +126,7 @@ class Task:
             params=MappingProxyType(params),
             text=text,
             examples=tuple((case, json.loads(answer)) for case, answer in solved),
-            evidence=list(self.evidence) if isinstance(self.evidence, tuple) else self.evidence,
+            evidence=tuple(self.evidence) if isinstance(self.evidence, list) else self.evidence,
             compiled=compiled,
             solved=solved,
             _endpoint=None,
