@@ -117,12 +117,20 @@ def test_texts_are_found_where_they_are():
         pd.DataFrame({"tone": [1]}).genai.review_sample(1)
 
 
-def test_fields_are_chosen_and_labels_hidden_unless_asked():
+def test_fields_are_chosen_and_labels_hidden_unless_asked(tmp_path):
     labels = asked(reviews())
     sample = labels.genai.review_sample(5, fields="tone", show_labels=True)
     assert sample.review.codebook.names == ["tone"]
     assert sample["model: tone"].equals(labels.loc[sample.index, "tone"].rename("model: tone"))
+    sheet = pd.read_excel(sample.to_excel(tmp_path / "shown.xlsx"))
+    assert list(sheet.columns) == ["id", "text", "model: tone", "tone", "note"]
+    assert sheet["model: tone"].tolist() == sample["model: tone"].tolist()
     hidden = labels.genai.review_sample(5, stratify="tone")
+    sheet = pd.read_excel(
+        hidden.to_excel(tmp_path / "hidden.xlsx"), sheet_name=["codes", "codebook"]
+    )
+    assert list(sheet["codes"].columns) == ["id", "text", "tone", "topics", "year", "note"]
+    assert sheet["codes"].iloc[:, 2:].isna().all().all()
     for shown in (repr(hidden), hidden._repr_html_()):
         assert "Review" in shown
         assert "stratum" not in shown

@@ -22,6 +22,8 @@ from pandas_genai.validity.workbook import write_workbook
 __all__ = ["ReviewSample"]
 
 _TEXT, _STRATUM, _PROBABILITY = "text", "stratum", "probability"
+_MODEL = "model: "
+"""Begins the columns with what the model says."""
 
 
 class ReviewSample(pd.DataFrame):
@@ -56,7 +58,7 @@ class ReviewSample(pd.DataFrame):
             _PROBABILITY: review.design.probability(index),
         }
         if labels is not None:
-            columns |= {f"model: {name}": labels[name] for name in labels.columns}
+            columns |= {f"{_MODEL}{name}": labels[name] for name in labels.columns}
         frame = pd.DataFrame(columns, index=index)
         super().__init__(frame)  # type: ignore[call-arg]  # the stubs know __new__ alone
         object.__setattr__(self, "review", review)
@@ -179,10 +181,10 @@ class ReviewSample(pd.DataFrame):
                 )
             if decided and set(review.rows) <= set(earlier.rows):
                 return None
-        shown = [name for name in self.columns if str(name).startswith("model: ")]
+        shown = {str(name): self[name] for name in self.columns if str(name).startswith(_MODEL)}
         labels = [
-            {str(name): _cell(value) for name, value in zip(shown, row, strict=True)}
-            for row in self[shown].itertuples(index=False, name=None)
+            {name: _cell(column.iloc[place]) for name, column in shown.items()}
+            for place in range(len(self))
         ]
         return Sheet(review, self[_TEXT].tolist(), labels, decided)
 
