@@ -13,9 +13,10 @@ from pandas_genai.validity.inference.problem import Array, Layout
 
 __all__ = ["MODELS", "Model", "Part", "contributions", "inverted", "solve"]
 
-_BLOCK = 16_384
+_BLOCK = 2048
 _STEPS = 60
-_TOLERANCE = 1e-11
+_TOLERANCE = 1e-8
+"""Of the last step: the error after it is of the order of its square."""
 _SURE = 8
 """A design that gets singular after so many steps was not: fitted probabilities became 0 and 1."""
 
@@ -112,7 +113,9 @@ class Logit:
         return x.T @ rest, (x * (part.weight * slope)[:, None]).T @ x
 
     def _mean(self, linear: Array) -> tuple[Array, Array]:
-        mean = 1 / (1 + np.exp(-np.clip(linear, -500, 500)))
+        from scipy.special import expit
+
+        mean: Array = expit(linear)
         return mean, mean * (1 - mean)
 
 
