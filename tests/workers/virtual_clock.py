@@ -1,9 +1,11 @@
 """One clock for the client's workers and the provider, which moves when all of them wait."""
 
+import contextlib
 import heapq
 import itertools
 import threading
 import time
+from pathlib import Path
 
 from pandas_genai.clock import Clock
 
@@ -11,6 +13,28 @@ _LOOK_S = 0.0005
 _IDLE_S = 0.0002
 """CPU time of the whole process between two looks, below which nobody works."""
 _LOOKS = 3
+_THREADS = Path("/proc/self/task")
+
+
+class HastyClock(Clock):
+    """Time that moves on by each wait at once: for many calls, which then take no time."""
+
+    def __init__(self):
+        self._lock, self._time = threading.Lock(), 1_000.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def monotonic(self):
+        return self._time
+
+    def wait(self, stop, seconds):
+        with self._lock:
+            self._time += seconds
+        return stop.is_set()
 
 
 class VirtualClock(Clock):
@@ -75,4 +99,17 @@ class VirtualClock(Clock):
             time.sleep(_LOOK_S)
             now = time.process_time()
             idle = idle + 1 if now - before < _IDLE_S else 0
-            before = now
+            if idle == _LOOKS and _someone_is_ready():
+                idle = 0
+            before = time.process_time()
+
+
+def _someone_is_ready():
+    """Whether a thread waits for a processor, as on a busy machine; known on Linux alone."""
+    own = str(threading.get_native_id())
+    for thread in _THREADS.iterdir() if _THREADS.is_dir() else ():
+        with contextlib.suppress(OSError):  # it has just ended
+            state = (thread / "stat").read_bytes().rpartition(b") ")[2][:1]
+            if thread.name != own and state in (b"R", b"D"):
+                return True
+    return False

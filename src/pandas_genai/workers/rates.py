@@ -25,6 +25,8 @@ _STRIKES = 2
 _ROUNDING_S = 3.0
 """Of the time until all is there again: some vendors state it in whole seconds."""
 _ANCHOR_S = 8.0
+_SOON_S = 0.001
+_LATE_S = 0.25
 _SLOWEST = 0.1
 """Of a bucket's limit: what is stated to be left may be wrong."""
 _LEARN = 0.1
@@ -140,7 +142,8 @@ class Limit:
     _strikes: int = 0
     _blocked_until: float | None = None
     _last: tuple[float, float] = field(default=(float("-inf"), 0.0))
-    """When the last call was sent, and what it took."""
+    """When the last call was due, and what it took."""
+    _due: float = float("-inf")
 
     def amount(self, need: Need) -> float:
         """Return what a call takes; one that is larger than the limit passes when all is there."""
@@ -208,14 +211,15 @@ class Limit:
             # Half full for one run, less for each that sends beside it, but never empty.
             pace = second * max(_SLOWEST, 2 * left / self.per_minute)
         elif self._slides:
-            pace = second * min(1.0, 0.5 + 30 * max(0.0, left) / self.per_minute)
+            pace = second * min(_SET_SHARE, 0.5 + 20 * max(0.0, left) / self.per_minute)
         elif left < amount:
             self._blocked_until = rest.ends
             return rest.ends - now
         else:
             pace = left / (rest.ends - now)
         at, taken = self._last
-        return max(0.0, at + taken / pace - now)
+        self._due = at + taken / pace
+        return self._due - now if self._due - now > _SOON_S else 0.0
 
     def rate(self, now: float) -> float:
         """Return how many a second all that share the limit may take at most."""
@@ -225,7 +229,8 @@ class Limit:
     def send(self, amount: float, now: float, *, stocked: bool) -> float:
         """Count a call that goes out; return all that was sent so far."""
         self.sent += amount
-        self._last = (now, amount)
+        # Who was late does not make the next one late, too.
+        self._last = (max(min(now, self._due), now - _LATE_S), amount)
         if stocked:
             self.stock -= amount
         return self.sent
