@@ -117,7 +117,10 @@ class MemoryStore:
             if answer["text_hash"] in keys:
                 model = answer["model_answered"] or answer["model"] or ""
                 counts = (answer[f"{kind}_tokens"] for kind in ("input", "cached", "output"))
-                one = Origin(model, answer["created"], answer["created"], 1, *counts)
+                call = self.tables.requests.get(answer["request"], {})
+                cost = call.get("cost")
+                share = (0.0, 0) if cost is None else (cost / len(call["rows"]), 1)
+                one = Origin(model, answer["created"], answer["created"], 1, *counts, *share)
                 found[model] = found[model] + one if model in found else one
         return sorted(found.values(), key=lambda origin: -origin.answers)
 

@@ -307,6 +307,10 @@ def test_who_gave_each_answer_and_what_it_took(cache, answer):
     assert (first.model, first.model_answered, first.run_id) == ("m", "m-1", "r1")
     assert (first.params_sent, first.output_tokens) == ('{"temperature": 0}', 4)
     assert first.cost == pytest.approx(0.01)  # three rows were asked for together
+    known, unknown = cache.origins(TASK, some)
+    assert (known.answers, known.priced, unknown.priced) == (2, 2, 0)
+    assert known.cost == pytest.approx(0.02)
+    assert unknown.cost == 0
     assert (alone.model, alone.request, alone.params_sent, alone.cost) == ("x", None, None, None)
     assert alone.created
 

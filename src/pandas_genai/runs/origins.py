@@ -20,8 +20,8 @@ def origin_columns(origins: Sequence[Origin], price: Price) -> dict[str, object]
     origins : sequence of Origin
         One for each model.
     price : Price
-        At which the calls would be billed now; a call's length and discounts are not known any
-        more, so that the cost is about what it was.
+        At which calls would be billed now, for answers of which nobody kept what they cost: it is
+        then about what it was.
     """
     if not origins:
         return {}
@@ -38,10 +38,13 @@ def _spent(origins: Sequence[Origin], price: Price) -> str:
     answered = sum(origin.output_tokens for origin in origins)
     if not sent and not answered:
         return "What these answers cost is unknown: nobody counted their tokens."
-    costs = [
-        price(Usage(one.input_tokens, one.cached_tokens, 0, one.output_tokens), one.model)
-        for one in origins
-    ]
-    known = [cost for cost in costs if cost is not None]
-    cost = f"about {dollars(sum(known))}" if len(known) == len(costs) else "at an unknown price"
+    if all(one.priced == one.answers for one in origins):
+        cost = dollars(sum(one.cost for one in origins))
+    else:
+        costs = [
+            price(Usage(one.input_tokens, one.cached_tokens, 0, one.output_tokens), one.model)
+            for one in origins
+        ]
+        known = [cost for cost in costs if cost is not None]
+        cost = f"about {dollars(sum(known))}" if len(known) == len(costs) else "at an unknown price"
     return f"These answers took {sent:,} tokens in and {answered:,} out, {cost}, when they came."

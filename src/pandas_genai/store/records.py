@@ -375,6 +375,10 @@ class Origin:
         When the first and the last of them came, as ISO 8601 text in UTC.
     answers, input_tokens, cached_tokens, output_tokens : int
         How many there are, and what they took together.
+    cost : float
+        Their share of what their requests cost in US dollars, as far as that is known.
+    priced : int
+        Of how many answers it is.
     """
 
     model: str
@@ -384,6 +388,8 @@ class Origin:
     input_tokens: int
     cached_tokens: int
     output_tokens: int
+    cost: float = 0.0
+    priced: int = 0
 
     def __add__(self, other: Origin) -> Origin:
         return Origin(
@@ -394,6 +400,8 @@ class Origin:
             self.input_tokens + other.input_tokens,
             self.cached_tokens + other.cached_tokens,
             self.output_tokens + other.output_tokens,
+            self.cost + other.cost,
+            self.priced + other.priced,
         )
 
 

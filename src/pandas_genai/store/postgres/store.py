@@ -40,10 +40,11 @@ SELECT AVG(output_tokens)::float FROM (
 ) AS looked_at
 """
 _ORIGINS = f"""
-SELECT COALESCE(model_answered, model, ''), MIN(created), MAX(created), COUNT(*),
-COALESCE(SUM(input_tokens), 0)::bigint, COALESCE(SUM(cached_tokens), 0)::bigint,
-COALESCE(SUM(output_tokens), 0)::bigint
-{_FOUND}
+SELECT COALESCE(found.model_answered, found.model, ''), MIN(found.created), MAX(found.created),
+COUNT(*), COALESCE(SUM(found.input_tokens), 0)::bigint,
+COALESCE(SUM(found.cached_tokens), 0)::bigint, COALESCE(SUM(found.output_tokens), 0)::bigint,
+COALESCE(SUM(requests.cost / cardinality(requests.rows)), 0)::float, COUNT(requests.cost)
+{_FOUND} LEFT JOIN requests ON requests.id = found.request
 GROUP BY 1
 """
 

@@ -50,10 +50,12 @@ SELECT AVG(output_tokens) FROM (
 """
 
 _ORIGINS = """
-SELECT COALESCE(model_answered, model, ''), MIN(created), MAX(created), COUNT(*),
-COALESCE(SUM(input_tokens), 0), COALESCE(SUM(cached_tokens), 0), COALESCE(SUM(output_tokens), 0)
-FROM results
-WHERE prompt_hash = ? AND {which} AND repeat = 0
+SELECT COALESCE(a.model_answered, a.model, ''), MIN(a.created), MAX(a.created), COUNT(*),
+COALESCE(SUM(a.input_tokens), 0), COALESCE(SUM(a.cached_tokens), 0),
+COALESCE(SUM(a.output_tokens), 0), TOTAL(q.cost / CASE typeof(q.rows)
+WHEN 'blob' THEN length(q.rows) / 16 ELSE json_array_length(q.rows) END), COUNT(q.cost)
+FROM results AS a LEFT JOIN requests AS q ON q.id = a.request
+WHERE a.prompt_hash = ? AND {which} AND a.repeat = 0
 GROUP BY 1
 """
 _ORIGINS_OF_ALL = _ORIGINS.format(which="TRUE")
