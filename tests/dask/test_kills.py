@@ -52,6 +52,7 @@ def play(cache, rows, workers, kills, pause_s, latency, seed):
         "distributed.scheduler.allowed-failures": 1_000,
         # Whoever starts processes beside these tests must not be taken for a dead worker.
         "distributed.scheduler.worker-ttl": None,
+        "distributed.deploy.lost-worker-timeout": "600s",
         "distributed.comm.timeouts.connect": "300s",
         "distributed.comm.timeouts.tcp": "300s",
     }
@@ -99,7 +100,7 @@ def test_many_kills(request, tmp_path, store):
     cache = tmp_path / "c.sqlite"
     if store == "postgres":
         cache = request.getfixturevalue("postgres_url")
-    play(cache, 100_000, workers=8, kills=60, pause_s=(0.5, 4.0), latency=0.2, seed=11)
+    play(cache, 100_000, workers=8, kills=30, pause_s=(0.5, 4.0), latency=0.2, seed=11)
 
 
 @pytest.fixture
