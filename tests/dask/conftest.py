@@ -51,7 +51,7 @@ def ask(provider, tmp_path):
 def cluster():
     """Two processes with two threads each."""
     with LocalCluster(
-        n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0"
+        n_workers=2, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0"
     ) as cluster:
         yield cluster
 

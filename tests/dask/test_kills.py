@@ -60,7 +60,10 @@ def play(cache, rows, workers, kills, pause_s, latency, seed):
         dask.config.set(config),
         LoopbackProvider.in_process(RULE, latency=latency) as provider,
         LocalCluster(
-            n_workers=workers, threads_per_worker=THREADS, processes=True, dashboard_address=":0"
+            n_workers=workers,
+            threads_per_worker=THREADS,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -25,7 +25,7 @@ def main():
     if where == "cluster":
         from distributed import Client, LocalCluster
         cluster = LocalCluster(
-            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0"
+            n_workers=2, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0"
         )
         client = Client(cluster)
     else:

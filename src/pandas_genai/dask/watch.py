@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ __all__ = ["Watch", "watch"]
 
 _LOOK_S = 0.3
 _QUIET_S = 5.0
+_PATIENCE_S = 1.0
 _MOST = 200
 
 _watches: OrderedDict[str, Watch] = OrderedDict()
@@ -47,16 +49,17 @@ class Watch:
         self._cache = cache
         self._observer = observer
         self._partitions = partitions
-        self._lock = threading.Lock()
+        self._news = threading.Condition()
+        self._drawing = threading.RLock()
+        self._heard = self._answered = 0
         self._over: threading.Event | None = None
         self._shown: Progress | None = None
-        self._ran = False
 
     def begin(self) -> None:
         """Show the run from now on, unless it is being shown."""
-        with self._lock:
+        with self._news:
             if self._over is None:
-                self._over, self._shown, self._ran = threading.Event(), None, False
+                self._over, self._shown = threading.Event(), None
                 threading.Thread(
                     target=self._follow, args=(self._over,), name="genai-watch", daemon=True
                 ).start()
@@ -69,37 +72,49 @@ class Watch:
         self.begin()
 
     def part_ended(self) -> None:
-        """Show the end at once if this was the last part: before whoever waits gets the result."""
-        with self._lock, using(self._cache) as store:
-            self._look(store)
-            parts = store.parts(self.run_id)
-            if parts.get("failed") or parts.get("completed") == self._partitions:
-                self._close(store)
+        """Let the end be shown now, if this was the last part.
+
+        Called by the thread that brings the result: what is shown is there before, unless the
+        store takes long to answer.
+        """
+        with self._news:
+            self._heard += 1
+            mine = self._heard
+            self._news.notify_all()
+            self._news.wait_for(lambda: self._answered >= mine or self._over is None, _PATIENCE_S)
 
     def end(self, *, stop: bool) -> None:
         """Show the end; what is still under way in other threads and processes is stopped."""
-        with self._lock, using(self._cache) as store:
+        with using(self._cache) as store:
             if stop and any(run["status"] == "running" for run in store.runs(self.run_id)):
                 store.end_run(self.run_id, status="stopped", ended=now(), message=STOP)
-            self._look(store)
-            self._close(store)
+            with self._drawing:
+                self._look(store)
+                self._close(store)
 
     def _follow(self, over: threading.Event) -> None:
-        quiet = 0.0
+        quiet, ran = 0.0, False
         with using(self._cache) as store:
-            while not over.wait(_LOOK_S):
-                with self._lock:
+            while True:
+                with self._news:
+                    woken = self._news.wait_for(
+                        lambda: self._heard > self._answered or over.is_set(), _LOOK_S
+                    )
+                    heard = self._heard
+                with self._drawing:
                     if over.is_set():
                         return
-                    try:
+                    with contextlib.suppress(CacheError):  # held by another program for the moment
                         self._look(store)
-                        running = store.parts(self.run_id).get("running", 0)
-                    except CacheError:  # held by another program for the moment
-                        continue
-                    self._ran = self._ran or bool(running)
-                    quiet = 0.0 if running or not self._ran else quiet + _LOOK_S
-                    if quiet >= _QUIET_S:
-                        self._close(store)
+                        parts = store.parts(self.run_id)
+                        ran = ran or "running" in parts
+                        quiet = 0.0 if "running" in parts or not ran else quiet + _LOOK_S
+                        whole = parts.get("completed") == self._partitions or "failed" in parts
+                        if quiet >= _QUIET_S or (woken and whole):
+                            self._close(store)
+                with self._news:
+                    self._answered = heard
+                    self._news.notify_all()
 
     def _look(self, store: AnswerStore) -> None:
         """Show how far the run is, if it has begun."""
@@ -129,8 +144,10 @@ class Watch:
     def _close(self, store: AnswerStore) -> None:
         if self._over is None:
             return
-        self._over.set()
-        self._over = None
+        with self._news:
+            self._over.set()
+            self._over = None
+            self._news.notify_all()
         progress = self._shown
         if progress is None:
             return
