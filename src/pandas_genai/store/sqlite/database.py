@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +90,22 @@ def _identity(path: Path | None) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+_turns: weakref.WeakValueDictionary[tuple[int, ...], threading.Lock] = weakref.WeakValueDictionary()
+_turns_lock = threading.Lock()
+
+
+def _turn_of(identity: tuple[int, int] | None) -> threading.Lock:
+    """Return the lock under which this process writes into a file, whichever the connection.
+
+    SQLite lets one connection write at a time, and another sleeps and looks again, ever longer:
+    leases slept most of their time away beside the writer of the same run.
+    """
+    if identity is None:
+        return threading.Lock()
+    with _turns_lock:
+        return _turns.setdefault((os.getpid(), *identity), threading.Lock())
+
+
 class Database:
     """A connection behind a lock.
 
@@ -107,6 +125,7 @@ class Database:
         self._identity = _identity(path)
         self._connection: sqlite3.Connection | None = connection
         self._lock = threading.Lock()
+        self._turn = _turn_of(self._identity)
 
     def __del__(self) -> None:
         """Release a file that nobody closed: from Python 3.13 on, a connection warns of that."""
@@ -152,7 +171,7 @@ class Database:
         CacheError
             With SQLite's error as its cause.
         """
-        with self._lock:
+        with self._lock, self._turn:
             connection = self._open()
             try:
                 # Taking the write lock first: a lock that is upgraded later can fail at once,
