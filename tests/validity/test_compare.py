@@ -51,6 +51,7 @@ def test_runs_are_compared(runs):
     pd.testing.assert_frame_equal(tone, pd.DataFrame(expected))
     assert tone.loc["percent", "value"] == 34 / 39
     assert found.runs["failed"].tolist() == [0, 1]
+    assert found.runs[["rows", "answered", "failed", "calls"]].dtypes.eq("int64").all()
     assert found.runs["answered"].tolist() == [40, 39]
     assert (found.runs["seconds"] > 0).all()
     assert (found.runs["cost"] >= 0).all()

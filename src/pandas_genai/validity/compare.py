@@ -151,9 +151,11 @@ def compare(
     if gold is not None:
         each = {name: pd.DataFrame(evaluate(one, fields, gold)) for name, one in aligned.items()}
         against = pd.concat(each, names=["run"]).reset_index("run").reset_index(drop=True)
-    runs = pd.DataFrame({name: _run(one, reports[name], fields) for name, one in aligned.items()}).T
+    runs = pd.DataFrame.from_dict(
+        {name: _run(one, reports[name], fields) for name, one in aligned.items()}, orient="index"
+    )
     ordered = None if texts is None else texts.reindex(first.index)
-    return Comparison(table, runs.infer_objects(), against, fields, aligned, ordered)
+    return Comparison(table, runs, against, fields, aligned, ordered)
 
 
 def _aligned(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
