@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.accessor.inference import names_at
-from pandas_genai.accessor.origin import answer_columns
+from pandas_genai.accessor.origin import answer_columns, origin_of
 from pandas_genai.display.estimates import (
     ShownMultiverse,
     ShownPower,
@@ -58,7 +58,8 @@ class Estimating:
         formula : str
             Names fields of these labels, on either side, and columns of ``data``.
         data : DataFrame, optional
-            The other variables, with index labels of these labels. Left out: this frame.
+            The other variables, with index labels of these labels. Left out: this frame, with the
+            frame that was asked as long as it is in memory.
         gold : DataFrame
             The hand codes, as ``read_review`` and ``review_sample(...).codes()`` return them: they
             carry how their rows were drawn.
@@ -146,8 +147,7 @@ class Estimating:
         UsageError
             As ``regress``.
         """
-        rows = self._data if data is None else data
-        coded = together(self._data, rows, gold, [field], probability)
+        coded = together(self._data, _rows(self._data, data), gold, [field], probability)
         found = shares(
             field,
             coded.data,
@@ -293,7 +293,18 @@ def _together(
         raise UsageError(
             f"The formula names no field of these labels ({fields}): there is nothing to correct."
         )
-    return together(labels, labels if data is None else data, gold, names, probability)
+    return together(labels, _rows(labels, data), gold, names, probability)
+
+
+def _rows(labels: pd.DataFrame, data: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the other variables: as given, or of the frame that was asked and these labels."""
+    if data is not None:
+        return data
+    origin = origin_of(labels)
+    asked = None if origin is None else origin.asked()
+    if not isinstance(asked, pd.DataFrame) or not asked.index.equals(labels.index):
+        return labels
+    return asked.drop(columns=labels.columns, errors="ignore").join(labels)
 
 
 _OWN = "these labels"

@@ -203,7 +203,7 @@ def power(
     formula, data, predicted, probability, family, cluster, fixed_effects, rng, calibrator
         As in ``regress``.
     n : sequence of int
-        Numbers of rows coded by hand.
+        Numbers of rows coded by hand; more than there are rows are all rows.
 
     Returns
     -------

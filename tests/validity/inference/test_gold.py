@@ -117,6 +117,8 @@ def test_multiverse_asks_nothing_that_the_store_has(data, tmp_path):
         }
         labels = data.genai.extract("Is it wrong?", {"wrong": bool}, text="text", **options)
         gold = coded(labels, data, 100)
+        by_year = labels.genai.shares("wrong", by="year", gold=gold)  # of the frame that was asked
+        assert by_year.index.unique(0).tolist() == sorted(data.year.unique())
         arguments = {"data": data.drop(columns="wrong"), "gold": gold, "options": options}
         found = labels.genai.multiverse(tasks, "y ~ wrong", **arguments)
         asked = len(provider.ledger.requests)

@@ -304,3 +304,29 @@ def test_few_codes_a_level_do_not_matter_on_the_left(part):
     fit = pandas_genai.regress("score ~ w", part, LABELS, fixed_effects=["county", "year"])
     assert fit.params.index.tolist() == ["w"]
     assert fit.bse["w"] > 0
+
+
+def test_hand_codes_of_any_dtype_are_the_same(part):
+    plain = pandas_genai.regress("y ~ wrong", part, LABELS)
+    for kind in (object, "Int64", "category"):
+        fit = pandas_genai.regress("y ~ wrong", part.astype({"wrong": kind}), LABELS)
+        pd.testing.assert_series_equal(fit.params, plain.params)
+    flags = [part.flag, part.flag.astype("boolean"), part.flag.astype("category")]
+    fits = [pandas_genai.regress("y ~ flag", part.assign(flag=one), LABELS) for one in flags]
+    assert fits[0].params.index.tolist() == ["Intercept", "flag[T.True]"]
+    for fit in fits[1:]:
+        pd.testing.assert_series_equal(fit.params, fits[0].params)
+    text = part.assign(tone=part.tone.astype("category"), p_tone=part.p_tone.astype("category"))
+    for frame in (part, text):
+        fit = pandas_genai.regress("tone ~ w", frame, LABELS, family="multinomial")
+        assert fit.params.columns.tolist() == ["neu", "pos"]
+
+
+def test_a_logit_with_fixed_effects_hides_their_dummies(part):
+    fit = pandas_genai.regress(
+        "send ~ wrong + w", part, LABELS, family="logit", fixed_effects="year"
+    )
+    dummies = pandas_genai.regress("send ~ wrong + w + C(year)", part, LABELS, family="logit")
+    assert fit.params.index.tolist() == ["Intercept", "wrong", "w"]
+    pd.testing.assert_series_equal(fit.params, dummies.params[fit.params.index])
+    pd.testing.assert_series_equal(fit.bse, dummies.bse[fit.bse.index])

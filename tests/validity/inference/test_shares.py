@@ -103,9 +103,11 @@ def test_power_foresees_what_is_found(frame):
     needed = curve.needed(float(curve.corrected[1200, name]), name)
     assert needed == pytest.approx(1200, rel=0.02)
     assert curve.needed(1e-6, name) is None
+    beyond = pandas_genai.power(formula, coded(300), {"tone": "label"}, n=[300, 10_000])
+    assert beyond.index.unique(0).tolist() == [300, len(frame)]
     with pytest.raises(UsageError, match="no coefficient"):
         curve.needed(0.1, "nope")
-    with pytest.raises(UsageError, match="n= must lie between"):
+    with pytest.raises(UsageError, match="each at least 10"):
         pandas_genai.power(formula, coded(300), {"tone": "label"}, n=[5])
 
 

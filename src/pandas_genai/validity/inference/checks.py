@@ -28,6 +28,10 @@ def plain(values: pd.Series[Any]) -> pd.Series[Any]:
 
     A column of hand codes is mostly missing, which turns booleans into objects.
     """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        kind = values.cat.categories.dtype
+        if pd.api.types.is_bool_dtype(kind) or pd.api.types.is_numeric_dtype(kind):
+            return plain(values.astype(object))
     if values.dtype == object:
         kept = values.dropna()
         found = kept.infer_objects()

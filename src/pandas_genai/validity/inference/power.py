@@ -85,9 +85,9 @@ def power(
     drawn: Drawn | None = None,
 ) -> Power:
     """Foresee standard errors. ``pandas_genai.power`` documents it."""
-    wrong = [size for size in n if not 10 <= size <= len(data)]
-    if wrong or not len(n):
-        raise UsageError(f"n= must lie between 10 and the {len(data):,} rows of data: {wrong}.")
+    sizes = sorted({min(int(size), len(data)) for size in n})
+    if not sizes or sizes[0] < 10:
+        raise UsageError(f"n= are numbers of rows coded by hand, each at least 10, not {list(n)}.")
     problem, model, _ = read_problem(
         formula,
         data,
@@ -107,8 +107,8 @@ def power(
         return hand[kept], both[kept]
 
     rows = {}
-    for size in n:
-        for term, alone, both in zip(index, *foreseen(int(size)), strict=True):
+    for size in sizes:
+        for term, alone, both in zip(index, *foreseen(size), strict=True):
             rows[size, *(term if isinstance(term, tuple) else (term,))] = [
                 alone,
                 both,
