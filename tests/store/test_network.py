@@ -22,8 +22,8 @@ REMOTE = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "lustre", "fuse.
 MOUNTINFO = """\
 22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
-40 27 0:50 / /home rw,relatime shared:9 master:2 - nfs4 server:/export/home rw,vers=4.2
-41 40 0:51 / /home/me/a\\040local\\040disk rw,relatime - xfs /dev/vdb rw
+40 27 0:50 / /srv rw,relatime shared:9 master:2 - nfs4 server:/export/srv rw,vers=4.2
+41 40 0:51 / /srv/me/a\\040local\\040disk rw,relatime - xfs /dev/vdb rw
 42 27 0:52 / /mnt/data rw,relatime - ext4 /dev/vdc rw
 43 42 0:53 / /mnt/data rw,relatime - fuse.sshfs me@host:/data rw,user_id=0
 broken
@@ -50,10 +50,10 @@ def test_a_file_on_a_local_disk_is_taken(tmp_path, kind):
 @pytest.mark.parametrize(
     ("path", "refused"),
     [
-        ("/home/me/c.sqlite", True),
-        ("/home/me/a local disk/c.sqlite", False),
-        ("/home/me/a local disk of mine/c.sqlite", True),
-        ("/homes/c.sqlite", False),
+        ("/srv/me/c.sqlite", True),
+        ("/srv/me/a local disk/c.sqlite", False),
+        ("/srv/me/a local disk of mine/c.sqlite", True),
+        ("/srvs/c.sqlite", False),
         ("/mnt/data/c.sqlite", True),  # what is mounted last is above
         ("/c.sqlite", False),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
 import uuid
 from pathlib import Path
@@ -10,8 +12,6 @@ from typing import Any, NamedTuple
 from pandas_genai.errors import UsageError
 
 __all__ = ["Sight", "check_sight", "check_workers", "sight_of"]
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Sight(NamedTuple):
@@ -40,10 +40,10 @@ def sight_of(path: Path) -> Sight:
 
 
 def _machine() -> str:
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:  # another system than Linux
-        return f"{platform.node()}-{uuid.getnode():x}"
+    if os.name == "posix":
+        with contextlib.suppress(OSError):  # Linux has it, macOS does not
+            return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{platform.node()}-{uuid.getnode():x}"
 
 
 def check_sight(path: Path, expected: Sight) -> None:
