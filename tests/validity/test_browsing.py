@@ -144,6 +144,7 @@ def test_what_cannot_be_compared_is_refused(labels, gold, message):
 
 
 def test_show_and_plot_leave_places_out(labels):
+    pytest.importorskip("matplotlib")
     assert uncounted(labels.columns) == [
         *("tone_quote", "tone_start", "tone_end", "topics_quote", "topics_start", "topics_end")
     ]
