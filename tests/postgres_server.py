@@ -120,8 +120,24 @@ class PostgresServer:
         """Start, and wait until it answers."""
         import psycopg
 
+        deadline = time.monotonic() + _START_S
+        self._process = self._started()
+        while True:
+            try:
+                self.connect("postgres").close()
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise RuntimeError((self._folder / "log").read_text()[-2_000:]) from None
+                time.sleep(0.05)
+                if self._process.poll() is not None:
+                    # One that was killed may hold its shared memory for another moment.
+                    self._process = self._started()
+            else:
+                return
+
+    def _started(self):
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [str(self._programs / "postgres"), "-D", str(self._data)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -131,16 +147,6 @@ class PostgresServer:
                 start_new_session=True,
                 **self._options(),
             )
-        deadline = time.monotonic() + _START_S
-        while True:
-            try:
-                self.connect("postgres").close()
-            except psycopg.OperationalError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError((self._folder / "log").read_text()[-2_000:]) from None
-                time.sleep(0.05)
-            else:
-                return
 
     def kill(self):
         """Kill every process of it at once, as a power cut would."""

@@ -202,6 +202,27 @@ def test_a_server_that_comes_back_is_waited_for(postgres, postgres_url, answer, 
         other.close()
 
 
+def test_who_connects_first_while_the_server_is_away_waits_too(postgres, postgres_url, answer):
+    settled, down = [], []
+
+    def come_back():
+        if down:
+            down.pop()
+            postgres.start()
+
+    with PostgresStore(postgres_url, Hands(come_back)) as store:
+        postgres.stop()
+        down.append(True)
+        writer = store.writer()
+        writer.put([answer("k1")], settled.append)
+        assert writer.flush(60)
+        assert settled == [None]
+        postgres.stop()
+        down.append(True)
+        with PostgresStore(postgres_url, Hands(come_back)) as another:
+            assert another.present(TASK, ["k1"]) == {"k1"}
+
+
 def test_a_server_that_stays_away_is_an_error_after_a_while(postgres, postgres_url, answer, caplog):
     settled, clock = [], Hands()
     with PostgresStore(postgres_url, clock) as store:

@@ -24,6 +24,9 @@ PATIENCE_S = 300.0
 _WARN_S = 10.0
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 2.0
 
+_reached: set[tuple[str, ...]] = set()
+"""What this process has been let into: it is waited for also by who connects for the first time."""
+
 _log = logging.getLogger("pandas_genai")
 _T = TypeVar("_T")
 
@@ -88,7 +91,7 @@ class Database:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._connection: Connection | None = None
-        self._reached = False
+        self._place = (*address.server, address.dbname, address.user, address.password)
         self._lost_at: float | None = None
 
     def __del__(self) -> None:
@@ -194,7 +197,7 @@ class Database:
             self._lost_at = now
         waited = now - self._lost_at
         starting = any(part in str(error) for part in _STARTING)
-        if not _is_passing(error) or not (self._reached or starting):
+        if not _is_passing(error) or not (self._place in _reached or starting):
             self._lost_at = None
             raise self._explained(error) from error
         if stop.is_set() or waited >= PATIENCE_S:
@@ -213,7 +216,8 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
-            self._connection, self._reached = connection, True
+            self._connection = connection
+            _reached.add(self._place)
         return self._connection
 
     def _drop_if_broken(self) -> None:
@@ -242,7 +246,7 @@ class Database:
     def _explained(self, error: psycopg.Error) -> CacheError:
         """Return the sentence for an error of PostgreSQL."""
         words, code = self._words(error), error.sqlstate or ""
-        if _is_passing(error) and not self._reached:
+        if _is_passing(error) and self._place not in _reached:
             what = (
                 "cannot be reached: check host, port, database, user and password (in the URL, "
                 "PGPASSWORD or ~/.pgpass), and whether the server runs"
