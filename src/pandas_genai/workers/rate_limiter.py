@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pandas_genai.backends.rate_headers import SeenLimit
@@ -33,11 +33,15 @@ _SET_KINDS = {"rpm": "requests", "tpm": "tokens"}
 
 @dataclass(slots=True)
 class _Sent:
-    """A call under way: when it was sent, what it takes, and what was sent by then, by limit."""
+    """A call under way: when it was sent, what it takes, and what was sent by then, by limit.
+
+    ``stocked`` are the limits for which it took from the stock.
+    """
 
     at: float
     need: Need
     counted: dict[str, float]
+    stocked: Collection[str]
 
 
 class RateLimiter:
@@ -178,7 +182,8 @@ class RateLimiter:
                 return
             for name, counted in sent.counted.items():
                 limit = self._limits[name]
-                limit.correct(limit.amount(took) - limit.amount(sent.need), counted)
+                more = limit.amount(took) - limit.amount(sent.need)
+                limit.correct(more, counted, stocked=name in sent.stocked)
 
     def end(self, chunk: Chunk) -> None:
         """Note that a call has come to its end."""
@@ -188,7 +193,8 @@ class RateLimiter:
         """Give back what was taken and not sent."""
         if self._blocks is not None:
             with contextlib.suppress(CacheError):  # it comes again with the minutes
-                self._blocks.give({name: limit.stock for name, limit in self._limits.items()})
+                left = {name: limit.stock for name, limit in self._limits.items() if limit.stock}
+                self._blocks.give(left)
             self._blocks.close()
 
     @property
@@ -232,7 +238,7 @@ class RateLimiter:
                 name: limit.send(limit.amount(need), now, stocked=name in paced)
                 for name, limit in self._limits.items()
             }
-            self._sent[id(chunk)] = _Sent(now, need, counted)
+            self._sent[id(chunk)] = _Sent(now, need, counted, paced.keys())
         return 0.0, None
 
     def _is_stated(self, limit: Limit, now: float) -> bool:

@@ -235,9 +235,10 @@ class Limit:
             self.stock -= amount
         return self.sent
 
-    def correct(self, more: float, counted: float) -> None:
+    def correct(self, more: float, counted: float, *, stocked: bool) -> None:
         """Take in that a call took more than was expected, or less."""
-        self.stock -= more
+        if stocked:
+            self.stock -= more
         if self._rest is not None and counted > self._rest.counted:
             self.sent += more
 
