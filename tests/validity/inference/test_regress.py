@@ -330,3 +330,14 @@ def test_a_logit_with_fixed_effects_hides_their_dummies(part):
     assert fit.params.index.tolist() == ["Intercept", "wrong", "w"]
     pd.testing.assert_series_equal(fit.params, dummies.params[fit.params.index])
     pd.testing.assert_series_equal(fit.bse, dummies.bse[fit.bse.index])
+
+
+def test_rows_may_be_drawn_one_by_one_with_probabilities_of_their_own(full):
+    rng = np.random.default_rng(5)
+    chance = 0.15 + 0.3 / (1 + np.exp(-full.w))
+    coded = rng.random(len(full)) < chance
+    data = full.assign(**{"is wrong": full.wrong.where(coded), "chance": chance})
+    fit = pandas_genai.regress("y ~ Q('is wrong') + w", data, {"is wrong": "p_wrong"}, "chance")
+    name = "Q('is wrong')"
+    assert abs(fit.params[name] - 1) < 4 * fit.bse[name]
+    assert fit.bse[name] < fit.gold_only.bse[name]
