@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +19,9 @@ from pandas_genai.display.estimates import (
     ShownShares,
 )
 from pandas_genai.errors import UsageError
+from pandas_genai.task.annotations import Column, Series
 from pandas_genai.task.task import Task
+from pandas_genai.validity.inference.calibration import Calibrator
 from pandas_genai.validity.inference.formulas import Formula
 from pandas_genai.validity.inference.gold import Coded, together
 from pandas_genai.validity.inference.multiverse import multiverse
@@ -41,13 +44,13 @@ class Estimating:
         data: pd.DataFrame | None = None,
         *,
         gold: pd.DataFrame,
-        probability: Any = None,
+        probability: float | Column | Series | None = None,
         family: str = "linear",
-        cluster: Any = None,
+        cluster: Column | Series | None = None,
         fixed_effects: str | Sequence[str] | None = None,
         rng: int | np.random.Generator = 0,
         power_tuning: bool = True,
-        calibrator: Any = None,
+        calibrator: Calibrator | None = None,
     ) -> ShownRegression:
         """Estimate a regression on these labels, corrected by the rows coded by hand.
 
@@ -114,15 +117,15 @@ class Estimating:
     def shares(
         self,
         field: str,
-        by: Any = None,
+        by: Column | Series | None = None,
         *,
         data: pd.DataFrame | None = None,
         gold: pd.DataFrame,
-        probability: Any = None,
-        cluster: Any = None,
+        probability: float | Column | Series | None = None,
+        cluster: Column | Series | None = None,
         rng: int | np.random.Generator = 0,
         power_tuning: bool = True,
-        calibrator: Any = None,
+        calibrator: Calibrator | None = None,
     ) -> ShownShares:
         """Estimate shares of the labels of a field, or its mean, by group.
 
@@ -169,12 +172,12 @@ class Estimating:
         *,
         gold: pd.DataFrame,
         n: Sequence[int] = (250, 500, 1000, 2000),
-        probability: Any = None,
+        probability: float | Column | Series | None = None,
         family: str = "linear",
-        cluster: Any = None,
+        cluster: Column | Series | None = None,
         fixed_effects: str | Sequence[str] | None = None,
         rng: int | np.random.Generator = 0,
-        calibrator: Any = None,
+        calibrator: Calibrator | None = None,
     ) -> ShownPower:
         """Foresee standard errors with other numbers of rows coded by hand.
 
@@ -221,8 +224,8 @@ class Estimating:
         data: pd.DataFrame,
         *,
         gold: pd.DataFrame,
-        options: Mapping[str, Any] | None = None,
-        **regression: Any,
+        options: Mapping[str, str | float | bool | Path | None] | None = None,
+        **regression: str | float | bool | Column | Series,
     ) -> ShownMultiverse:
         """Run a regression under other prompts and models, with and without correction.
 
@@ -261,7 +264,7 @@ class Estimating:
             runs[name] = own(data).extract(task, **(options or {}))
         for name, labels in runs.items():
             coded = _together(labels, formula, data, gold, regression.get("probability"))
-            arguments = {key: one for key, one in regression.items() if key != "probability"}
+            arguments: Any = {key: one for key, one in regression.items() if key != "probability"}
             fits[name] = regress(
                 formula,
                 coded.data,
@@ -280,7 +283,7 @@ def _together(
     formula: str,
     data: pd.DataFrame | None,
     gold: pd.DataFrame,
-    probability: Any,
+    probability: float | Column | Series | None,
 ) -> Coded:
     """Put hand codes in the place of the fields that a formula names."""
     columns = labels.columns

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.display.estimates import ShownPower, ShownRegression, ShownShares
+from pandas_genai.task.annotations import Column, Series
+from pandas_genai.validity.inference.calibration import Calibrator
 from pandas_genai.validity.inference.power import power as foreseen
 from pandas_genai.validity.inference.regression import regress as estimated
 from pandas_genai.validity.inference.shares import shares as counted
@@ -21,15 +23,15 @@ __all__ = ["names_at", "power", "regress", "shares"]
 def regress(
     formula: str,
     data: pd.DataFrame,
-    predicted: Mapping[str, Any],
-    probability: Any = None,
+    predicted: Mapping[str, Column | Series],
+    probability: float | Column | Series | None = None,
     *,
     family: str = "linear",
-    cluster: Any = None,
+    cluster: Column | Series | None = None,
     fixed_effects: str | Sequence[str] | None = None,
     rng: int | np.random.Generator = 0,
     power_tuning: bool = True,
-    calibrator: Any = None,
+    calibrator: Calibrator | None = None,
 ) -> ShownRegression:
     """Estimate a regression on labels with errors, corrected by the rows coded by hand.
 
@@ -122,14 +124,14 @@ def regress(
 def shares(
     variable: str,
     data: pd.DataFrame,
-    predicted: Mapping[str, Any],
-    probability: Any = None,
+    predicted: Mapping[str, Column | Series],
+    probability: float | Column | Series | None = None,
     *,
-    by: Any = None,
-    cluster: Any = None,
+    by: Column | Series | None = None,
+    cluster: Column | Series | None = None,
     rng: int | np.random.Generator = 0,
     power_tuning: bool = True,
-    calibrator: Any = None,
+    calibrator: Calibrator | None = None,
 ) -> ShownShares:
     """Estimate the shares of labels, or the mean of a number, by group, corrected by hand codes.
 
@@ -183,15 +185,15 @@ def shares(
 def power(
     formula: str,
     data: pd.DataFrame,
-    predicted: Mapping[str, Any],
-    probability: Any = None,
+    predicted: Mapping[str, Column | Series],
+    probability: float | Column | Series | None = None,
     *,
     n: Sequence[int] = (250, 500, 1000, 2000),
     family: str = "linear",
-    cluster: Any = None,
+    cluster: Column | Series | None = None,
     fixed_effects: str | Sequence[str] | None = None,
     rng: int | np.random.Generator = 0,
-    calibrator: Any = None,
+    calibrator: Calibrator | None = None,
 ) -> ShownPower:
     """Foresee the standard errors of a regression with other numbers of rows coded by hand.
 

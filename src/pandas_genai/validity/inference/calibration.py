@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from pandas_genai.validity.inference.problem import Array, Indices, Labelled, Problem
 
-__all__ = ["calibrated"]
+__all__ = ["Calibrator", "calibrated"]
 
 FOLDS = 5
+
+
+class Calibrator(Protocol):
+    """What learns hand codes: any estimator of scikit-learn, unfitted."""
+
+    def fit(self, X: Any, y: Any) -> Any:  # noqa: N803 - scikit-learn's own name
+        """Learn codes from rows by columns."""
+
+    def predict(self, X: Any) -> Any:  # noqa: N803
+        """Predict codes of rows by columns."""
 
 
 def calibrated(problem: Problem, rng: np.random.Generator, calibrator: Any = None) -> Array:
