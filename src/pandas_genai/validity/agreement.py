@@ -179,6 +179,8 @@ def _row(
     published = error if estimate.published is None else Error.of(estimate.published()[0], counts)
     quantile = t_quantile(error.units - 1 if level == "nominal" else error.freedom)
     low, high = wilson(value, error.se * kept, error.units, quantile, floor=_floor(chance))
+    # A mean over pairs of coders that share few units may lie below what chance allows all of them.
+    low, high = min(low, value), max(high, value)
     row = {"value": value, "se": published.se * kept, "low": low, "high": high}
     row["n"] = int(error.units)
     if drawn is not None:
