@@ -307,7 +307,7 @@ def test_a_full_disk_is_a_sentence_and_the_cell_goes_on(tmp_path):
         )
 
     with LoopbackProvider(lambda text: {"answer": text}) as provider:
-        for most, error in ((10_000, "CacheError"), (150_000, "JobError")):
+        for most, error in ((10_000, "CacheError"), (300_000, "JobError")):
             ended = run(most, provider.openai_url)
             assert ended.stdout.startswith(error), ended.stderr
         assert provider.batches == []

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.accessor.arguments import named_arguments
-from pandas_genai.accessor.origin import all_texts, answer_columns, question_of, run_of
+from pandas_genai.accessor.origin import ANSWERS, all_texts, answer_columns, question_of, run_of
 from pandas_genai.display.coding import ShownSample
 from pandas_genai.display.evaluation import EvaluationCard
 from pandas_genai.errors import UsageError
+from pandas_genai.runs import ATTR
 from pandas_genai.settings import whole_number
 from pandas_genai.task.annotations import Column, Series, Template
 from pandas_genai.task.text import no_column
@@ -184,7 +185,9 @@ class Checking:
         0.90 [0.68, 0.97]
         """
         labels = self._data
-        fields = answer_columns(labels) or list(labels.columns)
+        # A frame that is known by its values alone may have more columns to compare.
+        named = answer_columns(labels) if {ATTR, ANSWERS} & labels.attrs.keys() else None
+        fields = named or list(labels.columns)
         return EvaluationCard.showing(evaluate(labels, fields, gold, by))
 
 

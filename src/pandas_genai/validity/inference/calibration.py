@@ -19,7 +19,7 @@ class Calibrator(Protocol):
     def fit(self, X: Any, y: Any) -> Any:  # noqa: N803 - scikit-learn's own name
         """Learn codes from rows by columns."""
 
-    def predict(self, X: Any) -> Any:  # noqa: N803
+    def predict(self, X: Any) -> Any:  # noqa: N803 - the same
         """Predict codes of rows by columns."""
 
 
