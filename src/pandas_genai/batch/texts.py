@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -66,8 +67,9 @@ class FrameInputs(Inputs):
         return len(self._data)
 
     def __iter__(self) -> Iterator[Value]:
-        for start in range(0, len(self), _BLOCK):
-            yield from self._render(self._data.iloc[start : start + _BLOCK])
+        starts = range(0, len(self), _BLOCK)
+        blocks = (self._render(self._data.iloc[start : start + _BLOCK]) for start in starts)
+        return chain.from_iterable(blocks)
 
     def values(self, positions: Sequence[int]) -> list[Value]:
         """Return the values at these positions."""
