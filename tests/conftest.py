@@ -76,12 +76,12 @@ _SLOW = (
     "tests/test_structure.py::test_importing",
     "tests/test_structure.py::test_the_wheel",
     "tests/testing/",
+    "tests/validity/inference/test_coverage.py",
     "tests/validity/test_agreement.py::test_intervals",
     "tests/validity/test_coding.py::test_killed",
     "tests/validity/test_evaluate.py::test_intervals",
     "tests/workers/test_kernels_together.py",
-    "tests/workers/test_rates.py::test_large",
-    "tests/workers/test_rates.py::test_processes",
+    "tests/workers/test_rates.py",
     "tests/workers/test_requests_recorded.py",
 )
 
