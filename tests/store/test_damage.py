@@ -166,6 +166,21 @@ def test_a_damaged_answer_is_asked_again_and_reported(tmp_path, value):
         assert provider.ledger.rows - before in (2, 3)
 
 
+@pytest.mark.parametrize("value", ["'{'", "'7'", "'{}'", "x''", "x'ff'", "NULL"])
+def test_a_damaged_record_of_a_request_takes_no_answer_along(tmp_path, value):
+    path, frame = tmp_path / "c.sqlite", pd.DataFrame({"text": ["a", "b"]})
+    options = {"api_key": "sk-test", "cache": path, "progress": False}
+    with LoopbackProvider(lambda text: {"answer": text}) as provider:
+        options["base_url"] = provider.openai_url
+        first = frame.genai.extract("Repeat.", {"answer": str}, **options)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"UPDATE requests SET rows = {value}, cost = 0.5")
+        again = frame.genai.extract("Repeat.", {"answer": str}, **options)
+        assert again.equals(first)
+        assert "These answers took" in again.genai.report.message
+        assert provider.ledger.rows == 2
+
+
 def test_an_answer_nested_too_deep_for_reading_is_asked_again(tmp_path):
     with SqliteCache(tmp_path / "c.sqlite") as cache:
         deep = '{"a":' * 400 + "1" + "}" * 400

@@ -43,7 +43,7 @@ _ORIGINS = f"""
 SELECT COALESCE(found.model_answered, found.model, ''), MIN(found.created), MAX(found.created),
 COUNT(*), COALESCE(SUM(found.input_tokens), 0)::bigint,
 COALESCE(SUM(found.cached_tokens), 0)::bigint, COALESCE(SUM(found.output_tokens), 0)::bigint,
-COALESCE(SUM(requests.cost / cardinality(requests.rows)), 0)::float, COUNT(requests.cost)
+COALESCE(SUM(requests.cost / NULLIF(cardinality(requests.rows), 0)), 0)::float, COUNT(requests.cost)
 {_FOUND} LEFT JOIN requests ON requests.id = found.request
 GROUP BY 1
 """

@@ -53,7 +53,8 @@ _ORIGINS = """
 SELECT COALESCE(a.model_answered, a.model, ''), MIN(a.created), MAX(a.created), COUNT(*),
 COALESCE(SUM(a.input_tokens), 0), COALESCE(SUM(a.cached_tokens), 0),
 COALESCE(SUM(a.output_tokens), 0), TOTAL(q.cost / CASE typeof(q.rows)
-WHEN 'blob' THEN length(q.rows) / 16 ELSE json_array_length(q.rows) END), COUNT(q.cost)
+WHEN 'blob' THEN length(q.rows) / 16
+ELSE CASE WHEN json_valid(q.rows) THEN json_array_length(q.rows) END END), COUNT(q.cost)
 FROM results AS a LEFT JOIN requests AS q ON q.id = a.request
 WHERE a.prompt_hash = ? AND {which} AND a.repeat = 0
 GROUP BY 1
