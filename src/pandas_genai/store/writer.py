@@ -12,12 +12,12 @@ import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from pandas_genai.errors import CacheError
 from pandas_genai.store.records import Answer, RequestRecord, answer_rows, request_rows
 
-__all__ = ["GroupWriter"]
+__all__ = ["GroupWriter", "OpenWriters"]
 
 _log = logging.getLogger("pandas_genai")
 
@@ -29,6 +29,7 @@ _EXIT_S = 5.0
 _START_BITS = 38
 _NUMBER_BITS = 24
 
+_W = TypeVar("_W", bound="GroupWriter")
 _Done: TypeAlias = Callable[[Exception | None], None]
 
 
@@ -246,3 +247,42 @@ def _close_at_exit() -> None:
 
 
 atexit.register(_close_at_exit)
+
+
+class OpenWriters:
+    """The writers of one store, which are closed with it.
+
+    Parameters
+    ----------
+    name : str
+        The store, for messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._open: weakref.WeakSet[GroupWriter] = weakref.WeakSet()
+        self._closed = False
+
+    def opened(self, make: Callable[[], _W]) -> _W:
+        """Make a writer, and keep in mind that it is open.
+
+        Raises
+        ------
+        CacheError
+            If the store is closed, or no writer can be made.
+        """
+        with self._lock:
+            if self._closed:
+                raise CacheError(f"The cache {self._name} is closed: open it again first.")
+            writer = make()
+            self._open.add(writer)
+        return writer
+
+    def close(self) -> None:
+        """Close them all; no other is made any more."""
+        with self._lock:
+            self._closed = True
+            writers = list(self._open)
+        for writer in writers:
+            writer.close()

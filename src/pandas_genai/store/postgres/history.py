@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from hashlib import blake2b
 from typing import Any
 
 from psycopg.rows import dict_row
 
+from pandas_genai.store.history import Statements, StoredHistory, digest_of_block
 from pandas_genai.store.parts import POSITIONS, SUPERSEDED, Attempt, PartRecord, counted
 from pandas_genai.store.postgres.database import Connection, Database, cleaned
 from pandas_genai.store.records import (
@@ -16,9 +16,7 @@ from pandas_genai.store.records import (
     RunRecord,
     TaskRecord,
     checked_columns,
-    keys_in_blocks,
     named,
-    now,
 )
 
 __all__ = ["History"]
@@ -79,25 +77,20 @@ WHERE prompt_hash = %s AND text_hash IS NOT NULL ORDER BY started, number
 """
 
 
-class History:
-    """The log of a store; every method does what ``AnswerStore`` says of it.
+class History(StoredHistory[Database]):
+    """The log of a store in PostgreSQL."""
 
-    Parameters
-    ----------
-    database : Database
-        The database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def save_task(self, task: TaskRecord) -> None:
-        """Keep a task in clear; one that is known already stays as it was first asked."""
-        self._database.write(_SAVE_TASK, [named(task) | {"created": now()}])
-
-    def tasks(self) -> list[dict[str, Any]]:
-        """Return all tasks by column, the newest first."""
-        return self._database.records(_TASKS)
+    _statements = Statements(
+        _SAVE_TASK,
+        _TASKS,
+        _RUNS,
+        _PARTS,
+        _RUN_ROWS,
+        _REQUESTS,
+        _SAVE_FAILURE,
+        _FAILURES,
+        _FAILED,
+    )
 
     def start_run(self, run: RunRecord) -> None:
         """Record that a run has started."""
@@ -133,18 +126,10 @@ class History:
         connection.execute(_SAVE_PART, cleaned((run_id, part, *attempt)))
         return replace(run, status=SUPERSEDED) if attempt.status == SUPERSEDED else run
 
-    def parts(self, run_id: str) -> dict[str, int]:
-        """Return how many parts of a run there are, by status."""
-        return dict(self._database.query(_PARTS, (run_id, SUPERSEDED)))
-
-    def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
-        """Return one run or all of them by column, the newest first."""
-        return self._database.records(_RUNS, {"run_id": run_id})
-
     def save_run_rows(self, run_id: str, blocks: Iterable[bytes], first: int = 0) -> None:
         """Keep the row keys of a run in the order of its input; blocks of keys are kept once."""
         rows: list[dict[str, Any]] = [
-            {"run_id": run_id, "block": number, "digest": _digest(keys), "keys": keys}
+            {"run_id": run_id, "block": number, "digest": digest_of_block(keys), "keys": keys}
             for number, keys in enumerate(blocks, first)
         ]
 
@@ -156,30 +141,3 @@ class History:
                 cursor.executemany(_SAVE_ROWS, rows)
 
         self._database.run(work)
-
-    def run_rows(self, run_id: str) -> list[str | None]:
-        """Return the row keys of a run in the order of its input; None where nothing was sent."""
-        found = self._database.query(_RUN_ROWS, (run_id,))
-        return keys_in_blocks(found, run_id, self._database.name)
-
-    def requests(self, run_id: str | None = None) -> list[dict[str, Any]]:
-        """Return the billed calls by column, of one run or of all, in the order of their ids."""
-        return self._database.records(_REQUESTS, {"run_id": run_id})
-
-    def save_failures(self, run_id: str, failures: Iterable[FailureRecord]) -> None:
-        """Keep the rows of a run that have no answer."""
-        rows = [named(failure) | {"run_id": run_id} for failure in failures]
-        if rows:
-            self._database.write(_SAVE_FAILURE, rows)
-
-    def failed(self, prompt_hash: str) -> dict[str, str]:
-        """Return the latest reason of every text that ever failed under a task, by row key."""
-        return dict(self._database.query(_FAILED, (prompt_hash,)))
-
-    def failures(self, run_id: str) -> list[dict[str, Any]]:
-        """Return the failures of a run by column, in the input's order."""
-        return self._database.records(_FAILURES, (run_id,))
-
-
-def _digest(keys: bytes) -> bytes:
-    return blake2b(keys, digest_size=16).digest()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from pandas_genai.clock import Clock
-from pandas_genai.errors import CacheError
 from pandas_genai.store.checked import CheckedAnswers, merged_origins
 from pandas_genai.store.postgres.address import remembered
 from pandas_genai.store.postgres.blocks import PostgresBudget, PostgresRate
@@ -18,6 +15,7 @@ from pandas_genai.store.postgres.leases import JobLeases, Leases
 from pandas_genai.store.postgres.tables import has_tables, make_tables
 from pandas_genai.store.postgres.writer import Writer
 from pandas_genai.store.records import Origin, Provenance
+from pandas_genai.store.writer import OpenWriters
 
 __all__ = ["PostgresStore", "is_there"]
 
@@ -90,9 +88,7 @@ class PostgresStore(CheckedAnswers, UserIds, JobLeases):
         self.shown = self._address.public
         database = Database(self._address, self._clock)
         super().__init__(database)
-        self._writers: weakref.WeakSet[Writer] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        self._closed = False
+        self._writers = OpenWriters(self.shown)
         try:
             make_tables(database, self._address)
         except BaseException:
@@ -144,12 +140,7 @@ class PostgresStore(CheckedAnswers, UserIds, JobLeases):
 
     def writer(self) -> Writer:
         """Return a new writer; closed with the store, if not before."""
-        with self._lock:
-            if self._closed:
-                raise CacheError(f"The cache {self.shown} is closed: open it again first.")
-            writer = Writer(Database(self._address, self._clock))
-            self._writers.add(writer)
-        return writer
+        return self._writers.opened(lambda: Writer(Database(self._address, self._clock)))
 
     def leases(self, prompt_hash: str) -> Leases:
         """Return what keeps other workers from asking rows of a task that a run has under way."""
@@ -165,11 +156,7 @@ class PostgresStore(CheckedAnswers, UserIds, JobLeases):
 
     def close(self) -> None:
         """Write what its writers hold and let go; closing again does nothing."""
-        with self._lock:
-            self._closed = True
-            writers = list(self._writers)
-        for writer in writers:
-            writer.close()
+        self._writers.close()
         self._database.close()
 
 

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from pandas_genai.errors import CacheError
 from pandas_genai.store.blocks import BudgetBlock, Flow, granted, refilled
 from pandas_genai.store.owners import EXPIRY_S, OwnedLeases, machine
 from pandas_genai.store.records import now as timestamp
-from pandas_genai.store.sqlite.database import Database, is_lock
+from pandas_genai.store.sqlite.database import Database, unless_locked
 from pandas_genai.store.sqlite.leases import Liveness, lock_path
 from pandas_genai.store.sqlite.tables import BLOCK_TABLES
 
@@ -95,20 +94,18 @@ class SqliteRate:
         CacheError
             If the file cannot be used.
         """
+        return unless_locked(lambda: self._taken(flows))
+
+    def _taken(self, flows: Mapping[str, Flow]) -> dict[str, float]:
         taken = {}
-        try:
-            with self._database.transaction() as connection:
-                now = self._now()
-                for kind, flow in flows.items():
-                    found = connection.execute(_LEVEL, (self._name, kind)).fetchone()
-                    level = flow.most if found is None else refilled(found[0], now - found[1], flow)
-                    taken[kind] = max(0.0, min(level, flow.wanted))
-                    values = (self._name, kind, level - taken[kind], now)
-                    connection.execute(_SET_LEVEL, values)
-        except CacheError as error:
-            if is_lock(error.__cause__):
-                return None
-            raise
+        with self._database.transaction() as connection:
+            now = self._now()
+            for kind, flow in flows.items():
+                found = connection.execute(_LEVEL, (self._name, kind)).fetchone()
+                level = flow.most if found is None else refilled(found[0], now - found[1], flow)
+                taken[kind] = max(0.0, min(level, flow.wanted))
+                values = (self._name, kind, level - taken[kind], now)
+                connection.execute(_SET_LEVEL, values)
         return taken
 
     def give(self, amounts: Mapping[str, float]) -> None:
@@ -180,25 +177,20 @@ class SqliteBudget(OwnedLeases):
         """
         with self._asking:
             self._start()
-            try:
-                with self._database.transaction() as connection:
-                    return self._taken(connection, least, most)
-            except CacheError as error:
-                if is_lock(error.__cause__):
-                    return None
-                raise
+            return unless_locked(lambda: self._taken(least, most))
 
-    def _taken(self, connection: sqlite3.Connection, least: float, most: float) -> BudgetBlock:
-        found = connection.execute(_OWNERS, (self.owner,)).fetchall()
-        for owner in self._liveness.dead(found):
-            _end(connection, owner)
-        (spent,) = connection.execute(_SPENT, (self._name,)).fetchone() or (0.0,)
-        leased = dict(connection.execute(_LEASED, (self._name,)))
-        left = self._total - spent - sum(leased.values())
-        amount = granted(left, least, most)
-        connection.execute(_ENROL, (self.owner, machine(), os.getpid(), timestamp()))
-        if amount:
-            connection.execute(_LEASE, (self._name, self.owner, amount))
+    def _taken(self, least: float, most: float) -> BudgetBlock:
+        with self._database.transaction() as connection:
+            found = connection.execute(_OWNERS, (self.owner,)).fetchall()
+            for owner in self._liveness.dead(found):
+                _end(connection, owner)
+            (spent,) = connection.execute(_SPENT, (self._name,)).fetchone() or (0.0,)
+            leased = dict(connection.execute(_LEASED, (self._name,)))
+            left = self._total - spent - sum(leased.values())
+            amount = granted(left, least, most)
+            connection.execute(_ENROL, (self.owner, machine(), os.getpid(), timestamp()))
+            if amount:
+                connection.execute(_LEASE, (self._name, self.owner, amount))
         return BudgetBlock(amount, left - amount, len(leased.keys() - {self.owner}))
 
     def give(self, amount: float) -> None:

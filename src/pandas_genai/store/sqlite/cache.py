@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pandas_genai.errors import CacheError
 from pandas_genai.store.checked import CheckedAnswers, merged_origins
 from pandas_genai.store.records import Origin, Provenance, unpacked_keys
 from pandas_genai.store.sqlite.blocks import SqliteBudget, SqliteRate
@@ -20,6 +17,7 @@ from pandas_genai.store.sqlite.ids import UserIds
 from pandas_genai.store.sqlite.leases import JobLeases, Leases
 from pandas_genai.store.sqlite.opening import connect, open_file, open_memory
 from pandas_genai.store.sqlite.writer import Writer
+from pandas_genai.store.writer import OpenWriters
 
 __all__ = ["SqliteCache"]
 
@@ -116,9 +114,7 @@ class SqliteCache(CheckedAnswers, UserIds, JobLeases):
             self.shown = str(self.path)
             database = Database(open_file(self.path), self.shown)
         super().__init__(database)
-        self._writers: weakref.WeakSet[Writer] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        self._closed = False
+        self._writers = OpenWriters(database.name)
 
     @property
     def url(self) -> str | None:
@@ -182,15 +178,12 @@ class SqliteCache(CheckedAnswers, UserIds, JobLeases):
         CacheError
             If the cache is closed or its file cannot be opened.
         """
-        with self._lock:
-            if self._closed:
-                raise CacheError(f"The cache {self._database.name} is closed: open it again first.")
-            if self.path is None:
-                writer = Writer(self._database, owned=False)
-            else:
-                writer = Writer(_connected(self.path, _WRITER_PATIENCE_S), owned=True)
-            self._writers.add(writer)
-        return writer
+        path = self.path
+        if path is None:
+            return self._writers.opened(lambda: Writer(self._database, owned=False))
+        return self._writers.opened(
+            lambda: Writer(_connected(path, _WRITER_PATIENCE_S), owned=True)
+        )
 
     def leases(self, prompt_hash: str) -> Leases:
         """Return what keeps other kernels from asking rows of a task that a run has under way.
@@ -254,11 +247,7 @@ class SqliteCache(CheckedAnswers, UserIds, JobLeases):
 
     def close(self) -> None:
         """Write what its writers hold and release the file; closing again does nothing."""
-        with self._lock:
-            self._closed = True
-            writers = list(self._writers)
-        for writer in writers:
-            writer.close()
+        self._writers.close()
         self._database.close()
 
 

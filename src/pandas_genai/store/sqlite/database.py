@@ -7,21 +7,23 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pandas_genai.errors import CacheError
 from pandas_genai.files import atomic_write
 
-__all__ = ["FILE_ERRORS", "Database", "explained", "is_lock"]
+__all__ = ["FILE_ERRORS", "Database", "explained", "is_lock", "unless_locked"]
 
 FILE_ERRORS = (sqlite3.Error, UnicodeError)
 """What a database's file may raise; text in it, and SQLite's words about it, may be no text."""
 
 Values: TypeAlias = Sequence[Any] | Mapping[str, Any]
 """For ``?`` in their sequence; by name for ``:name``, as ``?1`` is an error from Python 3.14 on."""
+
+_T = TypeVar("_T")
 
 _LOCKS = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -35,6 +37,22 @@ def _code(error: BaseException | None) -> int:
 def is_lock(error: BaseException | None) -> bool:
     """Whether an error only says that another process is in the way."""
     return _code(error) in _LOCKS
+
+
+def unless_locked(work: Callable[[], _T]) -> _T | None:
+    """Do some work; None where another program holds the file: ask again.
+
+    Raises
+    ------
+    CacheError
+        If the file cannot be used.
+    """
+    try:
+        return work()
+    except CacheError as error:
+        if is_lock(error.__cause__):
+            return None
+        raise
 
 
 def explained(error: Exception, name: str, what: str = "cache file") -> CacheError:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from hashlib import blake2b
 from sqlite3 import Connection
 from typing import Any
 
+from pandas_genai.store.history import Statements, StoredHistory, digest_of_block
 from pandas_genai.store.parts import POSITIONS, SUPERSEDED, Attempt, PartRecord, counted
 from pandas_genai.store.records import (
     FailureRecord,
     RunRecord,
     TaskRecord,
     checked_columns,
-    keys_in_blocks,
     named,
-    now,
     unpacked_keys,
 )
 from pandas_genai.store.sqlite.database import Database
@@ -103,25 +101,20 @@ def _save_run(connection: Connection, run: RunRecord) -> None:
     connection.execute(_SAVE_DETAILS, named(run))
 
 
-class History:
-    """The log of a cache.
+class History(StoredHistory[Database]):
+    """The log of a cache file."""
 
-    Parameters
-    ----------
-    database : Database
-        The database.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def save_task(self, task: TaskRecord) -> None:
-        """Keep a task in clear; one that is known already stays as it was first asked."""
-        self._database.write(_SAVE_TASK, [named(task) | {"created": now()}])
-
-    def tasks(self) -> list[dict[str, Any]]:
-        """Return all tasks by column, the newest first."""
-        return self._database.records(_TASKS)
+    _statements = Statements(
+        _SAVE_TASK,
+        _TASKS,
+        _RUNS,
+        _PARTS,
+        _RUN_ROWS,
+        _REQUESTS,
+        _SAVE_FAILURE,
+        _FAILURES,
+        _FAILED,
+    )
 
     def start_run(self, run: RunRecord) -> None:
         """Record that a run has started."""
@@ -168,14 +161,6 @@ class History:
             _save_run(connection, run)
         return replace(run, status=SUPERSEDED) if attempt.status == SUPERSEDED else run
 
-    def parts(self, run_id: str) -> dict[str, int]:
-        """Return how many parts of a run there are, by status."""
-        return dict(self._database.query(_PARTS, (run_id, SUPERSEDED)))
-
-    def runs(self, run_id: str | None = None) -> list[dict[str, Any]]:
-        """Return one run or all of them by column, the newest first."""
-        return self._database.records(_RUNS, {"run_id": run_id})
-
     def save_run_rows(self, run_id: str, blocks: Iterable[bytes], first: int = 0) -> None:
         """Keep the row keys of a run in the order of its input.
 
@@ -193,33 +178,11 @@ class History:
         """
         with self._database.transaction() as connection:
             for number, keys in enumerate(blocks, first):
-                digest = blake2b(keys, digest_size=16).digest()
+                digest = digest_of_block(keys)
                 connection.execute(_SAVE_BLOCK, (digest, keys))
                 connection.execute(_SAVE_ROWS, (run_id, number, digest))
 
-    def run_rows(self, run_id: str) -> list[str | None]:
-        """Return the row keys of a run in the order of its input; None where nothing was sent."""
-        found = self._database.query(_RUN_ROWS, (run_id,))
-        return keys_in_blocks(found, run_id, self._database.name)
-
     def requests(self, run_id: str | None = None) -> list[dict[str, Any]]:
         """Return the billed calls by column, of one run or of all, in the order of their ids."""
-        found = self._database.records(_REQUESTS, {"run_id": run_id})
+        found = super().requests(run_id)
         return [{**request, "rows": unpacked_keys(request["rows"])} for request in found]
-
-    def save_failures(self, run_id: str, failures: Iterable[FailureRecord]) -> None:
-        """Keep the rows of a run that have no answer."""
-        rows = [named(failure) | {"run_id": run_id} for failure in failures]
-        if rows:
-            self._database.write(_SAVE_FAILURE, rows)
-
-    def failed(self, prompt_hash: str) -> dict[str, str]:
-        """Return the texts that ever failed under a task: the latest reason by row key.
-
-        A text may have been answered since; rows without a text are left out.
-        """
-        return dict(self._database.query(_FAILED, (prompt_hash,)))
-
-    def failures(self, run_id: str) -> list[dict[str, Any]]:
-        """Return the failures of a run by column, in the input's order."""
-        return self._database.records(_FAILURES, (run_id,))

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pandas_genai.errors import CacheError
 from pandas_genai.store.base import Granted
 from pandas_genai.store.owners import EXPIRY_S, OwnedRows, OwnerLocks, machine
 from pandas_genai.store.records import now, packed_keys, unpacked_keys
-from pandas_genai.store.sqlite.database import Database, is_lock
+from pandas_genai.store.sqlite.database import Database, unless_locked
 
 __all__ = ["EXPIRY_S", "JobLeases", "Leases", "Liveness", "lock_path", "machine"]
 
@@ -149,27 +148,22 @@ class Leases(OwnedRows):
             If the file cannot be used.
         """
         with self._asking:
-            return self._acquired(keys)
+            self._start()
+            return unless_locked(lambda: self._acquired(keys))
 
-    def _acquired(self, keys: Sequence[str]) -> Granted | None:
-        self._start()
-        try:
-            self._bury(self._dead())
-            with self._database.transaction() as connection:
-                found = connection.execute(_OTHERS, (self._prompt_hash, self.owner))
-                busy = {key for _, rows in found for key in unpacked_keys(rows)}
-                others = busy.intersection(keys) if busy else set()
-                ours = [key for key in keys if key not in others]
-                connection.execute(_ENROL, (self.owner, machine(), os.getpid(), now()))
-                if ours:
-                    values = (self._prompt_hash, self.owner, packed_keys(ours))
-                    number = connection.execute(_LEASE, values).lastrowid or 0
-                ended = self._take_ended()
-                connection.executemany(_END_LEASE, ((number, self.owner) for number in ended))
-        except CacheError as error:
-            if is_lock(error.__cause__):
-                return None
-            raise
+    def _acquired(self, keys: Sequence[str]) -> Granted:
+        self._bury(self._dead())
+        with self._database.transaction() as connection:
+            found = connection.execute(_OTHERS, (self._prompt_hash, self.owner))
+            busy = {key for _, rows in found for key in unpacked_keys(rows)}
+            others = busy.intersection(keys) if busy else set()
+            ours = [key for key in keys if key not in others]
+            connection.execute(_ENROL, (self.owner, machine(), os.getpid(), now()))
+            if ours:
+                values = (self._prompt_hash, self.owner, packed_keys(ours))
+                number = connection.execute(_LEASE, values).lastrowid or 0
+            ended = self._take_ended()
+            connection.executemany(_END_LEASE, ((number, self.owner) for number in ended))
         if ours:
             self._hold(number, ours)
         return Granted(set(ours), others)
