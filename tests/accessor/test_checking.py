@@ -6,6 +6,8 @@ import sys
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import pandas_genai
 from pandas_genai.errors import UsageError
@@ -244,3 +246,26 @@ def test_code_outside_a_notebook_says_what_to_do_instead():
         sample.codes()
     with pytest.raises(UsageError, match="plain name"):
         sample.codes("../x")
+
+
+@given(first=st.lists(st.sampled_from(["good", "bad"]), min_size=1, max_size=4))
+@settings(max_examples=20, deadline=None)
+def test_a_longer_frame_is_no_earlier_result_whose_rows_it_begins_with(first):
+    """Frames of answers are known by their values: nobody's labels are taken for another run's."""
+    asked = pd.DataFrame({"text": [f"{tone} {n}" for n, tone in enumerate(first)]})
+    with LoopbackProvider(lambda text: {"tone": text.split()[0]}) as provider:
+        result = asked.genai.extract(
+            *("Tone?", {"tone": ["good", "bad"]}),
+            base_url=provider.openai_url,
+            api_key="k",
+            cache=False,
+            progress=False,
+        )
+    longer = pd.DataFrame({"tone": [*result["tone"], *["good"] * 9], "stars": 1})
+    with pytest.raises(UsageError, match="not the result of a run"):
+        longer.genai.report  # noqa: B018 - the property is what is asked
+    gold = pd.DataFrame({"tone": ["good", "bad"] * 7, "stars": [1, 2] * 7}).head(len(longer))
+    assert set(longer.genai.evaluate(gold)["field"]) == {"tone", "stars"}
+    joined = asked.reindex(range(len(longer))).join(result)  # pandas' own join keeps no attrs
+    joined.attrs.clear()
+    assert joined.genai.report.run_id == result.genai.report.run_id

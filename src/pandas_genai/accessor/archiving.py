@@ -16,14 +16,20 @@ import pandas as pd
 from pandas_genai.accessor.arguments import named_arguments
 from pandas_genai.accessor.evidence import OwnColumns
 from pandas_genai.accessor.joining import mark_order
-from pandas_genai.accessor.origin import answer_columns, origin_of, question_of, run_of
+from pandas_genai.accessor.origin import (
+    answer_columns,
+    cache_of,
+    origin_of,
+    question_of,
+    report_of,
+    run_of,
+)
 from pandas_genai.batch.texts import FrameInputs, TextForm, text_form
 from pandas_genai.display.cards import ReportCard
 from pandas_genai.display.evaluation import EvaluationCard
-from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import UsageError, counted, printable
 from pandas_genai.runs import ATTR, Report
-from pandas_genai.runs.report import errors_frame, find_report, remember
+from pandas_genai.runs.report import errors_frame, remember
 from pandas_genai.store import AnswerStore, is_there, using
 from pandas_genai.task.annotations import Column, Template
 from pandas_genai.task.frames import build_frame
@@ -41,7 +47,6 @@ from pandas_genai.validity.tables import (
 
 __all__ = ["Archiving", "Replication", "replicate"]
 
-_BLOCK = 9_000
 _COLUMNS = {
     "request": "Int64",
     "model": "str",
@@ -102,22 +107,23 @@ class Archiving:
                     f"the run had {counted(len(keys), 'row')}, this frame has {len(labels):,}."
                 )
             (run,) = store.runs(run_id)
-            wanted = sorted({key for key in keys if key is not None})
-            found: dict[str, tuple[Any, ...]] = {}
-            for start in range(0, len(wanted), _BLOCK):
-                for one in store.provenance(run["prompt_hash"], wanted[start : start + _BLOCK]):
-                    found[one.text_hash] = (
-                        one.request,
-                        one.model_answered or one.model,
-                        one.created,
-                        one.request_id,
-                        one.input_tokens,
-                        one.cached_tokens,
-                        one.output_tokens,
-                        one.cost,
-                        one.params_sent,
-                        one.run_id,
-                    )
+            found = {
+                one.text_hash: (
+                    one.request,
+                    one.model_answered or one.model,
+                    one.created,
+                    one.request_id,
+                    one.input_tokens,
+                    one.cached_tokens,
+                    one.output_tokens,
+                    one.cost,
+                    one.params_sent,
+                    one.run_id,
+                )
+                for one in store.provenance(
+                    run["prompt_hash"], list({key for key in keys if key is not None})
+                )
+            }
         nothing = (None,) * len(_COLUMNS)
         rows = [nothing if key is None else found.get(key, nothing) for key in keys]
         frame = pd.DataFrame(rows, index=labels.index, columns=list(_COLUMNS), dtype=object)
@@ -172,9 +178,7 @@ class Archiving:
         >>> pandas_genai.replicate(path, df).labels.equals(labels)
         True
         """
-        labels, target = self._data, Path(os.fspath(path)).expanduser()
-        if not target.parent.is_dir():
-            raise UsageError(f"There is no directory {target.parent}: make it first.")
+        labels, target = self._data, _target(path)
         origin = origin_of(labels)
         form = None if origin is None else origin.form
         asked = None if origin is None else origin.asked()
@@ -267,20 +271,15 @@ class Archiving:
     def _write(
         self, path: str | Path, write: Callable[[Path, pd.DataFrame, dict[str, str]], None]
     ) -> Path:
-        target = Path(os.fspath(path)).expanduser()
-        if not target.parent.is_dir():
-            raise UsageError(f"There is no directory {target.parent}: make it first.")
+        target = _target(path)
         write(target, self._data, self._facts())
         return target
 
     def _facts(self) -> dict[str, str]:
         """Say where the labels come from; nothing where no run is known."""
-        run_id, asked = run_of(self._data), question_of(self._data)
-        if run_id is None:
+        if run_of(self._data) is None:
             return {}
-        origin = origin_of(self._data)
-        where = default_cache_path() if origin is None or origin.cache is None else origin.cache
-        report = find_report(run_id, where)
+        report, asked = report_of(self._data), question_of(self._data)
         facts = {"how": methods_text(report), "run": report.run_id, "task": report.prompt_hash}
         facts |= {"model": report.models_text, "sent with": report.params_text}
         if asked is not None:
@@ -368,15 +367,22 @@ def replicate(
     return Replication(labels, ReportCard.showing(report).about(codebook), evaluation)
 
 
+def _target(path: str | Path) -> Path:
+    """Return where to write, in a directory that is there."""
+    target = Path(os.fspath(path)).expanduser()
+    if not target.parent.is_dir():
+        raise UsageError(f"There is no directory {target.parent}: make it first.")
+    return target
+
+
 @contextmanager
 def _store_of(labels: pd.DataFrame) -> Iterator[tuple[AnswerStore, str]]:
     """Open the store that has the run of some labels."""
-    run_id, origin = run_of(labels), origin_of(labels)
+    run_id, url = run_of(labels), cache_of(labels)
     if run_id is None:
         raise UsageError(
             "This frame is not the result of a run that is known here: ask .genai of the result."
         )
-    url = default_cache_path() if origin is None else origin.cache
     if url is None:
         raise UsageError(
             "These answers were made with cache=False, which keeps nothing: ask with a cache."

@@ -7,12 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from pandas_genai.accessor.origin import all_texts, answer_columns, run_of
+from pandas_genai.accessor.origin import all_texts, answer_columns, report_of
 from pandas_genai.display.comparison import ComparisonCard
-from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import UsageError
 from pandas_genai.runs import Report
-from pandas_genai.runs.report import find_report
 from pandas_genai.task.annotations import Column, Series, Template
 from pandas_genai.task.schema.evidence import evidence_names
 from pandas_genai.validity.compare import Comparison
@@ -88,11 +86,8 @@ def _fields(frame: pd.DataFrame) -> list[Hashable]:
 
 
 def _report(frame: pd.DataFrame) -> Report | None:
-    run_id = run_of(frame)
-    if run_id is None:
-        return None
     try:
-        return find_report(run_id, default_cache_path())
+        return report_of(frame)
     except UsageError:
         return None
 

@@ -96,23 +96,18 @@ class Estimating:
         200
         """
         coded = _together(self._data, formula, data, gold, probability)
-        return ShownRegression.showing(
-            regress(
-                formula,
-                coded.data,
-                coded.predicted,
-                coded.probability,
-                family=family,
-                cluster=cluster,
-                fixed_effects=fixed_effects,
-                rng=rng,
-                power_tuning=power_tuning,
-                calibrator=calibrator,
-                known=names_at(inspect.currentframe()),
-                drawn=coded.drawn,
-                notes=coded.notes,
-            )
+        found = _regression(
+            formula,
+            coded,
+            names_at(inspect.currentframe()),
+            family=family,
+            cluster=cluster,
+            fixed_effects=fixed_effects,
+            rng=rng,
+            power_tuning=power_tuning,
+            calibrator=calibrator,
         )
+        return ShownRegression.showing(found)
 
     def shares(
         self,
@@ -265,16 +260,7 @@ class Estimating:
         for name, labels in runs.items():
             coded = _together(labels, formula, data, gold, regression.get("probability"))
             arguments: Any = {key: one for key, one in regression.items() if key != "probability"}
-            fits[name] = regress(
-                formula,
-                coded.data,
-                coded.predicted,
-                coded.probability,
-                known=known,
-                drawn=coded.drawn,
-                notes=coded.notes,
-                **arguments,
-            )
+            fits[name] = _regression(formula, coded, known, **arguments)
         return ShownMultiverse.showing(multiverse(fits))
 
 
@@ -297,6 +283,20 @@ def _together(
             f"The formula names no field of these labels ({fields}): there is nothing to correct."
         )
     return together(labels, _rows(labels, data), gold, names, probability)
+
+
+def _regression(formula: str, coded: Coded, known: Mapping[str, Any], **options: Any) -> Regression:
+    """Estimate a regression of rows with their hand codes."""
+    return regress(
+        formula,
+        coded.data,
+        coded.predicted,
+        coded.probability,
+        known=known,
+        drawn=coded.drawn,
+        notes=coded.notes,
+        **options,
+    )
 
 
 def _rows(labels: pd.DataFrame, data: pd.DataFrame | None) -> pd.DataFrame:

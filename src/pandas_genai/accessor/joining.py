@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pandas_genai.accessor.origin import ANSWERS, Origin, origin_of
-from pandas_genai.display.where import default_cache_path
+from pandas_genai.accessor.origin import ANSWERS, Origin, cache_of, origin_of
 from pandas_genai.errors import CacheError, UsageError, counted, printable, warn_user
 from pandas_genai.runs import ATTR
 from pandas_genai.runs.failures import DuplicateIndexWarning
@@ -153,8 +152,7 @@ def _named(
 
 def _row_keys(run_id: str, labels: pd.DataFrame) -> RowKeys | None:
     """Return the row keys that the run's cache file kept."""
-    origin = origin_of(labels)
-    url = default_cache_path() if origin is None else origin.cache
+    url = cache_of(labels)
     if url is None or not is_there(url):
         return None
     try:

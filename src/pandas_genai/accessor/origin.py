@@ -8,6 +8,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,15 @@ from pandas_genai.batch.texts import TextForm
 from pandas_genai.display.reading import Reading
 from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import CacheError, SchemaError, UsageError
-from pandas_genai.runs import ATTR
+from pandas_genai.runs import ATTR, Report
+from pandas_genai.runs.report import find_report
 from pandas_genai.store import is_there, using
 from pandas_genai.task.inputs import Value
 from pandas_genai.task.schema import Schema, compile_schema
 from pandas_genai.task.text import is_blank, no_column, only_text_column, rows_text, series_text
 
-__all__ = ["ANSWERS", "Asked", "Origin", "all_texts", "answer_columns", "origin_of"]
-__all__ += ["question_of", "reading_of", "remember_origin", "run_of"]
+__all__ = ["ANSWERS", "Asked", "Origin", "all_texts", "answer_columns", "cache_of", "origin_of"]
+__all__ += ["question_of", "reading_of", "remember_origin", "report_of", "run_of"]
 
 ANSWERS = "pandas_genai_answers"
 """The key of ``DataFrame.attrs`` of a joined frame: the names of the answers' columns by run."""
@@ -152,6 +154,29 @@ def origin_of(frame: pd.DataFrame) -> Origin | None:
             return _remembered.get(run_id)
         newest_first = list(reversed(_remembered.values()))
     return next((origin for origin in newest_first if _holds(frame, origin)), None)
+
+
+def cache_of(frame: pd.DataFrame) -> str | Path | None:
+    """Return where a frame's answers are kept; None where they were kept in memory alone."""
+    origin = origin_of(frame)
+    return default_cache_path() if origin is None else origin.cache
+
+
+def report_of(frame: pd.DataFrame) -> Report:
+    """Return the report of the run that a frame's answers come from.
+
+    Raises
+    ------
+    UsageError
+        If no run made it, or its report is in a cache elsewhere.
+    """
+    run_id = run_of(frame)
+    if run_id is None:
+        raise UsageError(
+            "This frame is not the result of a run that is known here: ask .genai of the "
+            "result, or put the result beside your frame with labels.genai.join(df)."
+        )
+    return find_report(run_id, cache_of(frame) or default_cache_path())
 
 
 def answer_columns(frame: pd.DataFrame) -> list[Hashable] | None:
@@ -301,6 +326,10 @@ def _holds(frame: pd.DataFrame, origin: Origin) -> bool:
             return _same(theirs, origin.sample)
     if not (frame.index.is_unique and origin.sample.index.is_unique):
         return False
+    if len(frame) > origin.length:  # an outer join: other rows have no answers
+        answered = frame[origin.columns].notna().any(axis=1)
+        if answered.sum() > origin.length:
+            return False
     known = origin.result()
     ours = origin.sample if known is None or not known.index.is_unique else known
     labels = frame.index[_spread(len(frame))]

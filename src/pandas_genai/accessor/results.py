@@ -7,15 +7,18 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from pandas_genai.accessor.joining import join
-from pandas_genai.accessor.origin import all_texts, answer_columns, question_of, reading_of, run_of
+from pandas_genai.accessor.origin import (
+    all_texts,
+    answer_columns,
+    question_of,
+    reading_of,
+    report_of,
+)
 from pandas_genai.display.browse import Browser
 from pandas_genai.display.cards import ReportCard
 from pandas_genai.display.html import Shown
 from pandas_genai.display.plot import plot
 from pandas_genai.display.reading import show
-from pandas_genai.display.where import default_cache_path
-from pandas_genai.errors import UsageError
-from pandas_genai.runs.report import find_report
 from pandas_genai.task.annotations import Column, Series, Template
 from pandas_genai.task.evidence import uncounted
 from pandas_genai.validity.browsing import Browsing, beside_rows
@@ -41,15 +44,9 @@ class Results:
         UsageError
             If no run made it, or its report is in a cache file elsewhere.
         """
-        run_id = run_of(self._data)
-        if run_id is None:
-            raise UsageError(
-                "This frame is not the result of a run that is known here: ask .genai of the "
-                "result, or put the result beside your frame with labels.genai.join(df)."
-            )
         asked = question_of(self._data)
         codebook = None if asked is None else codebook_of_schema(asked.schema, asked.prompt)
-        return ReportCard.showing(find_report(run_id, default_cache_path())).about(codebook)
+        return ReportCard.showing(report_of(self._data)).about(codebook)
 
     def show(self, n: int = 10, *, start: int = 0, text: Column | Series | None = None) -> Shown:
         """Show rows for reading: the text, and beside it what was answered.

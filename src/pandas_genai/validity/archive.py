@@ -32,7 +32,6 @@ _FORMAT = 1
 _MANIFEST = "manifest.json"
 _NEEDED = ("answers.jsonl", "failures.jsonl", "rows.csv", "run.json", "task.json")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_BLOCK = 9_000
 _FAILURE = ("position", "text_hash", "reason", "message", "attempts", "request_id")
 
 _README = """\
@@ -202,16 +201,14 @@ def gathered(
     (run,) = runs
     prompt_hash = run["prompt_hash"]
     (task,) = (task for task in store.tasks() if task["prompt_hash"] == prompt_hash)
-    distinct = sorted({key for key in keys if key is not None})
+    distinct = list({key for key in keys if key is not None})
+    known = store.read(prompt_hash, distinct)
     answers: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(distinct), _BLOCK):
-        block = distinct[start : start + _BLOCK]
-        known = store.read(prompt_hash, block)
-        for one in store.provenance(prompt_hash, block):
-            if one.text_hash in known:
-                about = one._asdict()
-                del about["text_hash"]
-                answers[one.text_hash] = {"answer": json.loads(known[one.text_hash]), **about}
+    for one in store.provenance(prompt_hash, distinct):
+        if one.text_hash in known:
+            about = one._asdict()
+            del about["text_hash"]
+            answers[one.text_hash] = {"answer": json.loads(known[one.text_hash]), **about}
     failures = [{name: one[name] for name in _FAILURE} for one in store.failures(run_id)]
     shown = {name: value for name, value in run.items() if name not in {"host", "currency"}}
     return Archive(dict(task), shown, form, list(keys), answers, failures, codes, texts)
