@@ -12,6 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -212,6 +213,24 @@ class Notebook:
         self.page.evaluate(TO_THE_TOP)
         self.page.wait_for_timeout(500)  # the layout follows the new size
         self.page.screenshot(path=self.artifact(name), clip=self.page.evaluate(CELLS_BOX))
+
+
+@pytest.fixture
+def saved(tmp_path, lab):
+    """Put a notebook of these cells where JupyterLab finds it; return the folder."""
+
+    def write(name, *sources):
+        cells = [nbformat.v4.new_code_cell(source.strip()) for source in sources]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        notebook.metadata["kernelspec"] = {
+            "display_name": "Python 3 (ipykernel)",
+            "language": "python",
+            "name": "python3",
+        }
+        nbformat.write(notebook, tmp_path / "notebooks" / name)
+        return tmp_path / "notebooks"
+
+    return write
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import statistics
 import time
 
-import nbformat
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -44,23 +43,6 @@ MARKS = """() => [...document.querySelectorAll('.pandas-genai-browse .part mark'
     .map((one) => [one.textContent, one.title])"""
 HIDDEN = """() => [...document.querySelectorAll('.jp-OutputArea-child')]
     .filter((one) => !one.checkVisibility()).length"""
-
-
-@pytest.fixture
-def saved(tmp_path, lab):
-    """Put a notebook of these cells where JupyterLab finds it."""
-
-    def write(name, *sources):
-        cells = [nbformat.v4.new_code_cell(source.strip()) for source in sources]
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        notebook.metadata["kernelspec"] = {
-            "display_name": "Python 3 (ipykernel)",
-            "language": "python",
-            "name": "python3",
-        }
-        nbformat.write(notebook, tmp_path / "notebooks" / name)
-
-    return write
 
 
 def shows(notebook, words):

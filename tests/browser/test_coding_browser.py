@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 
-import nbformat
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -67,24 +66,6 @@ ACTIVE = """(name) =>
     document.querySelector('.pandas-genai-coding .active legend').innerText === name"""
 ON = ".pandas-genai-coding button[aria-pressed=true] span"
 PRESSED = "(on) => [...document.querySelectorAll(on)].map((one) => one.textContent)"
-
-
-@pytest.fixture
-def saved(tmp_path, lab):
-    """Put a notebook of these cells where JupyterLab finds it."""
-
-    def write(name, *sources):
-        cells = [nbformat.v4.new_code_cell(source.strip()) for source in sources]
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        notebook.metadata["kernelspec"] = {
-            "display_name": "Python 3 (ipykernel)",
-            "language": "python",
-            "name": "python3",
-        }
-        nbformat.write(notebook, tmp_path / "notebooks" / name)
-        return tmp_path / "notebooks"
-
-    return write
 
 
 def shows(notebook, words):

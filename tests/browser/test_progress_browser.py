@@ -3,7 +3,6 @@
 import json
 import time
 
-import nbformat
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -34,23 +33,6 @@ OPENED = """() => {
     const panel = window.jupyterapp.shell.currentWidget;
     return Boolean(panel?.context?.isReady && document.querySelector('.jp-OutputArea-output'));
 }"""
-
-
-@pytest.fixture
-def saved(tmp_path, lab):
-    """Put a notebook of these cells where JupyterLab finds it."""
-
-    def write(name, *sources):
-        cells = [nbformat.v4.new_code_cell(source.strip()) for source in sources]
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        notebook.metadata["kernelspec"] = {
-            "display_name": "Python 3 (ipykernel)",
-            "language": "python",
-            "name": "python3",
-        }
-        nbformat.write(notebook, tmp_path / "notebooks" / name)
-
-    return write
 
 
 def text_of(notebook):

@@ -3,7 +3,6 @@
 import json
 import time
 
-import nbformat
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -43,23 +42,6 @@ NO_SIDEBARS = """async () => {
     }
     await commands.execute('application:toggle-mode');
 }"""
-
-
-@pytest.fixture
-def saved(tmp_path, lab):
-    """Put a notebook of these cells where JupyterLab finds it."""
-
-    def write(name, *sources):
-        cells = [nbformat.v4.new_code_cell(source.strip()) for source in sources]
-        notebook = nbformat.v4.new_notebook(cells=cells)
-        notebook.metadata["kernelspec"] = {
-            "display_name": "Python 3 (ipykernel)",
-            "language": "python",
-            "name": "python3",
-        }
-        nbformat.write(notebook, tmp_path / "notebooks" / name)
-
-    return write
 
 
 @pytest.fixture
