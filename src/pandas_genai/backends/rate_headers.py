@@ -29,7 +29,7 @@ class SeenLimit(NamedTuple):
     remaining : float
         How many are left now, after this call.
     reset_s : float or None
-        Seconds until all are there again; None where that is not said, or cannot be read.
+        Seconds until all are there again; None where that is not stated, or cannot be read.
     """
 
     kind: str
@@ -43,7 +43,7 @@ def limits_in(
     kinds: Mapping[str, Sequence[str]],
     seconds: Callable[[str, Mapping[str, str]], float | None],
 ) -> Iterator[SeenLimit]:
-    """Return the limits in an answer's headers; what makes no sense counts as absent.
+    """Return the limits in an answer's headers; what cannot be read counts as absent.
 
     Parameters
     ----------

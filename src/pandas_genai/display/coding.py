@@ -37,7 +37,7 @@ class ShownSample(ReviewSample):
     def code(self, name: str | None = None, *, coder: str = "") -> None:
         """Code the texts here in the notebook, with the keyboard alone.
 
-        One text stands there at a time, without what the model said. A number key chooses a
+        One text stands there at a time, without what the model answered. A number key chooses a
         label; after the last field the next text comes. Each decision is on the disk, in
         ``genai_reviews/<name>.sqlite`` beside the notebook, before the next text shows: run the
         cell again, in this kernel or a later one, and it goes on where it was. Needs anywidget

@@ -70,7 +70,7 @@ def _paired(patterns: Patterns, weights: Numbers, apart: Numbers) -> tuple[Numbe
 
 def _shares(patterns: Patterns, weights: Numbers) -> Numbers:
     """Return how often each category was given, each unit counting once."""
-    counts = patterns.tally(weights / patterns.given)
+    counts = patterns.code_counts(weights / patterns.given)
     shares: Numbers = counts / weights.sum(axis=1, keepdims=True)
     return shares
 
@@ -174,7 +174,7 @@ def krippendorff(patterns: Patterns, weights: Numbers) -> Estimate:
     two = weights * (patterns.given >= 2)
     codes = two * patterns.given
     total = codes.sum(axis=1)
-    counts = patterns.tally(two)
+    counts = patterns.code_counts(two)
     shares = _per(counts, total)
     ordinal = patterns.distance is distance_at("ordinal")
     distance = distance_at("interval") if ordinal else patterns.distance
@@ -220,7 +220,9 @@ def _drift_of_ranks(
     units, total = two.sum(axis=1, keepdims=True), (two * given).sum(axis=1, keepdims=True)
     share = two * given / np.maximum(given - 1, 1)
     mean = patterns.mean_over_codes(ranks)
-    observed = 4 * (ranks * patterns.tally(share) - patterns.tally(share * mean)) / total
+    observed = (
+        4 * (ranks * patterns.code_counts(share) - patterns.code_counts(share * mean)) / total
+    )
     middle = (shares * ranks).sum(axis=1, keepdims=True)
     by_rank = _per(observed - gap[:, None] * 4 * shares * (ranks - middle), expected)
     later = np.cumsum(by_rank[:, ::-1], axis=1)[:, ::-1] - by_rank / 2
@@ -237,7 +239,9 @@ def cohen(patterns: Patterns, weights: Numbers, one: int, other: int) -> Estimat
     both = (ours >= 0) & (theirs >= 0)
     two = weights * both
     units = two.sum(axis=1, keepdims=True)
-    own, other_shares = (_ratio(patterns.tallies[coder](two), units) for coder in (one, other))
+    own, other_shares = (
+        _ratio(patterns.code_counts_by_coder[coder](two), units) for coder in (one, other)
+    )
     to_own, to_other = (
         patterns.distance.expected(patterns.values, shares) for shares in (own, other_shares)
     )

@@ -212,7 +212,7 @@ def design_of(codes: pd.DataFrame) -> Design | None:
 
 
 def coder_of(codes: pd.DataFrame) -> str:
-    """Return who coded; empty where nobody said."""
+    """Return who coded; empty where that is not known."""
     return _known(codes).get("coder", "")
 
 

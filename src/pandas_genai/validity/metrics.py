@@ -140,7 +140,7 @@ def _kappa(
 
 
 def number_figures(sample: Sample, kept: Mask, gold: Numbers, given: Numbers) -> Iterator[Figure]:
-    """Compare numbers: errors are what the model said beyond what was coded."""
+    """Compare numbers: errors are what the model answered beyond what was coded."""
     error = np.where(kept, given - gold, 0.0)
     yield _size(sample, "mae", np.abs(error), kept, 1)
     yield _size(sample, "rmse", error**2, kept, 2)

@@ -17,12 +17,12 @@ from pandas_genai.errors import UsageError, counted
 from pandas_genai.runs.report import label_text
 from pandas_genai.validity.levels import Distance, Level, Numbers, distance_at
 
-__all__ = ["Patterns", "Tally", "named_coders"]
+__all__ = ["CodeCounts", "Patterns", "named_coders"]
 
 Coders = Sequence["pd.Series[Any]"] | Mapping[str, "pd.Series[Any]"]
 
 
-class Tally:
+class CodeCounts:
     """How often each category was given, for any weights of the patterns.
 
     Parameters
@@ -130,14 +130,16 @@ class Patterns:
         return found
 
     @cached_property
-    def tally(self) -> Tally:
+    def code_counts(self) -> CodeCounts:
         """Counts categories over all coders."""
-        return Tally(self.codes, len(self.values))
+        return CodeCounts(self.codes, len(self.values))
 
     @cached_property
-    def tallies(self) -> list[Tally]:
+    def code_counts_by_coder(self) -> list[CodeCounts]:
         """Count categories of each coder."""
-        return [Tally(self.codes[:, [one]], len(self.values)) for one in range(len(self.names))]
+        return [
+            CodeCounts(self.codes[:, [one]], len(self.values)) for one in range(len(self.names))
+        ]
 
     @cached_property
     def apart(self) -> Numbers:

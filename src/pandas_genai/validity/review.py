@@ -50,7 +50,7 @@ class Review:
     index : Index
         The labels of the rows drawn, in the order in which they are coded.
     coder : str
-        Who codes; empty where nobody said.
+        Who codes; empty where that is not known.
     """
 
     design: Design

@@ -21,7 +21,7 @@ _PLENTY = 0.9
 _FEW_CALLS = 6
 """A stated limit that would allow fewer calls a minute counts only once a 429 confirms it."""
 _STRIKES = 2
-"""After how many full waits in vain the stated rest counts no more, until the next 429."""
+"""After how many full waits without effect the stated rest counts no more, until the next 429."""
 _ROUNDING_S = 3.0
 """Of the time until all is there again: some vendors state it in whole seconds."""
 _ANCHOR_S = 8.0
@@ -94,7 +94,7 @@ def _average(before: float | None, value: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """What a provider said is left, by the call whose answer said it."""
+    """What a provider stated is left, by the call whose answer stated it."""
 
     remaining: float
     at: float

@@ -113,7 +113,7 @@ class PostgresBudget(OwnedLeases):
         self._name = name
         self._total = total
         self._others = DeadOwners()
-        # What we have leased. The table is told the sum, so that it may be told twice.
+        # What we have leased. The table is given the sum, so that it may be given twice.
         self._held = 0.0
 
     def take(self, least: float, most: float) -> BudgetBlock:

@@ -79,12 +79,12 @@ def mounts(real: str) -> list[Mount]:
         return [Mount(root, "remote drive")] if remote else []
     if sys.platform == "darwin":
         try:
-            said = subprocess.run(
+            listed = subprocess.run(
                 ["/sbin/mount"], capture_output=True, text=True, check=False, timeout=_MOUNT_S
             )
         except (OSError, subprocess.SubprocessError):
             return []
-        return _of_mount(said.stdout)
+        return _of_mount(listed.stdout)
     try:
         text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:

@@ -166,8 +166,8 @@ def words_of(record: Node, evidence: Sequence[str], *, many: bool) -> str:
     if listed:
         pairs = ", ".join(f'"{evidence_names(field)[0]}" for "{field}"' for field in listed)
         parts.append(f"{pairs} (a list with one text for each item of the field, in their order)")
-    said = (
+    request = (
         " Before each of these fields, quote the words of the item's text that its value rests on: "
         f"{'; '.join(parts)}. A quote is one passage, copied letter for letter, nothing left out."
     )
-    return said + (" Give records in the order of their words in the text." if many else "")
+    return request + (" Give records in the order of their words in the text." if many else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -122,14 +122,7 @@ def read_problem(
     check_columns(data, names, known or {})
     if data.empty:
         raise UsageError("data has no rows.")
-    if not isinstance(predicted, Mapping):
-        raise UsageError("predicted= is a mapping: {'variable': 'column of its labels'}.")
-    used = {name: given for name, given in predicted.items() if name in names}
-    if not used:
-        raise UsageError(
-            f"The formula {formula!r} names no variable of predicted= ({list(predicted)}): there "
-            "is nothing to correct."
-        )
+    used = _labelled(predicted, names, formula)
     coded = coded_rows(data, list(used))
     labelled = {
         name: labelled_variable(
@@ -174,6 +167,19 @@ def read_problem(
     )
     _check(problem, model, sides)
     return problem, model, _notes(problem)
+
+
+def _labelled(predicted: Any, names: Collection[str], formula: str) -> dict[str, Any]:
+    """Return the labels of those variables that a formula names."""
+    if not isinstance(predicted, Mapping):
+        raise UsageError("predicted= is a mapping: {'variable': 'column of its labels'}.")
+    used = {name: given for name, given in predicted.items() if name in names}
+    if not used:
+        raise UsageError(
+            f"The formula {formula!r} names no variable of predicted= ({list(predicted)}): there "
+            "is nothing to correct."
+        )
+    return used
 
 
 def _model(family: str) -> str:
