@@ -84,7 +84,7 @@ def test_no_call_begins_two_seconds_after_stop(kernel, where):
         begun = provider.ledger.calls
         assert process.stdout.readline() == "stopped\n", process.communicate()[1]
         time.sleep(2.0)
-        assert provider.ledger.calls == begun < 400
+        assert provider.ledger.calls == begun < 200
         process.stdin.write("go\n")
         process.stdin.flush()
         assert process.stdout.readline() == "stopped\n"

@@ -24,6 +24,8 @@ __all__ = ["PREFIX", "Partitions"]
 PREFIX = "genai_extract"
 """What the names of tasks begin with; the run's id follows."""
 
+_ENDING = {"closing", "closed", "failed"}
+
 
 @dataclass(frozen=True)
 class Partitions:
@@ -117,6 +119,8 @@ def _waited_for(worker: Any) -> Callable[[], bool]:
 
     def is_wanted() -> bool:
         task = worker.state.tasks.get(key)
-        return task is not None and task.state in {"executing", "long-running"}
+        if task is None or worker.status.name in _ENDING:  # Ctrl-C may end the worker, too
+            return False
+        return task.state in {"executing", "long-running"}
 
     return is_wanted

@@ -59,6 +59,8 @@ __all__ = ["Extraction"]
 _GLANCE_S = 0.05
 _SHOW_EVERY_S = 0.2
 _RECORD_S = 0.5
+_IN_FLIGHT_S = 2.0
+"""How long a part waits for its last answers: its worker's process may end right after it."""
 _AT_ONCE = 100_000
 """Up to so many texts, what is answered is read before the first request: it takes 0.5 s."""
 _COUNT_S = 0.5
@@ -446,6 +448,8 @@ class Extraction:
         recording = threading.Thread(target=self._record_end, name="genai-record", daemon=True)
         recording.start()
         recording.join(_RECORD_S)
+        if self._options.part is not None:
+            pool.drain(_IN_FLIGHT_S)
         with self._lock:
             self._left = True
             ended = self._threads_ended

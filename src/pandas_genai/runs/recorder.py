@@ -190,6 +190,9 @@ class RunRecorder:
         if self._part is None:
             self._cache.end_run(self._run_id, **columns)
         else:
+            if status == "completed" and not self._part.is_wanted():
+                # Stopped between its last answer and here; no other part may begin to say so.
+                columns |= {"status": "stopped", "message": _ENDED["stopped"]}
             self._count(self._part, columns)
 
     def save_failures(self, found: Sequence[FailedRow]) -> None:

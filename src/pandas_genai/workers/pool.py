@@ -166,6 +166,10 @@ class Pool:
         if self._queue is not None:
             self._queue.close()
 
+    def drain(self, seconds: float) -> None:
+        """Wait, after a stop, until answers in flight are saved; so long at most."""
+        self._ended.wait(seconds)
+
     def _work(self, source: WorkQueue) -> None:
         try:
             while (chunk := source.take()) is not None:
