@@ -44,6 +44,15 @@ def test_shares_hold_the_truth_where_labels_do_not(frame):
     assert found.n.groupby("year").first().sum() == len(frame)
 
 
+@pytest.mark.parametrize("power_tuning", [True, False])
+def test_shares_of_two_classes_sum_to_one(frame, power_tuning):
+    two = frame.replace({"label": {"neu": "pos"}, "tone": {"neu": "pos"}})
+    found = pandas_genai.shares(
+        "tone", two, {"tone": "label"}, by="year", power_tuning=power_tuning
+    )
+    assert found["estimate"].groupby("year").sum().to_numpy() == pytest.approx(1)
+
+
 def test_with_every_row_coded_shares_are_means(frame):
     every = frame.assign(tone=frame.full)
     found = pandas_genai.shares("tone", every, {"tone": "label"}, by="side")

@@ -33,7 +33,8 @@ class Shares(pd.DataFrame):
 
     A row a group and class. Columns: ``estimate``, ``se``, ``low``, ``high`` (corrected, 95 %),
     ``naive``, ``naive_se``, ``gold_only``, ``gold_only_se``, ``n`` (rows) and ``coded`` (by hand).
-    A group with fewer than five rows coded by hand has no corrected estimate.
+    A group with fewer than five rows coded by hand has no corrected estimate. The shares of two
+    classes sum to one; those of more classes are each corrected for itself, and sum to about one.
     """
 
     _metadata = ("covariances", "df_resid")
@@ -156,12 +157,12 @@ def shares(
         raise UsageError(f"by= is missing in row {data.index[int(groups.isna().argmax())]!r}.")
     codes, names = pd.factorize(groups, sort=True)
     outcomes: list[Any] = ["mean"] if labelled.classes is None else list(labelled.classes)
-    generator = np.random.default_rng(rng)
+    folds = np.random.default_rng(rng).integers(1 << 63)  # the same for each class
     frames: list[pd.DataFrame] = []
     covariances, df = {}, 1.0
     for at, outcome in enumerate(outcomes):
         problem, kept = _problem(labelled, at, codes, len(names), sample)
-        corrections = Corrections(problem, "linear", generator, calibrator)
+        corrections = Corrections(problem, "linear", np.random.default_rng(folds), calibrator)
         both = corrections.estimate(power_tuning=power_tuning)
         every = [naive(problem, "linear"), corrections.gold_only, both]
         frame, covariance = _table(every, kept, len(names), share=labelled.classes is not None)
