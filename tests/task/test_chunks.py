@@ -115,6 +115,19 @@ def test_distinct_rows_as_a_dict_finds_them(texts):
     assert (again.empty, again.unsendable) == (rows.empty, rows.unsendable)
 
 
+halves = st.sampled_from(["0" * 16, "f" * 16, "0123456789abcdef"])
+
+
+@given(st.lists(st.tuples(halves, halves).map("".join), max_size=12))
+def test_keys_that_begin_alike_are_told_apart(keys):
+    rows = rows_of_keys(keys)
+    distinct = list(dict.fromkeys(keys))
+    assert list(rows.keys) == distinct
+    assert [distinct[code] for code in rows.codes] == keys
+    assert rows.first.tolist() == [keys.index(key) for key in distinct]
+    assert [distinct[place] for place in rows.by_key] == sorted(distinct)
+
+
 @pytest.mark.parametrize("first", [0, 3, 7])
 @pytest.mark.parametrize("size", [1, 5, 7])
 def test_texts_may_be_taken_for_many_chunks_at_once(first, size):

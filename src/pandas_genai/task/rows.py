@@ -10,6 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from pandas_genai.task.inputs import Value, digests
 
@@ -163,20 +164,17 @@ def _distinct(table: npt.NDArray[np.uint8]) -> tuple[Positions, Positions, Posit
         Where each stands first, in that order; the place of every key among them; and their places
         in the order of the keys.
     """
-    halves = table.view(">u8").astype(np.uint64)
-    order = np.argsort(halves[:, 0], kind="stable")
-    ordered = halves[order]
-    first_half, second_half = (ordered[1:] != ordered[:-1]).T
-    if (second_half & ~first_half).any():  # two keys that begin alike: one in 2 ** 64 pairs does
-        order = np.lexsort((halves[:, 1], halves[:, 0]))
-        ordered = halves[order]
-    starts = np.ones(len(table), dtype=bool)
-    starts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    groups = np.cumsum(starts) - 1
-    first = order[starts]  # the sort is stable: a group begins with its first row
-    by_appearance = np.argsort(first)
-    place = np.empty(len(first), dtype=np.int64)
-    place[by_appearance] = np.arange(len(first))
-    places = np.empty(len(table), dtype=np.int64)
-    places[order] = place[groups]
-    return first[by_appearance], places, place
+    heads, tails = table.view(">u8").astype(np.uint64).T
+    places, distinct = pd.factorize(heads)
+    first = _first(places, len(distinct))
+    if (tails[first[places]] != tails).any():  # two begin alike: one in 2 ** 64 pairs does
+        places, distinct = pd.factorize(np.array([key.tobytes() for key in table], dtype=object))
+        first = _first(places, len(distinct))
+    return first, places, np.argsort(distinct)
+
+
+def _first(places: Positions, count: int) -> Positions:
+    """Return where each place stands first."""
+    first = np.empty(count, dtype=np.int64)
+    first[places[::-1]] = np.arange(len(places) - 1, -1, -1)
+    return first
