@@ -15,9 +15,12 @@ from pandas_genai.runs.recorder import check_on_error
 from pandas_genai.settings import CHUNK_SIZE, Default, load_settings, whole_number
 from pandas_genai.store import Cache
 
-__all__ = ["CHUNK_SIZE", "MAX_WORKERS", "RunOptions"]
+__all__ = ["CHUNK_SIZE", "MAX_WORKERS", "MOST_REPEATS", "RunOptions"]
 
 MAX_WORKERS: int = Default(20)
+
+MOST_REPEATS = 100
+"""More answers to each row than this are taken for a slip."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class RunOptions:
         Whether only what is kept is read, and nothing is asked.
     retry_failed : bool, default True
         Whether rows that failed in an earlier run are asked again.
+    repeats : int, default 1
+        How often each row is asked.
     part : Part, optional
         Which part of a run this is, where several workers ask one run.
     rpm, tpm : int, optional
@@ -73,14 +78,20 @@ class RunOptions:
     keep_replies: bool = False
     offline: bool = False
     retry_failed: bool = True
+    repeats: int = 1
     part: Part | None = None
     rpm: int | None = None
     tpm: int | None = None
     shared: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("chunk_size", "max_workers"):
+        for name in ("chunk_size", "max_workers", "repeats"):
             whole_number(name, getattr(self, name))
+        if self.repeats > MOST_REPEATS:
+            raise UsageError(
+                f"repeats={self.repeats:,} is above {MOST_REPEATS}: each of them pays for every "
+                "row once more."
+            )
         for name, value in self.limits.items():
             whole_number(name, value)
         checked_prices(self.prices)

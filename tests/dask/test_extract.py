@@ -53,6 +53,22 @@ def test_workers_in_processes_of_a_cluster_ask_each_text_once(client, ask, ddf, 
     assert report.status == "completed"
 
 
+def test_each_row_may_be_asked_several_times(ask, ddf, frame, provider, tmp_path):
+    labels = ask(ddf, repeats=3)
+    with dask.config.set(scheduler="threads"):
+        computed = labels.compute()
+    assert list(labels._meta) == ["tone", "tone_share", "words", "words_share"]
+    assert_frame_equal(labels._meta, computed.iloc[:0])
+    assert set(provider.ledger.answered.values()) == {3}
+    assert computed["tone_share"].tolist() == [1.0] * len(frame)
+    report = computed.genai.report
+    assert (report.rows, report.ok, report.repeats) == (40, 40, 3)
+    assert len(computed.genai.repeats) == 120
+    assert computed.genai.requests["request_id"].notna().all()
+    again = pandas_genai.replicate(computed.genai.export(tmp_path / "r.zip"), frame)
+    assert_frame_equal(again.labels, computed, check_dtype=False)
+
+
 def test_one_report_and_one_run_for_all_workers(ask, ddf, provider, tmp_path):
     labels = ask(ddf)
     computed = labels.compute()

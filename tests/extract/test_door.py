@@ -31,7 +31,7 @@ def test_the_signature_is_the_promised_one():
         *("self", "prompt", "schema", "text", "model", "backend", "base_url", "api_key", "client"),
         *("cache", "chunk_size", "max_workers", "fresh", "on_error", "params", "examples"),
         *("evidence", "progress", "max_cost", "prices", "keep_replies", "rpm", "tpm"),
-        *("offline", "retry_failed"),
+        *("offline", "retry_failed", "repeats"),
     ]
     assert signature.parameters["chunk_size"].default == 5
     assert signature.parameters["max_workers"].default == 20

@@ -29,11 +29,12 @@ from pandas_genai.display.cards import ReportCard
 from pandas_genai.display.evaluation import EvaluationCard
 from pandas_genai.errors import UsageError, counted, printable
 from pandas_genai.runs import ATTR, Report
+from pandas_genai.runs.answers import AnswerReader
 from pandas_genai.runs.report import errors_frame, remember
 from pandas_genai.store import AnswerStore, is_there, using
 from pandas_genai.task.annotations import Column, Template
-from pandas_genai.task.frames import build_frame
-from pandas_genai.task.rows import Rows, distinct_rows
+from pandas_genai.task.repeats import build_labels
+from pandas_genai.task.rows import Rows, distinct_rows, rows_of_keys
 from pandas_genai.task.schema import Schema, compile_schema
 from pandas_genai.validity.archive import Archive, gathered, read_archive
 from pandas_genai.validity.codebook import codebook_of_schema
@@ -100,12 +101,7 @@ class Archiving:
         """
         labels = self._data
         with _store_of(labels) as (store, run_id):
-            keys = store.run_rows(run_id)
-            if len(keys) != len(labels):
-                raise UsageError(
-                    "requests needs the labels as they came from the run, one a row: "
-                    f"the run had {counted(len(keys), 'row')}, this frame has {len(labels):,}."
-                )
+            keys = _run_rows(store, run_id, labels, "requests")
             (run,) = store.runs(run_id)
             found = {
                 one.text_hash: (
@@ -129,6 +125,55 @@ class Archiving:
         frame = pd.DataFrame(rows, index=labels.index, columns=list(_COLUMNS), dtype=object)
         frame["answered"] = pd.to_datetime(frame["answered"], utc=True, format="ISO8601")
         return frame.astype(_COLUMNS)
+
+    @property
+    def repeats(self) -> pd.DataFrame:
+        """The single answers to each row, where ``repeats=`` asked for several.
+
+        Returns
+        -------
+        DataFrame
+            A column ``repeat``, the number of the answer from 1, and one for each field, missing
+            where that answer is: the first answers of all rows under the index of the labels, then
+            the second ones, and so on. How far they agree is
+            ``pandas_genai.agreement([one["tone"] for _, one in answers.groupby("repeat")])``.
+
+        Raises
+        ------
+        UsageError
+            If the run is not known, or the labels were sorted or filtered.
+
+        Examples
+        --------
+        >>> import pandas as pd, pandas_genai
+        >>> from pandas_genai.testing import LoopbackProvider
+        >>> df = pd.DataFrame({"review": ["Great.", "Awful."]}, index=["a", "b"])
+        >>> with LoopbackProvider(lambda text: {"label": "good"}) as provider:
+        ...     labels = df.genai.extract("Tone?", ["good", "bad"], cache="answers.sqlite",
+        ...                               repeats=2, progress=False,
+        ...                               base_url=provider.openai_url, api_key="k")
+        >>> labels
+          label  label_share
+        a  good          1.0
+        b  good          1.0
+        >>> labels.genai.repeats
+           repeat label
+        a       1  good
+        b       1  good
+        a       2  good
+        b       2  good
+        """
+        labels, report = self._data, report_of(self._data)
+        with _store_of(labels) as (store, run_id):
+            keys = _run_rows(store, run_id, labels, "repeats")
+            (task,) = (one for one in store.tasks() if one["prompt_hash"] == report.prompt_hash)
+            schema = compile_schema(json.loads(task["schema"]))
+            if schema.free or schema.many:
+                raise UsageError("repeats needs labels with one record a row and a schema.")
+            rows = rows_of_keys(keys).repeated(report.repeats)
+            reader = AnswerReader(schema, report.prompt_hash, rows)
+            reader.read_rest(store, ())
+        return reader.every(labels.index)
 
     @named_arguments
     def export(
@@ -189,8 +234,7 @@ class Archiving:
                     "texts=True needs the frame that was asked, which is not known here any more: "
                     "run extract once more with the same cache, which asks nothing."
                 )
-            rows, values = _keyed(asked, form)
-            sent = _by_key(rows, values)
+            sent = _by_key(*_keyed(asked, form))
         with _store_of(labels) as (store, run_id):
             archive = gathered(store, run_id, form, gold, sent)
         archive.write(target, _schema_of(archive))
@@ -349,13 +393,14 @@ def replicate(
     form = _chosen_form(archive, df, text)
     rows, values = _keyed(df, form)
     _check_rows(archive, rows, df.index, path)
+    report = Report.of(archive.run, _errors(archive, rows, df.index))
+    rows = rows.repeated(report.repeats)
     whole = "column" in form or "series" in form
     results = archive.results(schema, _by_key(rows, values) if whole else {})
     keys = list(rows.keys)
-    labels = build_frame(schema, df.index, rows.codes, [results.get(key) for key in keys])
+    labels = build_labels(schema, df.index, rows, [results.get(key) for key in keys])
     if archive.texts is not None or whole:
         OwnColumns(df, form, schema).find(labels)
-    report = Report.of(archive.run, _errors(archive, rows, df.index))
     remember(report)
     labels.attrs[ATTR] = report.run_id
     mark_order(labels, many=schema.many)
@@ -391,6 +436,17 @@ def _store_of(labels: pd.DataFrame) -> Iterator[tuple[AnswerStore, str]]:
         raise UsageError(f"The cache of run {run_id} is gone: it was in {url}.")
     with using(url) as store:
         yield store, run_id
+
+
+def _run_rows(store: AnswerStore, run_id: str, labels: pd.DataFrame, what: str) -> list[str | None]:
+    """Return the key of each row of some labels."""
+    keys = store.run_rows(run_id)
+    if len(keys) != len(labels):
+        raise UsageError(
+            f"{what} needs the labels as they came from the run, one a row: "
+            f"the run had {counted(len(keys), 'row')}, this frame has {len(labels):,}."
+        )
+    return keys
 
 
 def _schema_of(archive: Archive) -> Schema:

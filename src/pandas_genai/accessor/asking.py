@@ -34,6 +34,7 @@ from pandas_genai.runs import Observer, OnError
 from pandas_genai.settings import whole_number
 from pandas_genai.store import Cache, url_of, using
 from pandas_genai.task.inputs import Value
+from pandas_genai.task.repeats import check_repeats
 from pandas_genai.task.schema import compile_schema
 
 __all__ = ["Asking", "bar", "collected"]
@@ -44,7 +45,7 @@ Rows: TypeAlias = "pd.DataFrame | pd.Series[Any]"
 _RUN = (
     *("chunk_size", "max_workers", "fresh", "on_error", "max_cost", "prices", "keep_replies"),
     *("rpm", "tpm"),
-    *("offline", "retry_failed"),
+    *("offline", "retry_failed", "repeats"),
 )
 """The arguments of a verb that are run options as they stand."""
 
@@ -98,6 +99,7 @@ class Asking:
             observer=observer_for(given["progress"]),
             **{name: given[name] for name in _RUN},
         )
+        check_repeats(task.compiled, options.repeats)
         return cls(
             data, Question(task, given["base_url"], given["api_key"], given["client"]), options
         )
@@ -152,6 +154,7 @@ class Asking:
                 chunk_size=options.chunk_size,
                 name=name,
                 fresh=options.fresh,
+                repeats=options.repeats,
                 allowance=Allowance(options.max_cost, options.prices),
             )
             with with_advice(question):

@@ -20,8 +20,8 @@ from pandas_genai.display.reading import Reading
 from pandas_genai.display.where import default_cache_path
 from pandas_genai.errors import CacheError, SchemaError, UsageError
 from pandas_genai.runs import ATTR, Report
-from pandas_genai.runs.report import find_report
-from pandas_genai.store import is_there, using
+from pandas_genai.runs.report import find_report, remembered_place
+from pandas_genai.store import is_there, url_of, using
 from pandas_genai.task.inputs import Value
 from pandas_genai.task.schema import Schema, compile_schema
 from pandas_genai.task.text import is_blank, no_column, only_text_column, rows_text, series_text
@@ -159,7 +159,10 @@ def origin_of(frame: pd.DataFrame) -> Origin | None:
 def cache_of(frame: pd.DataFrame) -> str | Path | None:
     """Return where a frame's answers are kept; None where they were kept in memory alone."""
     origin = origin_of(frame)
-    return default_cache_path() if origin is None else origin.cache
+    if origin is not None:
+        return origin.cache
+    place = remembered_place(run_of(frame))
+    return default_cache_path() if place is None else url_of(place)
 
 
 def report_of(frame: pd.DataFrame) -> Report:

@@ -59,6 +59,7 @@ class Verbs:
         tpm: int | None = None,
         offline: bool = False,
         retry_failed: bool = True,
+        repeats: int = 1,
     ) -> pd.DataFrame:
         r"""Ask a language model the same question of every row.
 
@@ -136,6 +137,11 @@ class Verbs:
             are missing, with the reason ``not asked``.
         retry_failed : bool, default True
             Ask rows again that failed in an earlier run; False leaves them with their reason.
+        repeats : int, default 1
+            Independent answers to each row, each paid for and kept: the first is the one that a
+            run without ``repeats`` has, and a higher number later asks only for those that are
+            missing. Each field gets the value that most of them give; see Returns. It needs a
+            schema with one record a row.
 
         Returns
         -------
@@ -151,6 +157,11 @@ class Verbs:
             times) or ``not found``. A field that is a list has lists there, with one quote for
             each item. Where ``text`` is several columns or a template, ``<field>_column`` names
             the column in which the words stand.
+
+            With ``repeats``, each field is the value that most answers to the row give, of
+            several the one that came first by its number, and ``<field>_share`` how many of the
+            answers that there are give it, from 0 to 1. A row is missing where it has no answer
+            at all. ``.genai.repeats`` has every answer.
 
         Warns
         -----
@@ -222,6 +233,7 @@ class Verbs:
         tpm: int | None = None,
         offline: bool = False,
         retry_failed: bool = True,
+        repeats: int = 1,
         sample: int = 0,
     ) -> Plan:
         """Say what asking the rest of the rows will take, live and as a batch.
@@ -236,7 +248,7 @@ class Verbs:
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
 max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, prices, \
-keep_replies, rpm, tpm, offline, retry_failed
+keep_replies, rpm, tpm, offline, retry_failed, repeats
             As in ``extract``, whose options are all taken. With ``fresh`` every text counts as to
             be asked. ``on_error``, ``progress`` and ``max_cost`` have no effect, on a sample
             either.
@@ -300,6 +312,7 @@ keep_replies, rpm, tpm, offline, retry_failed
         tpm: int | None = None,
         offline: bool = False,
         retry_failed: bool = True,
+        repeats: int = 1,
     ) -> BatchJob:
         """Hand the same question to the vendor's batch API: tomorrow's answers at half the price.
 
@@ -311,7 +324,7 @@ keep_replies, rpm, tpm, offline, retry_failed
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
 max_workers, fresh, on_error, params, examples, evidence, progress, keep_replies, rpm, tpm, \
-offline, retry_failed
+offline, retry_failed, repeats
             As in ``extract``, whose options are all taken. ``fresh`` submits also what the cache
             has; where a job of the same task and rows is there already, give the new one a
             ``name``. ``max_workers``, ``progress``, ``rpm`` and ``tpm`` have no effect, nor have
@@ -392,6 +405,7 @@ offline, retry_failed
         tpm: int | None = None,
         offline: bool = False,
         retry_failed: bool = True,
+        repeats: int = 1,
     ) -> Preview:
         """Show the exact requests that ``extract`` would send. Nothing is sent, no key needed.
 
@@ -399,7 +413,7 @@ offline, retry_failed
         ----------
         prompt, schema, text, model, backend, base_url, api_key, client, cache, chunk_size, \
 max_workers, fresh, on_error, params, examples, evidence, progress, max_cost, prices, \
-keep_replies, rpm, tpm, offline, retry_failed
+keep_replies, rpm, tpm, offline, retry_failed, repeats
             As in ``extract``, whose options are all taken; those that say how a run goes have no
             effect. (With ``max_cost`` a run adds a token limit to its requests, which is not
             shown.)

@@ -138,7 +138,7 @@ class Collector:
             self._unread = self._unanswered(cache, recorder)
             new: list[Part] = []
             try:
-                recorder.open(self._rows, self._rows.sent - self._copies_of_unread())
+                recorder.open(self._rows, self._rows.sent - self._rows.rows_of(self._unread))
                 self._advance(cache, wait_options, new)
                 failures = self._failures(cache)
                 self._say()
@@ -181,17 +181,10 @@ class Collector:
             return sorted(map(int, chain.from_iterable(missing)))
         return unanswered(cache, self._connection.manifest.prompt_hash, self._rows.keys)
 
-    def _copies_of_unread(self) -> int:
-        return int(self._rows.copies[self._unread].sum())
-
     def _copies(self, keys: set[str]) -> int:
         if not keys:
             return 0
-        return sum(
-            int(copies)
-            for key, copies in zip(self._rows.keys, self._rows.copies, strict=True)
-            if key in keys
-        )
+        return self._rows.rows_of([at for at, key in enumerate(self._rows.keys) if key in keys])
 
     def _missing(self, cache: AnswerStore) -> set[str]:
         """Return what had no answer when the run began, and has none now."""

@@ -158,6 +158,8 @@ class JobSpec:
         The job's name.
     fresh : bool
         Whether to submit what the cache has.
+    repeats : int
+        How often each row is asked.
     most_requests : int, optional
         Of one file, where that is less than the vendor's limit.
     allowance : Allowance
@@ -172,6 +174,7 @@ class JobSpec:
     chunk_size: int = CHUNK_SIZE
     name: str | None = None
     fresh: bool = False
+    repeats: int = 1
     most_requests: int | None = None
     allowance: Allowance = field(default_factory=Allowance)
 
@@ -282,6 +285,7 @@ def found_or_new(
         index_names=[name if name is None else label_text(name) for name in spec.labels.names],
         index_dtypes=level_dtypes(spec.labels),
         prices=dict(spec.allowance.prices) if spec.allowance.prices else None,
+        repeats=spec.repeats,
     )
     job.save(manifest)
     return job, manifest
@@ -392,7 +396,7 @@ def prepare(jobs: JobsFolder, spec: JobSpec, options: ConnectionOptions) -> JobF
     if spec.name is not None:
         jobs.job(spec.name)
     inputs = FrameInputs(spec.data, spec.text)
-    rows = distinct_rows(inputs)
+    rows = distinct_rows(inputs).repeated(spec.repeats)
     window = ContextWindow.of(resolved.task, resolved.endpoint, options.endpoints, chunk_size)
     jobs.make()
     with jobs.lock(options.tell):

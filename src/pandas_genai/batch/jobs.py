@@ -56,7 +56,7 @@ def fitting_job(
     """
     if name is not None:
         folder = existing(jobs, name)
-        return folder, distinct_rows(FrameInputs(data, folder.read_manifest().text))
+        return folder, _rows_of(data, folder.read_manifest())
     sound, damaged = jobs.jobs()
     if not sound and not damaged:
         raise nothing_there(jobs)
@@ -74,13 +74,18 @@ def fitting_job(
 def _fit(job: JobFolder, manifest: Manifest, data: pd.DataFrame | pd.Series[Any]) -> Rows | None:
     """Return the rows of the frame if the job is about most of them, or most of it about them."""
     try:
-        rows = distinct_rows(FrameInputs(data, manifest.text))
+        rows = _rows_of(data, manifest)
         theirs = rows_of_keys(row_keys(job)).keys
     except (UsageError, JobError):
         return None
-    fewer = min(len(rows.keys), len(theirs))
+    fewer = min(rows.inputs, len(theirs))
     common = len(set(rows.keys).intersection(theirs))
     return rows if fewer and common >= _LEAST_SHARE * fewer else None
+
+
+def _rows_of(data: pd.DataFrame | pd.Series[Any], manifest: Manifest) -> Rows:
+    """Return the rows of a frame as a job asks them."""
+    return distinct_rows(FrameInputs(data, manifest.text)).repeated(manifest.repeats)
 
 
 def _described(job: JobFolder, manifest: Manifest) -> str:

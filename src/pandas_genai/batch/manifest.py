@@ -255,6 +255,8 @@ class Manifest:
         The user's own prices, as they were given with the job.
     examples : list of (str, str)
         Solved cases: the text, and the answer as JSON text.
+    repeats : int
+        How often each row is asked.
     parts : list of Part
         In the order of their numbers.
     """
@@ -288,6 +290,7 @@ class Manifest:
     lower: tuple[Line, list[Line]] | None = None
     prices: dict[Line, Money] | None = None
     examples: list[tuple[str, str]] = field(default_factory=list)
+    repeats: Annotated[int, Field(ge=1, le=MOST)] = 1
     parts: list[Part] = field(default_factory=list)
     format: Count = FORMAT
 

@@ -99,7 +99,7 @@ def saved_rows(job: JobFolder, manifest: Manifest) -> tuple[Rows, pd.Index]:
             labels.append(label)
             yield key
 
-    rows = rows_of_keys(keys())
+    rows = rows_of_keys(keys()).repeated(manifest.repeats)
     if len(rows) != manifest.rows:
         raise unreadable(job.rows, f"it has {len(rows):,} rows, the job {manifest.rows:,}")
     names, dtypes = manifest.index_names, manifest.index_dtypes

@@ -35,7 +35,7 @@ class Plan:
         Rows of the input; without text that can be sent; equal to another row; answered already,
         by the sample too.
     texts, calls : int
-        Distinct texts that are to be asked, and the calls for them.
+        Distinct texts that are to be asked, each repeat counted, and the calls for them.
     chunk_size, workers : int
         Rows a call, and calls at once.
     model, host : str
@@ -66,6 +66,8 @@ class Plan:
     splits : int
         Calls beside those that the chunk size asks for: where the texts of a call are too long
         together for the model's context window, they are sent in several.
+    repeats : int
+        How often each row is asked.
     long_texts : LongTexts or None
         The texts that do not fit into the model's context window, or may not; None where all do.
     """
@@ -97,6 +99,7 @@ class Plan:
     sample_uncounted: int = 0
     sample_failures: str = ""
     splits: int = 0
+    repeats: int = 1
     long_texts: LongTexts | None = None
 
     @property
@@ -151,7 +154,7 @@ class Plan:
         counts = f"{self.cached:,} answered already, {self.empty:,} empty"
         copies = counted(self.duplicates, "duplicate")
         tokens = f"{self.input_tokens:,} in{cached}, {self.output_tokens:,} out"
-        asked = counted(self.texts, "text")
+        asked = counted(self.texts, "text" if self.repeats == 1 else "answer")
         lines = [
             f"{counted(self.rows, 'row')}: {counts}, {copies} of another row; {asked} to ask",
             f"calls: {self.calls_text} to {self.model} {self.where}",

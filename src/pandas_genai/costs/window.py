@@ -191,6 +191,7 @@ class ContextWindow:
         """
         if not len(wanted):
             return None
+        wanted = np.unique(np.asarray(wanted) % rows.inputs)  # whatever is asked several times
         sizes, positions = rows.sizes[wanted], rows.first[wanted]
         place = int(sizes.argmax())
         longest = round((self._forecast.around(1) + int(sizes[place])) / PER_TOKEN)

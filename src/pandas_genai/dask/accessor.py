@@ -28,11 +28,15 @@ from pandas_genai.runs.recorder import new_run_id
 from pandas_genai.runs.report import Report, find_report, remember_place
 from pandas_genai.store import file_of, is_there, private_url, shown, using
 from pandas_genai.task.frames import build_frame
+from pandas_genai.task.repeats import majority
 
 __all__ = ["DaskAccessor"]
 
 _SIZES = ("chunk_size", "max_workers")
-_SENT = ("fresh", "max_cost", "prices", "keep_replies", "rpm", "tpm", "offline", "retry_failed")
+_SENT = (
+    *("fresh", "max_cost", "prices", "keep_replies", "rpm", "tpm"),
+    *("offline", "retry_failed", "repeats"),
+)
 _OFFERED = "batch_submit", "batch_collect", "estimate", "preview"
 _EXTRACT = inspect.signature(Verbs.extract)
 
@@ -78,7 +82,8 @@ class DaskAccessor:
         Parameters
         ----------
         prompt, schema, text, model, backend, base_url, api_key, chunk_size, max_workers, params, \
-examples, evidence, progress, max_cost, prices, keep_replies, rpm, tpm, offline, retry_failed
+examples, evidence, progress, max_cost, prices, keep_replies, rpm, tpm, offline, retry_failed, \
+repeats
             As in ``df.genai.extract``. ``schema`` is needed: Dask must know the columns before.
             ``max_workers`` are calls at once of one partition. Model, address and key are those
             of this process; workers use a key of their own where this process has none.
@@ -153,7 +158,10 @@ examples, evidence, progress, max_cost, prices, keep_replies, rpm, tpm, offline,
             path,
         )
         watch(Watch(run_id, cache, options.observer, self._data.npartitions), _cluster())
-        meta = build_frame(schema, rows.index[:0], np.array([], dtype=np.int64), [])
+        nothing = rows.index[:0]
+        meta = build_frame(schema, nothing, np.array([], dtype=np.int64), [])
+        if options.repeats > 1:
+            meta = majority(meta, np.empty((options.repeats, 0), dtype=bool), schema, nothing)
         OwnColumns(rows.iloc[:0], form, schema).find(meta)
         return self._data.map_partitions(asks, meta=meta, token=f"{PREFIX}-{run_id}")
 

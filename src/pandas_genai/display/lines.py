@@ -34,6 +34,11 @@ def submitted_line(job: BatchJob, source: str) -> str:
         return f"{state} Nothing new was submitted{_advice(state)}."
     batches = counted(state.batches, "batch", "batches")
     what = f"{state.rows:,} of {counted(manifest.rows, 'row')} submitted in {batches}"
+    if manifest.repeats > 1:
+        what = (
+            f"{counted(state.rows, 'question')} submitted in {batches}, {manifest.repeats} for "
+            f"each of {counted(manifest.rows, 'row')}"
+        )
     aside = {
         "answered before": manifest.cached,
         "in other jobs": manifest.elsewhere,

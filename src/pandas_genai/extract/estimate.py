@@ -83,7 +83,7 @@ class Estimation:
         self._index = index
         self._inputs = inputs
         lengths = array("Q")
-        self._rows = distinct_rows(_measured(inputs, lengths))
+        self._rows = distinct_rows(_measured(inputs, lengths)).repeated(options.repeats)
         self._lengths = np.frombuffer(lengths, dtype=np.uint64)
         self._forecast = Forecast.of(self._task, self._resolved.endpoint, options.endpoints)
         self._window = ContextWindow.of(
@@ -133,7 +133,7 @@ class Estimation:
     def _chosen(self, sample: int) -> list[int]:
         """Choose the rows of the sample among those to be asked, the same at every call."""
         drawn = np.random.default_rng(_SEED).permutation(self._wanted)[:sample]
-        positions: list[int] = np.sort(self._rows.first[drawn]).tolist()
+        positions: list[int] = np.unique(self._rows.first[drawn]).tolist()
         return positions
 
     def _ask(self, positions: list[int], cache: AnswerStore, calls: _SampleCalls) -> str:
@@ -162,7 +162,7 @@ class Estimation:
         splits = self._window.splits(rows, self._wanted)
         left = _CallsLeft(self._forecast, texts, characters, self._chunk_size, calls, splits)
         totals = left.totals
-        known = rows.sent - int(rows.copies[self._wanted].sum())
+        known = rows.sent - rows.rows_of(self._wanted)
         endpoint, is_local = self._resolved.endpoint, self._resolved.is_local
         live, batch = map(self._price, (False, True))
         return Plan(
@@ -193,6 +193,7 @@ class Estimation:
             sample_uncounted=calls.uncounted,
             sample_failures=failures,
             splits=splits,
+            repeats=rows.repeats,
             long_texts=self._window.long_texts(
                 rows, self._wanted, lambda row: label_text(self._index[row])
             ),

@@ -79,7 +79,7 @@ def preview_requests(
     window = ContextWindow.of(
         task, endpoint, options.endpoints, chunk_size, is_local=resolved.is_local
     )
-    rows = distinct_rows(inputs)
+    rows = distinct_rows(inputs).repeated(options.repeats)
     wanted = np.arange(len(rows.keys))
     chunks = plan_chunks(rows, wanted, inputs, chunk_size, most_bytes=window.most_bytes)
     url = endpoint.shown.rstrip("/") + backend_named(task.backend).path

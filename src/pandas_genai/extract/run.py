@@ -176,7 +176,7 @@ class Extraction:
 
     def _begin(self) -> None:
         """Find what is answered already, and record that a run has started."""
-        rows = distinct_rows(self._asked())
+        rows = distinct_rows(self._asked()).repeated(self._options.repeats)
         brought = self._brought(rows) if self._options.fresh else None
         if brought is None:
             blocks = self._recorder.read_known(rows)
@@ -189,13 +189,13 @@ class Extraction:
         if brought is None:  # only now: while answers were read, other parts have brought more
             brought = self._brought(rows)
             brought[self._wanted.first] = False
-        self._brought_rows = int(rows.copies[brought].sum())
+        self._brought_places = np.flatnonzero(brought)
         warn_of_damage(self._cache)
         self._window = self._window_of_task()
         self._most_bytes = self._window.most_bytes
         if len(self._wanted.first):
             self._warn(at_once=at_once)
-        self._recorder.open(rows, self._settled.cached, self._ids)
+        self._recorder.open(rows, self._cached, self._ids)
 
     def _left_alone(self) -> Leave | None:
         if self._options.offline:
@@ -218,17 +218,25 @@ class Extraction:
     @property
     def _known(self) -> int:
         """Rows whose answers were there, or were given, as far as answers were read."""
-        return self._rows.sent - self._wanted.asked - self._wanted.left + len(self._given)
+        rows, wanted = self._rows, self._wanted
+        return rows.sent * rows.repeats - wanted.asked - wanted.left + len(self._given)
+
+    @property
+    def _cached(self) -> int:
+        """Rows with all their answers before this run."""
+        rows = self._rows
+        return self._wanted.known + len(self._given) - rows.rows_of(self._brought_places)
 
     @property
     def _settled(self) -> Progress:
-        """Where the run is without what it asks itself."""
-        rows = self._rows
+        """Where the run is without what it asks itself; each repeat counts."""
+        rows, left = self._rows, 0 if self._options.offline else self._wanted.left
+        total = len(rows) * rows.repeats
         return Progress(
-            total=len(rows),
-            done=len(rows) - self._wanted.asked,
-            cached=self._known - self._brought_rows,
-            failed=len(rows.unsendable) + (0 if self._options.offline else self._wanted.left),
+            total=total,
+            done=total - self._wanted.asked,
+            cached=self._known - int(rows.copies[self._brought_places].sum()),
+            failed=len(rows.unsendable) * rows.repeats + left,
         )
 
     @property
@@ -430,7 +438,8 @@ class Extraction:
         """Write how many rows are answered, what became of them, and how to go on."""
         have = self._known + self._counters.snapshot().done
         which = "" if self._options.part is None else " of this partition"
-        rows = f"{have:,} of {self._settled.total:,} rows{which}"
+        what = "rows" if self._rows.repeats == 1 else "answers"
+        rows = f"{have:,} of {self._settled.total:,} {what}{which}"
         if self._options.cache is not False:
             return f"{rows} are answered and kept. {advice} to go on with the rest."
         if have:
@@ -505,11 +514,11 @@ class Extraction:
 
     def _columns(self) -> dict[str, object]:
         """Return the counts so far under the names of the table ``runs``."""
-        counts, settled = self._counters.snapshot(), self._settled
+        counts, settled, repeats = self._counters.snapshot(), self._settled, self._rows.repeats
         return {
-            "ok": self._known + counts.done,
-            "cached": settled.cached,
-            "failed": settled.failed + counts.failed,
+            "ok": (self._known + counts.done) // repeats,
+            "cached": self._cached,
+            "failed": (settled.failed + counts.failed) // repeats,
             "calls": counts.calls,
             "retries": counts.retries,
             "input_tokens": counts.usage.input_tokens,

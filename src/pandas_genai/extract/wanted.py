@@ -43,9 +43,9 @@ class Wanted:
     at_most : int
         How many there can be.
     asked : int
-        Rows of the frame that are to be asked, as far as answers were read.
+        Rows of the frame that are to be asked, as far as answers were read; with repeats, answers.
     left : int
-        Rows of the frame that have no answer and are not asked.
+        Those that have no answer and are not asked.
     """
 
     def __init__(
@@ -60,8 +60,9 @@ class Wanted:
         self._blocks = blocks
         self._leave = leave
         self._refusals: dict[int, Refusal] = {}
-        self.asked = rows.sent
+        self.asked = rows.sent * rows.repeats
         self.left = 0
+        self._touched: list[Positions] = []
         found = [np.empty(0, dtype=np.int64)]
         for missing in self._rest():
             found.append(missing)
@@ -80,8 +81,17 @@ class Wanted:
                 missing = found[~np.isin(found, list(left))]
                 self.left += int(copies[found].sum() - copies[missing].sum())
             self.asked -= int(copies[looked].sum() - copies[missing].sum())
+            if self._rows.repeats > 1:
+                self._touched.append(found)
             if len(missing):
                 yield missing
+
+    @property
+    def known(self) -> int:
+        """How many rows of the frame have all their answers, as far as answers were read."""
+        if self._rows.repeats == 1:
+            return self._rows.sent - self.asked - self.left
+        return self._rows.sent - self._rows.rows_of(np.concatenate([np.empty(0), *self._touched]))
 
     def blocks(self, multiple: int) -> Iterator[Positions]:
         """Return them a block at a time, each but the last a multiple of so many."""

@@ -11,8 +11,10 @@ import pandas as pd
 from pandas_genai.errors import warn_user
 from pandas_genai.store import Answer, AnswerStore, RequestRecord
 from pandas_genai.task.frames import FrameBuilder
+from pandas_genai.task.repeats import NUMBER, majority
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Keys, Positions, Rows
+from pandas_genai.task.schema import Schema
 from pandas_genai.task.task import BoundTask
 
 __all__ = ["AnswerReader", "DamagedAnswersWarning"]
@@ -65,16 +67,19 @@ class AnswerReader:
 
     Parameters
     ----------
-    task : BoundTask
-        What is asked.
+    schema : Schema
+        What an answer looks like.
+    prompt_hash : str
+        The task.
     rows : Rows
         The input.
     """
 
-    def __init__(self, task: BoundTask, rows: Rows) -> None:
-        self._task = task
+    def __init__(self, schema: Schema, prompt_hash: str, rows: Rows) -> None:
+        self._schema = schema
+        self._prompt_hash = prompt_hash
         self._rows = rows
-        self._builder = FrameBuilder(task.schema)
+        self._builder = FrameBuilder(schema)
         self._places = np.full(len(rows.keys), -1, dtype=np.int64)
         self._count = 0
 
@@ -86,8 +91,8 @@ class AnswerReader:
         tuple of ndarray
             The places in ``rows.keys`` that were looked at, and those of them without an answer.
         """
-        if self._task.schema.free:  # its columns stand in the order of the input
-            known = answered(store, self._task.prompt_hash, self._rows.keys)
+        if self._schema.free:  # its columns stand in the order of the input
+            known = answered(store, self._prompt_hash, self._rows.keys)
             yield np.arange(len(known)), np.flatnonzero(~known)
             return
         for places in self._read(store, self._rows.by_key):
@@ -108,7 +113,7 @@ class AnswerReader:
         for start in range(0, len(wanted), _BLOCK):
             places = wanted[start : start + _BLOCK]
             keys = self._rows.keys.take(places)
-            found = store.read(self._task.prompt_hash, keys)
+            found = store.read(self._prompt_hash, keys)
             there = places[[key in found for key in keys]]
             self._places[there] = np.arange(self._count, self._count + len(there))
             self._count += len(there)
@@ -125,11 +130,27 @@ class AnswerReader:
         given : mapping
             Answers that are taken as they are, as JSON text by row.
         """
-        codes = self._rows.codes.copy()
-        codes[codes >= 0] = self._places[codes[codes >= 0]]
-        codes[list(given)] = range(self._count, self._count + len(given))
+        codes = self._codes()
+        codes[:, list(given)] = range(self._count, self._count + len(given))
         self._builder.add(list(given.values()))
-        return self._builder.frame(index, codes)
+        if len(codes) == 1:
+            return self._builder.frame(index, codes[0])
+        answers = self._builder.frame(pd.RangeIndex(codes.size), codes.ravel())
+        return majority(answers, codes >= 0, self._schema, index)
+
+    def every(self, index: pd.Index) -> pd.DataFrame:
+        """Return the single answers: the first ones of all rows, then the second ones, ..."""
+        codes = self._codes()
+        places = np.tile(np.arange(len(index)), len(codes))
+        found = self._builder.frame(index.take(places), codes.ravel())
+        found.insert(0, NUMBER, np.repeat(np.arange(1, len(codes) + 1), len(index)))
+        return found
+
+    def _codes(self) -> npt.NDArray[np.int64]:
+        """Return which of the answers read is each row's: repeats by rows, -1 for none."""
+        codes = self._rows.places
+        codes[codes >= 0] = self._places[codes[codes >= 0]]
+        return codes
 
 
 def answers_of(

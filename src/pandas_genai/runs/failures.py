@@ -67,7 +67,10 @@ class FailedRow:
 
 
 def failed_rows(rows: Rows, failures: Iterable[Failure]) -> list[FailedRow]:
-    """List every row of the input that has no answer, in the input's order."""
+    """List every row of the input that has no answer, in the input's order.
+
+    With repeats that is a row none of whose questions was answered.
+    """
     found = [
         FailedRow(position, None, EMPTY_TEXT, "There is no text to send.")
         for position in rows.empty
@@ -78,7 +81,8 @@ def failed_rows(rows: Rows, failures: Iterable[Failure]) -> list[FailedRow]:
     ]
     by_key = {failure.row.key: failure for failure in failures}
     if by_key:
-        places = [place for place, key in enumerate(rows.keys) if key in by_key]
+        without = np.array([key in by_key for key in rows.keys], dtype=bool)
+        places = np.flatnonzero(without.reshape(rows.repeats, -1).all(axis=0)).tolist()
         found += _by_position(rows, places, by_key)
     return sorted(found, key=lambda row: row.position)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -112,11 +112,12 @@ class RunRecorder:
         self._given = dict(given or {})
         self._part = part
         self._reader: AnswerReader | None = None
+        self._repeats = 1
         self.closed = False
 
     def read_known(self, rows: Rows) -> Iterator[tuple[Positions, Positions]]:
         """Read what is answered already; see ``AnswerReader.read_known``."""
-        self._reader = AnswerReader(self._task, rows)
+        self._reader = AnswerReader(self._task.schema, self._task.prompt_hash, rows)
         return self._reader.read_known(self._cache)
 
     def open(self, rows: Rows, cached: int, ids: Sequence[object] | None = None) -> None:
@@ -132,6 +133,7 @@ class RunRecorder:
             The user's ids of the rows.
         """
         task, cache = self._task, self._cache
+        self._repeats = rows.repeats
         save_task(cache, task, self._system)
         self._run = RunRecord(
             run_id=self._run_id,
@@ -186,7 +188,7 @@ class RunRecorder:
     def close(self, status: str, columns: Mapping[str, Any]) -> None:
         """Write down how the run ended."""
         self.closed = True
-        columns = {**columns, "status": status, "ended": now()}
+        columns = {**columns, **self._repeated(columns), "status": status, "ended": now()}
         if self._part is None:
             self._cache.end_run(self._run_id, **columns)
         else:
@@ -231,11 +233,11 @@ class RunRecorder:
             With ``on_error="raise"``; its ``result`` is the frame.
         """
         failures = list(failures)
-        reader = self._reader or AnswerReader(self._task, rows)
+        reader = self._reader or AnswerReader(self._task.schema, self._task.prompt_hash, rows)
         reader.read_rest(self._cache, {failure.row.key for failure in failures})
         frame, found = self._frame(rows, failures, reader)
         self.save_failures(found)
-        self.close(status, columns)
+        self.close(status, {**columns, **self._counted(rows, found, failures)})
         if self._part is not None:
             return frame
         (run,) = self._cache.runs(self._run_id)
@@ -263,7 +265,7 @@ class RunRecorder:
             As for ``conclude``; other texts without an answer were not reached.
         """
         known = {failure.row.key: failure for failure in failures}
-        reader = AnswerReader(self._task, rows)
+        reader = AnswerReader(self._task.schema, self._task.prompt_hash, rows)
         unreached = reader.read_rest(cache, known)
         if len(unreached) + len(known) == len(rows.keys) and not self._given:
             return None
@@ -273,9 +275,33 @@ class RunRecorder:
         for run in cache.runs(self._run_id):
             # Answers in flight may have come after the counts were read.
             ok = len(rows) - len(found)
-            run |= {**columns, "ok": ok, "status": status, "ended": run["ended"] or now()}
+            run |= {**columns, **self._repeated(columns), **self._counted(rows, found, known)}
+            run |= {"ok": ok, "status": status, "ended": run["ended"] or now()}
             remember(Report.of(run, as_frame(found, self._index)))
         return frame
+
+    def _repeated(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what else is written of a run that asks each row several times."""
+        if self._repeats == 1:
+            return {}
+        params = json.loads(columns.get("params_sent") or "{}")
+        return {"params_sent": json.dumps({**params, "repeats": self._repeats}, sort_keys=True)}
+
+    def _counted(
+        self, rows: Rows, found: Sequence[FailedRow], failures: Collection[Any]
+    ) -> dict[str, Any]:
+        """Count rows where each was asked several times: those with an answer have one."""
+        if self._repeats == 1:
+            return {}
+        failed = sum(row.reason not in NOT_FAILED for row in found)
+        counts: dict[str, Any] = {"ok": len(rows) - len(found), "failed": failed}
+        if failures:
+            wanted = counted(len(rows.keys), "answer")
+            counts["message"] = (
+                f"{len(failures):,} of {wanted} to {counted(rows.inputs, 'text')} are missing; "
+                "shares are of those that came."
+            )
+        return counts
 
     def _frame(
         self, rows: Rows, failures: Sequence[Failure], reader: AnswerReader

@@ -16,7 +16,7 @@ from pandas_genai.errors import UsageError, counted, printable
 from pandas_genai.store import AnswerStore, Cache, is_there, shown, using
 
 __all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "remember"]
-__all__ += ["remember_place", "runs"]
+__all__ += ["remember_place", "remembered_place", "repeats_of", "runs"]
 
 _COLUMNS = ["reason", "message", "attempts", "request_id"]
 _FIRST = ["started", "model", "rows", "ok", "failed", "cached", "cost", "status", "kind"]
@@ -62,7 +62,8 @@ class Report:
         tokens and cost are lower bounds, and unknown where it counted none.
     params_sent : dict
         The parameters as they were sent, after what the endpoint does not take was left out;
-        ``structured`` is how the schema was enforced. A list where calls differed.
+        ``structured`` is how the schema was enforced, ``repeats`` how many answers each row was to
+        have, where that is more than one. A list where calls differed.
     params_dropped : dict
         What was asked for, and not sent in all calls.
     answered_from, answered_to : datetime or None
@@ -130,6 +131,11 @@ class Report:
     def twins(self) -> int:
         """``duplicates``, as version 0.1 named them."""
         return self.duplicates
+
+    @property
+    def repeats(self) -> int:
+        """How many answers each row was to have."""
+        return _repeats(self.params_sent)
 
     @property
     def cost_text(self) -> str:
@@ -273,6 +279,12 @@ def remember_place(run_id: str, cache: Cache) -> None:
             _places.popitem(last=False)
 
 
+def remembered_place(run_id: str | None) -> Cache | None:
+    """Return where a run that workers ask is kept; None where that was not said."""
+    with _lock:
+        return None if run_id is None else _places.get(run_id)
+
+
 def find_report(run_id: str, cache: Cache) -> Report:
     """Find the report of a run: of this process, or in the cache of an earlier one.
 
@@ -329,3 +341,12 @@ def _runs_frame(
     for name in ("started", "ended"):
         frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601")
     return frame.astype({"cost": "Float64"})
+
+
+def repeats_of(run: Mapping[str, Any]) -> int:
+    """Return how many answers each row of a run was to have, from its record."""
+    return _repeats(json.loads(run["params_sent"] or "{}"))
+
+
+def _repeats(params_sent: Mapping[str, Any]) -> int:
+    return int(params_sent.get("repeats", 1))

@@ -193,8 +193,21 @@ def plan_chunks(
         several. A single input may have more; it is then alone.
     """
     inputs = as_inputs(inputs)
-    order = shuffled(len(wanted))
     places = np.asarray(wanted, dtype=np.int64)
+    for number in range(rows.repeats):  # independent answers to one text never share a request
+        ours = places // max(1, rows.inputs) == number if rows.repeats > 1 else slice(None)
+        yield from _planned(rows, places[ours], inputs, chunk_size, first, most_bytes)
+
+
+def _planned(
+    rows: Rows,
+    places: npt.NDArray[np.int64],
+    inputs: Inputs,
+    chunk_size: int,
+    first: int,
+    most_bytes: float | None,
+) -> Iterator[Chunk]:
+    order = shuffled(len(places))
     count = math.ceil(len(order) / chunk_size)
     # Taken for many chunks at once: a frame gives one text almost as slowly as a hundred.
     together = max(1, _BLOCK // chunk_size)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, overload
 
@@ -79,6 +80,10 @@ class Rows:
         The size of each distinct input; as long as ``keys``, empty where only keys were at hand.
     by_key : ndarray of int
         The places of all keys in the order of the keys.
+    repeats : int, default 1
+        How often each input is asked. The keys of all inputs stand in ``keys`` once for each
+        repeat, one repeat after the other, and so does what is as long; ``codes`` are the places
+        in the first.
     """
 
     keys: Keys
@@ -89,6 +94,7 @@ class Rows:
     unsendable: list[int]
     sizes: npt.NDArray[np.int64]
     by_key: Positions
+    repeats: int = 1
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -99,9 +105,48 @@ class Rows:
         return len(self.codes) - len(self.empty) - len(self.unsendable)
 
     @property
+    def inputs(self) -> int:
+        """How many distinct inputs they have."""
+        return len(self.keys) // self.repeats
+
+    @property
     def duplicates(self) -> int:
         """How many of them have the input of a row before."""
-        return self.sent - len(self.keys)
+        return self.sent - self.inputs
+
+    def rows_of(self, places: Positions | Sequence[int]) -> int:
+        """Return how many rows have one of the inputs at these places in ``keys``."""
+        found = np.zeros(self.inputs, dtype=bool)
+        found[np.asarray(places, dtype=np.int64) % max(1, self.inputs)] = True
+        return int(self.copies[: self.inputs][found].sum())
+
+    @property
+    def places(self) -> Positions:
+        """For each repeat, and in it each row of the frame, its place in ``keys``; -1 for none."""
+        numbers = np.arange(self.repeats)[:, None]
+        found: Positions = np.where(self.codes < 0, -1, self.codes + numbers * self.inputs)
+        return found
+
+    def repeated(self, repeats: int) -> Rows:
+        """Return the rows with each input asked so often, the first time under its own key."""
+        if repeats == 1:
+            return self
+        tables = [self.keys.table]
+        for number in range(1, repeats):
+            head = b"repeat %d " % number
+            found = (hashlib.sha256(head + key.tobytes()).digest() for key in self.keys.table)
+            joined = b"".join(digest[:_WIDTH] for digest in found)
+            tables.append(np.frombuffer(joined, dtype=np.uint8).reshape(-1, _WIDTH))
+        table = np.concatenate(tables)
+        return replace(
+            self,
+            keys=Keys(table),
+            first=np.tile(self.first, repeats),
+            copies=np.tile(self.copies, repeats),
+            sizes=np.tile(self.sizes, repeats),
+            by_key=np.argsort(table.view(f"S{_WIDTH}").ravel(), kind="stable"),
+            repeats=repeats,
+        )
 
     def key_blocks(self) -> Iterator[bytes]:
         """Return the keys of all rows in the frame's order, a block at a time; zeros for none."""

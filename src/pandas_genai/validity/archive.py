@@ -20,8 +20,9 @@ import pandas as pd
 
 from pandas_genai.errors import UsageError
 from pandas_genai.files import atomic_write
-from pandas_genai.runs.report import label_value
+from pandas_genai.runs.report import label_value, repeats_of
 from pandas_genai.store import AnswerStore
+from pandas_genai.task.rows import rows_of_keys
 from pandas_genai.task.schema import Schema
 from pandas_genai.task.schema.evidence import evidence_names
 from pandas_genai.validity.design import Design, carry, coder_of, design_of, notes_of, row_ids
@@ -201,7 +202,7 @@ def gathered(
     (run,) = runs
     prompt_hash = run["prompt_hash"]
     (task,) = (task for task in store.tasks() if task["prompt_hash"] == prompt_hash)
-    distinct = list({key for key in keys if key is not None})
+    distinct = list(rows_of_keys(keys).repeated(repeats_of(run)).keys)
     known = store.read(prompt_hash, distinct)
     answers: dict[str, dict[str, Any]] = {}
     for one in store.provenance(prompt_hash, distinct):

@@ -32,8 +32,14 @@ def methods_text(report: Report, evaluation: Evaluation | None = None) -> str:
         f"{texts} by {models}{_days(report)} with {program}.",
         f"Instructions and schema are in the codebook (task {report.prompt_hash[:12]}).",
     ]
-    if report.params_sent:
-        sentences.append(f"Requests were sent with {_params(report.params_sent)}.")
+    sent = {name: value for name, value in report.params_sent.items() if name != "repeats"}
+    if sent:
+        sentences.append(f"Requests were sent with {_params(sent)}.")
+    if report.repeats > 1:
+        sentences.append(
+            f"Each text was asked {report.repeats} times, independently; its label is the answer "
+            "that was given most often."
+        )
     if report.params_dropped:
         sentences.append(f"{_params(report.params_dropped)} was left out, as the model requires.")
     sentences.append(_outcome(report))
