@@ -85,6 +85,8 @@ def test_single_answers_are_there_for_agreement():
     frame = frame_of([f"text {number}" for number in range(20)])
     with LoopbackProvider(rule) as provider:
         labels = ask(frame, provider, repeats=2)
+    compared = pandas_genai.compare({"once more": labels, "labels": labels})
+    assert compared.fields == ["tone", "length"]
     answers = labels.genai.repeats
     assert answers["repeat"].tolist() == [1] * 20 + [2] * 20
     assert answers.index.tolist() == [*frame.index, *frame.index]

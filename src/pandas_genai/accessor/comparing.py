@@ -12,6 +12,7 @@ from pandas_genai.display.comparison import ComparisonCard
 from pandas_genai.errors import UsageError
 from pandas_genai.runs import Report
 from pandas_genai.task.annotations import Column, Series, Template
+from pandas_genai.task.repeats import share_name
 from pandas_genai.task.schema.evidence import evidence_names
 from pandas_genai.validity.compare import Comparison
 from pandas_genai.validity.compare import compare as compared
@@ -82,6 +83,7 @@ def _fields(frame: pd.DataFrame) -> list[Hashable]:
     """Return the columns that are answers, without what stands beside them."""
     answers = answer_columns(frame) or list(frame.columns)
     beside = {name for field in answers for name in evidence_names(str(field))}
+    beside |= {share_name(str(field)) for field in answers}
     return [name for name in answers if name not in beside]
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from pandas_genai.errors import UsageError, printable
 from pandas_genai.task.evidence import beside_answers, quoted_fields
 from pandas_genai.task.quotes import find_quotes
+from pandas_genai.task.repeats import share_name
 from pandas_genai.task.schema.evidence import evidence_names
 
 __all__ = ["ALL", "Browsing", "Segment", "beside_rows", "cut_at"]
@@ -76,7 +77,8 @@ def beside_rows(answers: pd.DataFrame, codes: Any, name: str) -> pd.DataFrame:
             f"{type(codes).__name__}."
         )
     common = [field for field in answers.columns if field in codes.columns]
-    common = [field for field in common if field not in beside_answers(answers.columns)]
+    beside = beside_answers(answers.columns) | {share_name(str(one)) for one in answers.columns}
+    common = [field for field in common if field not in beside]
     if not common:
         raise UsageError(
             f"{name}= has none of the fields {', '.join(map(repr, answers.columns[:10]))}: its "
