@@ -61,6 +61,7 @@ EXPORTED = {
     "WaitError",
     "agreement",
     "compare",
+    "packing_check",
     "compute_prompt_hash",
     "draft_prompt",
     "extract_df",

@@ -56,6 +56,9 @@ class RunOptions:
         Whether rows that failed in an earlier run are asked again.
     repeats : int, default 1
         How often each row is asked.
+    apart : str, default ""
+        The name under which answers are kept that are not those of the rows themselves, such as
+        what they are in the middle of a request; see ``Rows.apart``.
     part : Part, optional
         Which part of a run this is, where several workers ask one run.
     rpm, tpm : int, optional
@@ -79,6 +82,7 @@ class RunOptions:
     offline: bool = False
     retry_failed: bool = True
     repeats: int = 1
+    apart: str = ""
     part: Part | None = None
     rpm: int | None = None
     tpm: int | None = None

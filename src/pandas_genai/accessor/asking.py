@@ -123,7 +123,7 @@ class Asking:
 
     def plan(self, sample: int) -> Plan:
         """Say what asking the rest will take."""
-        inputs = self._inputs()
+        inputs = self.inputs()
         with with_advice(self.question):
             estimation = Estimation(self.question, inputs, self.data.index, self.options)
             return PlanCard.showing(estimation.plan(sample))
@@ -131,7 +131,7 @@ class Asking:
     def requests(self, n: int) -> Preview:
         """Return the first requests."""
         whole_number("n", n)
-        found = preview_requests(self.question, self._inputs(), self.data.index, self.options, n)
+        found = preview_requests(self.question, self.inputs(), self.data.index, self.options, n)
         return PreviewCard.of_preview(found)
 
     def job(self, name: str | None, folder: str | Path | None) -> BatchJob:
@@ -166,7 +166,8 @@ class Asking:
     def _form(self) -> TextForm:
         return text_form(self.data, self.question.task.text)
 
-    def _inputs(self) -> FrameInputs:
+    def inputs(self) -> FrameInputs:
+        """Return what is sent of the rows, rendered when it is read."""
         self._own_columns()
         return FrameInputs(self.data, self._form)
 

@@ -14,7 +14,7 @@ from pandas_genai.display.html import Align, card, fold, section, table, text
 from pandas_genai.errors import counted, printable
 from pandas_genai.validity.compare import Comparison
 
-__all__ = ["ComparisonCard"]
+__all__ = ["ComparisonCard", "figure"]
 
 _SHOWN = {"percent": "equal", "alpha": "alpha", "ac1": "AC1 or AC2", "cohen_kappa": "Cohen's kappa"}
 _GOLD = ("accuracy", "macro_f1", "cohen_kappa", "mae", "pearson", "icc", "f1", "exact_match")
@@ -66,20 +66,21 @@ class ComparisonCard(Comparison):
     def _agreement_rows(self) -> Iterator[list[str]]:
         for names, found in self.agreement.groupby(["field", "first", "second"], sort=False):
             figures = found.set_index("coefficient")
-            shown = [_figure(figures.loc[name]) if name in figures.index else "" for name in _SHOWN]
+            shown = [figure(figures.loc[name]) if name in figures.index else "" for name in _SHOWN]
             yield [*map(str, names), *shown]
 
     def _gold_table(self, gold: pd.DataFrame) -> str:
         """Return a row for each figure of a whole field, and a column for each result."""
         whole = gold[gold["class"].isna() & gold["metric"].isin(_GOLD)]
         rows = [
-            [*map(text, names), *(text(_figure(row)) for _, row in found.iterrows())]
+            [*map(text, names), *(text(figure(row)) for _, row in found.iterrows())]
             for names, found in whole.groupby(["field", "metric"], sort=False)
         ]
         return table(["field", "metric", *map(text, self.frames)], rows)
 
 
-def _figure(row: Any) -> str:
+def figure(row: Any) -> str:
+    """Write a value with its interval."""
     if pd.isna(row["value"]):
         return "not defined"
     return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"

@@ -177,6 +177,8 @@ class Extraction:
     def _begin(self) -> None:
         """Find what is answered already, and record that a run has started."""
         rows = distinct_rows(self._asked()).repeated(self._options.repeats)
+        if self._options.apart:
+            rows = rows.apart(self._options.apart)
         brought = self._brought(rows) if self._options.fresh else None
         if brought is None:
             blocks = self._recorder.read_known(rows)

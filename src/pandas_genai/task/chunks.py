@@ -170,7 +170,7 @@ def plan_chunks(
     first: int = 0,
     most_bytes: float | None = None,
 ) -> Iterator[Chunk]:
-    """Shuffle distinct rows and cut them into chunks, one at a time.
+    """Shuffle distinct rows, unless they are wanted in order, and cut them into chunks.
 
     Long texts tend to sit together in a corpus; a shuffle with a fixed seed spreads them over
     the chunks and gives the same chunks at every call.
@@ -207,7 +207,7 @@ def _planned(
     first: int,
     most_bytes: float | None,
 ) -> Iterator[Chunk]:
-    order = shuffled(len(places))
+    order = np.arange(len(places)) if rows.in_order else shuffled(len(places))
     count = math.ceil(len(order) / chunk_size)
     # Taken for many chunks at once: a frame gives one text almost as slowly as a hundred.
     together = max(1, _BLOCK // chunk_size)

@@ -18,7 +18,7 @@ from pandas_genai.validity.evaluate import evaluate
 from pandas_genai.validity.levels import Level
 from pandas_genai.validity.patterns import Patterns
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "compare", "equal"]
 
 _MANY = 20
 
@@ -72,7 +72,7 @@ class Comparison:
             If there is no such result.
         """
         ours, theirs = self._named(first), self._named(second)
-        differs = {name: ~_equal(ours[name], theirs[name]) for name in self.fields}
+        differs = {name: ~equal(ours[name], theirs[name]) for name in self.fields}
         rows = np.logical_or.reduce(list(differs.values()))
         found = pd.DataFrame(index=ours.index[rows])
         if self.texts is not None:
@@ -260,7 +260,7 @@ def _comparable(value: Any) -> Any:
     return value
 
 
-def _equal(one: pd.Series[Any], other: pd.Series[Any]) -> Any:
+def equal(one: pd.Series[Any], other: pd.Series[Any]) -> Any:
     """Whether rows have the same value, or both none."""
     ours, theirs = (each.astype(object).map(_comparable) for each in (one, other))
     missing = one.isna().to_numpy(), other.isna().to_numpy()
