@@ -48,12 +48,20 @@ def test_a_stated_limit_of_600_is_used_and_kept(backend):
     check(rate_run(600, 2.2, backend=backend, clock_type=HastyClock, latency=0))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "backend", ["openai", pytest.param("anthropic", marks=pytest.mark.campaign)]
+)
 def test_large_also_where_calls_take_their_time(backend):
     check(rate_run(600, 3, backend=backend))
 
 
-@pytest.mark.parametrize(("backend", "kind"), [("openai", "tokens"), ("anthropic", "requests")])
+@pytest.mark.parametrize(
+    ("backend", "kind"),
+    [
+        pytest.param("openai", "tokens", marks=pytest.mark.campaign),
+        ("anthropic", "requests"),
+    ],
+)
 def test_large_a_stated_limit_of_6000_is_used_and_kept(backend, kind):
     options = {"clock_type": HastyClock, "latency": 0, "max_workers": 64}
     check(rate_run(6_000, 2.2, backend=backend, kind=kind, **options))
