@@ -56,9 +56,6 @@ class RunOptions:
         Whether rows that failed in an earlier run are asked again.
     repeats : int, default 1
         How often each row is asked.
-    apart : str, default ""
-        The name under which answers are kept that are not those of the rows themselves, such as
-        what they are in the middle of a request; see ``Rows.apart``.
     part : Part, optional
         Which part of a run this is, where several workers ask one run.
     rpm, tpm : int, optional
@@ -66,6 +63,9 @@ class RunOptions:
     shared : str, optional
         Names a job of which this is one of several runs on the same cache, in whichever process:
         all of them together stay in ``max_cost``, also over time.
+    shuffle : bool, default True
+        Whether rows share requests in a drawn order; otherwise in the frame's: its first
+        ``chunk_size`` texts the first request, and so on, also where some are answered already.
     """
 
     cache: Cache = False
@@ -82,11 +82,11 @@ class RunOptions:
     offline: bool = False
     retry_failed: bool = True
     repeats: int = 1
-    apart: str = ""
     part: Part | None = None
     rpm: int | None = None
     tpm: int | None = None
     shared: str | None = None
+    shuffle: bool = True
 
     def __post_init__(self) -> None:
         for name in ("chunk_size", "max_workers", "repeats"):

@@ -5,6 +5,7 @@ import json
 import math
 import random
 import zlib
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,18 @@ from hypothesis import strategies as st
 import pandas_genai
 from pandas_genai import BudgetError, Task, UsageError
 from pandas_genai.testing import LoopbackProvider
-from pandas_genai.validity.packing import moved
+from pandas_genai.validity.compare import Comparison
+from pandas_genai.validity.packing import (
+    AGAIN,
+    ALONE,
+    MOVED,
+    PACKED,
+    REPACKED,
+    check_packing,
+    moved,
+)
+
+WAYS = (ALONE, AGAIN, PACKED, REPACKED, MOVED)
 
 TASK = Task("Tone?", {"tone": ["good", "bad"], "length": int}, text="text")
 
@@ -50,6 +62,18 @@ def turned(changes):
     return changed
 
 
+def wavering(chance):
+    """Turn answers by chance, with another draw each time that the same request comes."""
+    seen = Counter()
+
+    def changed(request, response):
+        seen[request.raw] += 1
+        draw = random.Random(request.raw + bytes([seen[request.raw]]))
+        return turned(lambda rows, place: draw.random() < chance(rows))(request, response)
+
+    return changed
+
+
 def check(provider, frame, task=TASK, **options):
     given = {
         "cache": "c.sqlite",
@@ -69,9 +93,9 @@ def test_a_model_that_minds_nothing():
     frame = frame_of(250)
     with LoopbackProvider(truth) as provider:
         found = check(provider, frame)
-        assert provider.ledger.calls == 2 * 200 + 2 * 40
+        assert provider.ledger.calls == 2 * 200 + 3 * 40
         again = check(provider, frame)
-        assert provider.ledger.calls == 480
+        assert provider.ledger.calls == 520
     assert found.sentence.startswith("Keep chunk_size=5: ")
     assert (found.agreement["value"] == 1).all()
     assert (found.agreement["n"] == 200).all()
@@ -111,13 +135,75 @@ def test_position_is_found_where_packing_alone_is_not_seen():
 
 
 def test_noise_is_not_taken_for_packing():
-    draw = random.Random(4)
-    with LoopbackProvider(truth, on_response=turned(lambda rows, place: draw.random() < 0.1)
-                          ) as provider:  # fmt: skip
-        found = check(provider, frame_of(200), max_workers=1)
+    with LoopbackProvider(truth, on_response=wavering(lambda rows: 0.1)) as provider:
+        found = check(provider, frame_of(200))
     assert value(found, "tone", "asked twice")["value"] < 0.9
     assert not found.sentence.startswith("Use chunk_size=1")
     assert found.agreement["loss_low"].dropna().lt(0).all()
+
+
+def test_packing_is_found_where_it_ends_the_noise():
+    """Alone, answers waver, packed they never do: labels are other ones, though not less alike."""
+    unsure = wavering(lambda rows: 0.3 if rows == 1 else 0.0)
+    with LoopbackProvider(truth, on_response=unsure) as provider:
+        found = check(provider, frame_of(200))
+    rows = value(found, "tone", "packing")
+    assert rows["value"] > value(found, "tone", "asked twice")["value"]
+    assert value(found, "tone", "packed twice")["value"] == 1
+    assert rows["loss_low"] > 0
+    assert found.sentence.startswith("Use chunk_size=1: packing changes answers (tone)")
+
+
+def test_requests_are_those_of_an_ordinary_run():
+    frame = frame_of(5)
+    with LoopbackProvider(truth) as provider:
+        given = {"cache": False, "api_key": "k", "base_url": provider.openai_url}
+        frame.genai.extract(TASK, progress=False, chunk_size=1, **given)
+        ordinary = Counter(json.dumps(request.body) for request in provider.ledger.requests)
+        hash_before = TASK.prompt_hash
+        check(provider, frame)
+        sent = [request.body for request in provider.ledger.requests][5:]
+    texts = [json.loads(body["messages"][-1]["content"]) for body in sent]
+    alone = Counter(json.dumps(body) for body, one in zip(sent, texts, strict=True) if len(one) < 2)
+    assert alone == Counter(dict.fromkeys(ordinary, 2))
+    packed = [one for one in texts if len(one) == 5]
+    assert packed[0] == packed[1] == packed[2][4:] + packed[2][:4]
+    assert TASK.prompt_hash == hash_before
+
+
+def test_packed_answers_belong_to_the_rows_beside_them():
+    """Another draw asks packed rows anew, and a row alone only once."""
+    frame = frame_of(30)
+    with LoopbackProvider(truth) as provider:
+        check(provider, frame, n=20)
+        calls = provider.ledger.calls
+        check(provider, frame.iloc[::-1], n=20)
+        assert calls + 3 * 4 <= provider.ledger.calls <= calls + 3 * 4 + 2 * 10
+        calls = provider.ledger.calls
+        check(provider, frame, n=20)
+        assert provider.ledger.calls == calls
+
+
+def test_a_check_goes_on_with_the_same_requests_where_it_was_stopped():
+    """What is left of a request keeps its rows, however many others are answered."""
+    frame = frame_of(20)
+    with LoopbackProvider(truth) as provider:
+        check(provider, frame)
+        whole = {request_rows(request) for request in provider.ledger.requests}
+    with LoopbackProvider(truth) as provider:
+        with pytest.raises(BudgetError):
+            check(provider, frame, cache="other.sqlite", max_cost=0.0012)
+        before = provider.ledger.calls
+        check(provider, frame, cache="other.sqlite")
+        assert 0 < before < provider.ledger.calls
+        assert {request_rows(request) for request in provider.ledger.requests} == whole
+        assert set(provider.ledger.answered.values()) == {5}
+
+
+def request_rows(request):
+    """The texts of a request, in their order."""
+    rows = json.loads(request.body["messages"][-1]["content"])
+    return tuple(row["input_text"] for row in rows)
 
 
 def test_intervals_count_requests():
@@ -151,7 +237,7 @@ def test_labels_are_never_those_of_the_check():
 def test_few_rows_do_not_tell():
     with LoopbackProvider(truth) as provider:
         found = check(provider, frame_of(12), chunk_size=3)
-        assert provider.ledger.calls == 2 * 12 + 2 * 4
+        assert provider.ledger.calls == 2 * 12 + 3 * 4
     assert found.sentence.startswith("12 rows do not tell: ")
 
 
@@ -160,7 +246,7 @@ def test_duplicates_empty_texts_and_a_repeated_index():
     frame.loc["r7", "text"] = None
     with LoopbackProvider(truth) as provider:
         found = check(provider, frame.set_axis(["x"] * 10), n=99)
-        assert set(provider.ledger.answered.values()) == {4}
+        assert set(provider.ledger.answered.values()) == {5}
     assert found.agreement["n"].unique().tolist() == [7]
 
 
@@ -211,3 +297,29 @@ def test_every_row_gets_another_place_in_the_same_request(count, size):
     last_alone = count % size == 1
     same = int((order == places).sum())
     assert same == (1 if last_alone else 0)
+
+
+def rate_of_findings(generator, times, shift, rows=200, size=5):
+    """How often an effect is found where packed rows share so much of their chances."""
+    found = Counter()
+    for _ in range(times):
+        own = generator.random(rows)
+        shared = np.repeat(generator.random(rows // size), size)
+        ways = {}
+        for way in WAYS:
+            chance = own if way in (ALONE, AGAIN) else (1 - shift) * own + shift * shared
+            ways[way] = pd.DataFrame({"tone": generator.random(rows) < chance})
+        checked = check_packing(Comparison(None, None, None, ["tone"], ways), size).agreement
+        told = checked.set_index("comparison")["loss_low"]
+        found.update(name for name in ("packing", "position") if told[name] > 0)
+    return {name: found[name] / times for name in ("packing", "position")}
+
+
+def test_noise_is_rarely_taken_for_an_effect_and_effects_are_found():
+    """Answers that waver in every row, in requests whose rows waver together or apart."""
+    generator = np.random.default_rng(11)
+    none = rate_of_findings(generator, 300, shift=0.0)
+    assert max(none.values()) < 0.05
+    some = rate_of_findings(generator, 100, shift=0.7)
+    assert some["packing"] > 0.6
+    assert some["position"] < 0.07

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,6 +32,7 @@ from pandas_genai.validity.packing import (
     ALONE,
     MOVED,
     PACKED,
+    REPACKED,
     PackingCheck,
     check_packing,
     moved,
@@ -62,11 +64,11 @@ def packing_check(
 ) -> PackingCheck:
     """Check whether rows are labelled alike when several share a request as when each is alone.
 
-    Draws ``n`` rows and asks them in four ways: each alone; each alone once more, which says how
-    alike answers are anyway; ``chunk_size`` in a request; and the same requests again with every
-    row in another place. Answers that differ more than when asked twice are due to packing, or to
-    the position. These answers are kept apart from those of ``extract``: running the check again
-    asks nothing, and no label comes from it.
+    Draws ``n`` rows and asks them in five ways: each alone, twice; ``chunk_size`` in a request,
+    twice; and the same requests with every row in another place. How far answers to the same
+    request agree says how alike answers are anyway: those that differ more are due to packing, or
+    to the position. The requests are those that ``extract`` would send. These answers are kept
+    apart from its own: running the check again asks nothing, and no label comes from it.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ def packing_check(
         What is asked; with one record a row.
     n : int, default 200
         How many rows with different texts; all, where there are fewer. It takes
-        ``2 * n + 2 * n / chunk_size`` calls.
+        ``2 * n + 3 * n / chunk_size`` calls.
     chunk_size : int, default 5
         Rows that share a request.
     rng : int, default 0
@@ -108,7 +110,7 @@ def packing_check(
     ...                                        base_url=provider.openai_url, api_key="k")
     >>> print(found.sentence)
     Keep chunk_size=5: with 5 rows in a request, and in another place of it, answers are as alike as
-    if each row is asked twice alone, or at most 4.2 percentage points less.
+    if each request is made twice, or at most 4.2 percentage points less.
     """
     for name, value in (("n", n), ("chunk_size", chunk_size)):
         if whole_number(name, value) < 2:
@@ -123,12 +125,12 @@ def packing_check(
         tpm=tpm,
     )  # fmt: skip
     given.apply_defaults()
-    asking = Asking.of(df, given.arguments)
+    asking = Asking.of(df, {**given.arguments, "prompt": task.with_()})  # whose hash stays its own
     schema = asking.question.task.compiled
     if schema.free or schema.many:
         raise UsageError("packing_check compares fields: the task needs a schema with one record.")
     rows, texts = _drawn(asking, n, rng)
-    found = _asked_in_all_ways(replace(asking, data=rows), chunk_size, rng)
+    found = _asked_in_all_ways(replace(asking, data=rows), chunk_size)
     fields = [field.name for field in schema.fields]
     frames = {name: frame[fields] for name, (frame, _) in found.items()}
     reports = {name: report for name, (_, report) in found.items()}
@@ -158,19 +160,22 @@ def _drawn(asking: Asking, n: int, rng: int) -> tuple[Any, pd.Series[Any]]:
     return rows, pd.Series([str(value) for value in values], rows.index, dtype=object)
 
 
-def _asked_in_all_ways(
-    asking: Asking, chunk_size: int, rng: int
-) -> dict[str, tuple[pd.DataFrame, Report]]:
+def _asked_in_all_ways(asking: Asking, chunk_size: int) -> dict[str, tuple[pd.DataFrame, Report]]:
     """Ask the rows in each way, one after the other; return the answers in the rows' order."""
     count, options, found = len(asking.data), asking.options, {}
+    drawn = hashlib.sha256(distinct_rows(asking.inputs()).keys.table.tobytes()).hexdigest()[:32]
     left = options.max_cost
     with using(options.cache) as store, with_advice(asking.question):
-        for name in (ALONE, AGAIN, PACKED, MOVED):
-            packed = name in (PACKED, MOVED)
+        for name in (ALONE, AGAIN, PACKED, REPACKED, MOVED):
+            packed = name in (PACKED, REPACKED, MOVED)
             order = moved(count, chunk_size) if name == MOVED else np.arange(count)
-            # What is in a request is the draw's affair, what a row is answered alone is not.
-            apart = f"{name} {chunk_size} of {count} drawn by {rng}" if packed else name
-            ours = replace(asking, data=asking.data.iloc[order])
+            # A packed answer belongs to the rows that stood beside it, an answer alone does not.
+            variant = f"{name} {chunk_size} {drawn}" if packed else name
+            ours = replace(
+                asking,
+                data=asking.data.iloc[order],
+                question=replace(asking.question, variant=f"packing_check {variant}"),
+            )
             result = Extraction(
                 ours.question,
                 ours.inputs(),
@@ -179,8 +184,8 @@ def _asked_in_all_ways(
                     options,
                     cache=store,
                     chunk_size=chunk_size if packed else 1,
-                    apart=f"packing_check {apart}",
                     max_cost=left,
+                    shuffle=False,
                 ),
             ).run()
             report = find_report(result.attrs[ATTR], store)

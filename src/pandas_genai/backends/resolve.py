@@ -38,12 +38,15 @@ class Question:
         What is asked.
     base_url, api_key, client : optional
         The arguments of ``df.genai.extract``.
+    variant : str, default ""
+        Under which answers are kept apart from those of the same task, as of ``BoundTask``.
     """
 
     task: Task
     base_url: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
     client: Any = field(default=None, repr=False)
+    variant: str = ""
 
     @property
     def is_local(self) -> bool:
@@ -66,7 +69,11 @@ class Question:
         else:
             endpoint, model = self._endpoint()
         bound = BoundTask.of(
-            self.task, model=model, backend=endpoint.backend, host=endpoint.identity
+            self.task,
+            model=model,
+            backend=endpoint.backend,
+            host=endpoint.identity,
+            variant=self.variant,
         )
         note_endpoint(self.task, bound)
         return Resolved(endpoint, bound, self.client, is_local=self.is_local)

@@ -177,8 +177,6 @@ class Extraction:
     def _begin(self) -> None:
         """Find what is answered already, and record that a run has started."""
         rows = distinct_rows(self._asked()).repeated(self._options.repeats)
-        if self._options.apart:
-            rows = rows.apart(self._options.apart)
         brought = self._brought(rows) if self._options.fresh else None
         if brought is None:
             blocks = self._recorder.read_known(rows)
@@ -363,7 +361,11 @@ class Extraction:
             before = remembered(rows, places.tolist(), failed)
             suspects |= before
             others = places[~np.isin(places, list(before))] if before else places
-            yield from plan_chunks(rows, others, self._inputs, size, **limits)
+            if self._options.shuffle:
+                yield from plan_chunks(rows, others, self._inputs, size, **limits)
+                continue
+            for together in np.split(others, np.flatnonzero(np.diff(others // size)) + 1):
+                yield from plan_chunks(rows, together, self._inputs, size, shuffle=False, **limits)
         yield from suspect_chunks(rows, suspects, self._inputs, size, **limits)
 
     def _run(self, pool: Pool) -> None:

@@ -169,8 +169,9 @@ def plan_chunks(
     *,
     first: int = 0,
     most_bytes: float | None = None,
+    shuffle: bool = True,
 ) -> Iterator[Chunk]:
-    """Shuffle distinct rows, unless they are wanted in order, and cut them into chunks.
+    """Shuffle distinct rows and cut them into chunks, one at a time.
 
     Long texts tend to sit together in a corpus; a shuffle with a fixed seed spreads them over
     the chunks and gives the same chunks at every call.
@@ -191,12 +192,16 @@ def plan_chunks(
     most_bytes : float, optional
         The size that the inputs of one chunk may have together: a chunk with more becomes
         several. A single input may have more; it is then alone.
+    shuffle : bool, default True
+        False leaves the rows in the order of ``wanted``.
     """
     inputs = as_inputs(inputs)
     places = np.asarray(wanted, dtype=np.int64)
     for number in range(rows.repeats):  # independent answers to one text never share a request
         ours = places // max(1, rows.inputs) == number if rows.repeats > 1 else slice(None)
-        yield from _planned(rows, places[ours], inputs, chunk_size, first, most_bytes)
+        asked = places[ours]
+        order = shuffled(len(asked)) if shuffle else np.arange(len(asked))
+        yield from _planned(rows, asked[order], inputs, chunk_size, first, most_bytes)
 
 
 def _planned(
@@ -207,15 +212,14 @@ def _planned(
     first: int,
     most_bytes: float | None,
 ) -> Iterator[Chunk]:
-    order = np.arange(len(places)) if rows.in_order else shuffled(len(places))
-    count = math.ceil(len(order) / chunk_size)
+    count = math.ceil(len(places) / chunk_size)
     # Taken for many chunks at once: a frame gives one text almost as slowly as a hundred.
     together = max(1, _BLOCK // chunk_size)
     for number in range(0, count, together):
         numbers = (first + np.arange(number, min(number + together, count))) % count
         for slots in np.split(numbers, np.flatnonzero(np.diff(numbers) < 0) + 1):
             start, end = slots[0] * chunk_size, (slots[-1] + 1) * chunk_size
-            yield from _chunks(rows, places[order[start:end]], inputs, chunk_size, most_bytes)
+            yield from _chunks(rows, places[start:end], inputs, chunk_size, most_bytes)
 
 
 def shuffled(count: int) -> npt.NDArray[np.int64]:

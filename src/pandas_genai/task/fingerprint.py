@@ -101,8 +101,12 @@ def hash_of(
     host: str | None,
     params: Mapping[str, object],
     examples: Solved,
+    variant: str = "",
 ) -> str:
-    """Hash every part of a task. Without examples the hash is what it was before there were any."""
+    """Hash every part of a task.
+
+    Without examples and variant the hash is what it was before there were any.
+    """
     parts: dict[str, object] = {
         "backend": backend,
         "host": host,
@@ -114,4 +118,6 @@ def hash_of(
     }
     if examples:
         parts["examples"] = examples
+    if variant:
+        parts["variant"] = variant
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:32]

@@ -84,8 +84,6 @@ class Rows:
         How often each input is asked. The keys of all inputs stand in ``keys`` once for each
         repeat, one repeat after the other, and so does what is as long; ``codes`` are the places
         in the first.
-    in_order : bool, default False
-        Whether requests hold the rows as they follow each other, not shuffled.
     """
 
     keys: Keys
@@ -97,7 +95,6 @@ class Rows:
     sizes: npt.NDArray[np.int64]
     by_key: Positions
     repeats: int = 1
-    in_order: bool = False
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -134,25 +131,22 @@ class Rows:
         """Return the rows with each input asked so often, the first time under its own key."""
         if repeats == 1:
             return self
-        others = (_renamed(self.keys, f"repeat {number}") for number in range(1, repeats))
-        table = np.concatenate([self.keys.table, *others])
+        tables = [self.keys.table]
+        for number in range(1, repeats):
+            head = b"repeat %d " % number
+            found = (hashlib.sha256(head + key.tobytes()).digest() for key in self.keys.table)
+            joined = b"".join(digest[:_WIDTH] for digest in found)
+            tables.append(np.frombuffer(joined, dtype=np.uint8).reshape(-1, _WIDTH))
+        table = np.concatenate(tables)
         return replace(
             self,
             keys=Keys(table),
             first=np.tile(self.first, repeats),
             copies=np.tile(self.copies, repeats),
             sizes=np.tile(self.sizes, repeats),
-            by_key=_by_key(table),
+            by_key=np.argsort(table.view(f"S{_WIDTH}").ravel(), kind="stable"),
             repeats=repeats,
         )
-
-    def apart(self, name: str) -> Rows:
-        """Return the rows under keys of their own, to be asked in the order of the frame.
-
-        What is asked so, to see how packing changes answers, is no answer to the rows themselves.
-        """
-        table = _renamed(self.keys, name)
-        return replace(self, keys=Keys(table), by_key=_by_key(table), in_order=True)
 
     def key_blocks(self) -> Iterator[bytes]:
         """Return the keys of all rows in the frame's order, a block at a time; zeros for none."""
@@ -161,17 +155,6 @@ class Rows:
             block = np.zeros((len(codes), _WIDTH), dtype=np.uint8)
             block[codes >= 0] = self.keys.table[codes[codes >= 0]]
             yield block.tobytes()
-
-
-def _renamed(keys: Keys, name: str) -> npt.NDArray[np.uint8]:
-    """Return the keys under which other answers to the same inputs are kept."""
-    head = f"{name} ".encode()
-    found = (hashlib.sha256(head + key.tobytes()).digest()[:_WIDTH] for key in keys.table)
-    return np.frombuffer(b"".join(found), dtype=np.uint8).reshape(-1, _WIDTH)
-
-
-def _by_key(table: npt.NDArray[np.uint8]) -> Positions:
-    return np.argsort(table.view(f"S{_WIDTH}").ravel(), kind="stable")
 
 
 def distinct_rows(values: Iterable[Value]) -> Rows:

@@ -236,6 +236,9 @@ class BoundTask:
         Solved cases: the text, and the answer as JSON text.
     checks : tuple of RowCheck
         What is held against each row's input besides the schema; not part of the hash.
+    variant : str, default ""
+        Tells answers apart that the same request gets under other conditions, such as other rows
+        beside it. It is part of the hash where it is not empty, and is not sent.
     """
 
     prompt: str
@@ -246,9 +249,10 @@ class BoundTask:
     params: Mapping[str, Any] = field(default_factory=dict)
     examples: Solved = ()
     checks: tuple[RowCheck, ...] = ()
+    variant: str = ""
 
     @classmethod
-    def of(cls, task: Task, *, model: str, backend: str, host: str) -> BoundTask:
+    def of(cls, task: Task, *, model: str, backend: str, host: str, variant: str = "") -> BoundTask:
         """Bind a task to an endpoint.
 
         Raises
@@ -261,7 +265,10 @@ class BoundTask:
         task.compiled.check(backend)
         params = dict(task.params or {})
         check_structured(params, backend)
-        return cls(task.prompt, task.compiled, model, backend, host, params, task.solved)
+        solved = task.solved
+        return cls(
+            task.prompt, task.compiled, model, backend, host, params, solved, variant=variant
+        )
 
     @cached_property
     def prompt_hash(self) -> str:
@@ -274,6 +281,7 @@ class BoundTask:
             host=self.host,
             params=self.params,
             examples=self.examples,
+            variant=self.variant,
         )
 
     @property
