@@ -49,7 +49,8 @@ _LINE = "1px solid color-mix(in srgb, currentColor 18%, transparent)"
 _QUIET = "opacity:.7"
 _BARE = "padding:0 .9em .1em 0;border:none;vertical-align:top"
 _RULED = f"padding:.25em .9em .25em 0;border:none;border-bottom:{_LINE};vertical-align:top"
-_WRAPPED = "white-space:pre-wrap;overflow-wrap:anywhere"
+_WRAPPED = "white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext"
+"""Of whole texts: each line runs in the direction of its own script."""
 
 
 def text(value: object, most: int | None = None) -> str:
