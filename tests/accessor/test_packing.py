@@ -234,6 +234,15 @@ def test_labels_are_never_those_of_the_check():
     pd.testing.assert_frame_equal(labels.head(10), before)
 
 
+def test_free_texts_are_not_compared():
+    words = random.Random(1)
+    task = TASK.with_(schema={"tone": ["good", "bad"], "why": str})
+    with LoopbackProvider(lambda text: {**truth(text), "why": str(words.random())}) as provider:
+        found = check(provider, frame_of(150), task)
+    assert found.agreement["field"].unique().tolist() == ["tone"]
+    assert found.sentence.startswith("Keep chunk_size=5")
+
+
 def test_few_rows_do_not_tell():
     with LoopbackProvider(truth) as provider:
         found = check(provider, frame_of(12), chunk_size=3)
@@ -276,6 +285,7 @@ def test_one_limit_for_the_whole_check():
         (frame_of(5), {"task": "Tone?"}, "as a Task"),
         (frame_of(5), {"task": Task("Tone?", text="text")}, "a schema with one record"),
         (frame_of(5), {"task": TASK.with_(schema=list[TASK.schema])}, "a schema with one record"),
+        (frame_of(5), {"task": TASK.with_(schema={"why": str})}, "free texts"),
         (frame_of(0), {}, "only 0 of 0 rows"),
         (frame_of(3).assign(text="same"), {}, "only 1 of 3 rows"),
         (frame_of(3)[["other"]], {}, "text"),

@@ -75,7 +75,8 @@ def packing_check(
     df : DataFrame or Series
         The rows.
     task : Task
-        What is asked; with one record a row.
+        What is asked; with one record a row. Fields that are free texts are not compared, since
+        they are hardly ever the same twice.
     n : int, default 200
         How many rows with different texts; all, where there are fewer. It takes
         ``2 * n + 3 * n / chunk_size`` calls.
@@ -129,9 +130,14 @@ def packing_check(
     schema = asking.question.task.compiled
     if schema.free or schema.many:
         raise UsageError("packing_check compares fields: the task needs a schema with one record.")
+    fields = [field.name for field in schema.fields if field.kind != "str"]
+    if not fields:
+        raise UsageError(
+            "packing_check counts equal answers, and free texts are hardly ever the same: the "
+            "task needs a field with labels, numbers, truth values or a list."
+        )
     rows, texts = _drawn(asking, n, rng)
     found = _asked_in_all_ways(replace(asking, data=rows), chunk_size)
-    fields = [field.name for field in schema.fields]
     frames = {name: frame[fields] for name, (frame, _) in found.items()}
     reports = {name: report for name, (_, report) in found.items()}
     return PackingCard.showing(check_packing(compare(frames, reports, texts), chunk_size))
