@@ -156,6 +156,21 @@ def test_a_row_without_any_answer_has_failed():
     assert report.errors["reason"].tolist() == ["invalid answer"] * 2
 
 
+def test_what_failed_is_left_alone_where_that_is_wanted():
+    frame = frame_of(["a", "b"])
+    with LoopbackProvider(lambda text: {"tone": "none", "length": 1}) as provider:
+        ask(frame, provider, repeats=3, chunk_size=1)
+        calls = provider.ledger.calls
+        again = ask(frame, provider, repeats=3, retry_failed=False, chunk_size=1)
+        assert provider.ledger.calls == calls
+    assert again.genai.errors["reason"].tolist() == ["invalid answer"] * 2
+    with LoopbackProvider(lambda text: {"tone": "good", "length": 1}) as provider:
+        ask(frame, provider)
+        three = ask(frame, provider, repeats=3, retry_failed=False)
+    assert three["tone"].tolist() == ["good"] * 2
+    assert provider.ledger.answered == {"a": 3, "b": 3}
+
+
 def test_a_field_may_be_left_empty_by_most():
     rule = Moody(lambda text: [None, "good", None])
     with LoopbackProvider(rule) as provider:

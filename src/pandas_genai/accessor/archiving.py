@@ -149,7 +149,7 @@ class Archiving:
         >>> from pandas_genai.testing import LoopbackProvider
         >>> df = pd.DataFrame({"review": ["Great.", "Awful."]}, index=["a", "b"])
         >>> with LoopbackProvider(lambda text: {"label": "good"}) as provider:
-        ...     labels = df.genai.extract("Tone?", ["good", "bad"], cache="answers.sqlite",
+        ...     labels = df.genai.extract("Tone?", ["good", "bad"], cache="several.sqlite",
         ...                               repeats=2, progress=False,
         ...                               base_url=provider.openai_url, api_key="k")
         >>> labels

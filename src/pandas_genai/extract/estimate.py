@@ -124,7 +124,7 @@ class Estimation:
         if self._options.offline:
             self._wanted = self._wanted[:0]
         elif not self._options.retry_failed:
-            left = failed_before(cache.failed(prompt_hash))(rows, self._wanted)
+            left = failed_before(cache, prompt_hash)(rows, self._wanted)
             self._wanted = self._wanted[~np.isin(self._wanted, list(left))]
         self._forecast.answer = cache.answer_tokens(prompt_hash)
         chunks = plan_chunks(rows, self._wanted, self._inputs, self._chunk_size)

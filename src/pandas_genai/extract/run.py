@@ -201,7 +201,7 @@ class Extraction:
         if self._options.offline:
             return all_of
         if not self._options.retry_failed:
-            return failed_before(self._cache.failed(self.task.prompt_hash))
+            return failed_before(self._cache, self.task.prompt_hash)
         return None
 
     def _warn(self, *, at_once: bool) -> None:

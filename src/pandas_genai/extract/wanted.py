@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import numpy as np
 
 from pandas_genai.runs.failures import NOT_ASKED, NOT_FAILED, NOT_SUBMITTED
+from pandas_genai.store import AnswerStore
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.inputs import NO_INPUT
 from pandas_genai.task.reply import Failure, Refusal
@@ -119,18 +120,23 @@ def all_of(_: Rows, places: Positions) -> dict[int, Refusal]:
     return dict.fromkeys(places.tolist(), Refusal(NOT_ASKED, message))
 
 
-def failed_before(failed: Mapping[str, str]) -> Leave:
-    """Leave what failed in an earlier run.
+def failed_before(cache: AnswerStore, prompt_hash: str) -> Leave:
+    """Leave what failed in an earlier run, with repeats those rows that got no answer at all.
 
     Parameters
     ----------
-    failed : mapping
-        From row key to the latest reason.
+    cache : AnswerStore
+        What remembers it.
+    prompt_hash : str
+        The task.
     """
+    failed = cache.failed(prompt_hash)
+    answered = cache.present(prompt_hash, list(failed))
+    failed = {key: reason for key, reason in failed.items() if key not in answered}
     message = "It failed in an earlier run; retry_failed=True asks it again."
 
     def leave(rows: Rows, places: Positions) -> dict[int, Refusal]:
-        reasons = map(failed.get, rows.keys.take(places))
+        reasons = map(failed.get, rows.keys.take(places % max(1, rows.inputs)))
         return {
             place: Refusal(reason, message)
             for place, reason in zip(places.tolist(), reasons, strict=True)

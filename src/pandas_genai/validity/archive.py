@@ -250,7 +250,7 @@ def _checked_members(path: Path) -> dict[str, bytes]:
             members = {name: archive.read(name) for name in archive.namelist()}
     except FileNotFoundError:
         raise UsageError(f"There is no archive {path}.") from None
-    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise UsageError(
             f"{path} is damaged, or is no archive of labels.genai.export() ({error}): ask the "
             "authors for it again."
