@@ -133,7 +133,7 @@ def _codes(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
     """Number the values: the same number for equal ones; none at all is a value, too."""
     if column.dtype == object:
         column = pd.Series([_comparable(value) for value in column], dtype=object)
-    codes: npt.NDArray[np.int64] = pd.factorize(column.array)[0]
+    codes: npt.NDArray[np.int64] = pd.factorize(column)[0]
     return codes
 
 
