@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 
 from pandas_genai.accessor.arguments import named_arguments
@@ -27,8 +26,8 @@ from pandas_genai.extract.spending import allowance, price_of
 from pandas_genai.runs.recorder import new_run_id
 from pandas_genai.runs.report import Report, find_report, remember_place
 from pandas_genai.store import file_of, is_there, private_url, shown, using
-from pandas_genai.task.frames import build_frame
-from pandas_genai.task.repeats import majority
+from pandas_genai.task.repeats import build_labels
+from pandas_genai.task.rows import rows_of_keys
 
 __all__ = ["DaskAccessor"]
 
@@ -158,10 +157,8 @@ repeats
             path,
         )
         watch(Watch(run_id, cache, options.observer, self._data.npartitions), _cluster())
-        nothing = rows.index[:0]
-        meta = build_frame(schema, nothing, np.array([], dtype=np.int64), [])
-        if options.repeats > 1:
-            meta = majority(meta, np.empty((options.repeats, 0), dtype=bool), schema, nothing)
+        none = rows_of_keys([]).repeated(options.repeats)
+        meta = build_labels(schema, rows.index[:0], none, [])
         OwnColumns(rows.iloc[:0], form, schema).find(meta)
         return self._data.map_partitions(asks, meta=meta, token=f"{PREFIX}-{run_id}")
 

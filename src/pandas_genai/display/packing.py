@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Self
 
+import pandas as pd
+
 from pandas_genai.display.comparison import figure
 from pandas_genai.display.html import card, section, table, text
 from pandas_genai.errors import printable
@@ -41,7 +43,7 @@ class PackingCard(PackingCheck):
         found = []
         for row in self.agreement.to_dict("records"):
             loss = ""
-            if row["loss"] == row["loss"]:
+            if pd.notna(row["loss"]):
                 ends = f"[{row['loss_low']:.2f}, {row['loss_high']:.2f}]"
                 loss = f"{row['loss']:.2f} {ends}"
             found.append(

@@ -117,7 +117,7 @@ class RunRecorder:
 
     def read_known(self, rows: Rows) -> Iterator[tuple[Positions, Positions]]:
         """Read what is answered already; see ``AnswerReader.read_known``."""
-        self._reader = AnswerReader(self._task.schema, self._task.prompt_hash, rows)
+        self._reader = self._reads(rows)
         return self._reader.read_known(self._cache)
 
     def open(self, rows: Rows, cached: int, ids: Sequence[object] | None = None) -> None:
@@ -233,7 +233,7 @@ class RunRecorder:
             With ``on_error="raise"``; its ``result`` is the frame.
         """
         failures = list(failures)
-        reader = self._reader or AnswerReader(self._task.schema, self._task.prompt_hash, rows)
+        reader = self._reader or self._reads(rows)
         reader.read_rest(self._cache, {failure.row.key for failure in failures})
         frame, found = self._frame(rows, failures, reader)
         self.save_failures(found)
@@ -265,7 +265,7 @@ class RunRecorder:
             As for ``conclude``; other texts without an answer were not reached.
         """
         known = {failure.row.key: failure for failure in failures}
-        reader = AnswerReader(self._task.schema, self._task.prompt_hash, rows)
+        reader = self._reads(rows)
         unreached = reader.read_rest(cache, known)
         if len(unreached) + len(known) == len(rows.keys) and not self._given:
             return None
@@ -279,6 +279,9 @@ class RunRecorder:
             run |= {"ok": ok, "status": status, "ended": run["ended"] or now()}
             remember(Report.of(run, as_frame(found, self._index)))
         return frame
+
+    def _reads(self, rows: Rows) -> AnswerReader:
+        return AnswerReader(self._task.schema, self._task.prompt_hash, rows)
 
     def _repeated(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Return what else is written of a run that asks each row several times."""

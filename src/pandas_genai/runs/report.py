@@ -280,7 +280,7 @@ def remember_place(run_id: str, cache: Cache) -> None:
 
 
 def remembered_place(run_id: str | None) -> Cache | None:
-    """Return where a run that workers ask is kept; None where that was not said."""
+    """Return where a run that workers ask is kept; None where that is not known."""
     with _lock:
         return None if run_id is None else _places.get(run_id)
 

@@ -166,8 +166,8 @@ def _loss(
     """
     ways = {way for pair in (*same, *across) for way in pair}
     missing = np.logical_or.reduce([answers[way].isna().to_numpy() for way in ways])
-    told = {way: answers[way].mask(missing) for way in ways}
-    twice, other = _Share.of(told, same, requests), _Share.of(told, across, requests)
+    given = {way: answers[way].mask(missing) for way in ways}
+    twice, other = _Share.of(given, same, requests), _Share.of(given, across, requests)
     (low, high), (least, most) = twice.interval, other.interval
     spread = np.sqrt((twice.sums @ twice.sums) * (other.sums @ other.sums))
     correlation = float(twice.sums @ other.sums / spread) if spread > 0 else 0.0
