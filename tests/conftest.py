@@ -55,6 +55,7 @@ _SLOW = (
     "tests/extract/test_kills.py",
     "tests/extract/test_large.py",
     "tests/extract/test_poison.py",
+    "tests/extract/test_repeats_faults.py",
     "tests/extract/test_shared_budget.py::test_a_process",
     "tests/extract/test_stop.py",
     "tests/extract/test_useless.py",

@@ -89,15 +89,14 @@ class RunOptions:
     shuffle: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("chunk_size", "max_workers", "repeats"):
-            whole_number(name, getattr(self, name))
+        given = {name: getattr(self, name) for name in ("chunk_size", "max_workers", "repeats")}
+        for name, value in (given | self.limits).items():
+            object.__setattr__(self, name, whole_number(name, value))
         if self.repeats > MOST_REPEATS:
             raise UsageError(
                 f"repeats={self.repeats:,} is above {MOST_REPEATS}: each of them pays for every "
                 "row once more."
             )
-        for name, value in self.limits.items():
-            whole_number(name, value)
         checked_prices(self.prices)
         checked_cost(self.max_cost)
         check_on_error(self.on_error)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -47,17 +48,17 @@ CHUNK_SIZE: int = Default(5)
 """Rows a call, where neither the call nor the settings say."""
 
 
-def whole_number(name: str, value: object) -> int:
-    """Check an argument that counts something.
+def whole_number(name: str, value: object, least: int = 1) -> int:
+    """Return an argument that counts something; one of numpy's, too, as it comes out of a frame.
 
     Raises
     ------
     UsageError
-        If it is no whole number of at least 1.
+        If it is no whole number, or less than the least.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"{name}= must be a whole number of at least 1, not {value!r}.")
-    return value
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise UsageError(f"{name}= must be a whole number of at least {least}, not {value!r}.")
+    return value if isinstance(value, int) else int(value)
 
 
 def _named(name: str) -> AliasChoices:

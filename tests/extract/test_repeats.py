@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pandas_genai
@@ -98,6 +98,7 @@ def test_single_answers_are_there_for_agreement():
         _ = labels.head(3).genai.repeats
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from("abcdef"), min_size=1, max_size=12),
     st.integers(2, 4),
@@ -167,8 +168,52 @@ def test_what_failed_is_left_alone_where_that_is_wanted():
     with LoopbackProvider(lambda text: {"tone": "good", "length": 1}) as provider:
         ask(frame, provider)
         three = ask(frame, provider, repeats=3, retry_failed=False)
-    assert three["tone"].tolist() == ["good"] * 2
-    assert provider.ledger.answered == {"a": 3, "b": 3}
+        assert three["tone"].tolist() == ["good"] * 2
+        assert provider.ledger.answered == {"a": 1, "b": 1}  # the others failed each by itself
+        four = ask(frame, provider, repeats=4, retry_failed=False)
+        assert provider.ledger.answered == {"a": 2, "b": 2}
+    assert four["tone_share"].tolist() == [1.0] * 2
+
+
+def test_a_single_answer_that_failed_is_left_alone_where_that_is_wanted():
+    frame = frame_of(["a", "b"])
+    with LoopbackProvider(Moody(lambda text: ["bad", *[None] * 99])) as provider:
+        two = ask(frame, provider, repeats=2, max_workers=1)
+        assert two["tone"].tolist() == ["bad", "bad"]
+        assert len(two.genai.errors) == 0  # every row has an answer
+    with LoopbackProvider(lambda text: {"tone": "good", "length": 1}) as provider:
+        again = ask(frame, provider, repeats=2, retry_failed=False)
+        assert provider.ledger.calls == 0
+        pd.testing.assert_frame_equal(again, two)
+        assert again.genai.report.message == (
+            "2 of 4 answers to 2 texts are missing; shares are of those that came."
+        )
+        ask(frame, provider, repeats=3, retry_failed=False)
+        assert provider.ledger.answered == {"a": 1, "b": 1}  # the third, which never failed
+        ask(frame, provider, repeats=3)
+        assert provider.ledger.answered == {"a": 2, "b": 2}
+        assert "missing" not in ask(frame, provider, repeats=3).genai.report.message
+        assert provider.ledger.answered == {"a": 2, "b": 2}
+
+
+def test_which_of_several_jobs_is_meant():
+    frame = frame_of(["a", "b"])
+    with LoopbackProvider(lambda text: {"tone": "good"}) as provider:
+        given = {"base_url": provider.openai_url, "api_key": "k", "cache": "c.sqlite"}
+        for repeats in (np.int64(2), 3):
+            frame.genai.batch_submit("Tone?", SOME, repeats=repeats, **given)
+        with pytest.raises(pandas_genai.JobError) as error:
+            frame.genai.batch_collect()
+    for repeats in (2, 3):
+        assert f"2 rows, {repeats} answers each" in str(error.value)
+
+
+def test_a_number_of_numpy_is_a_number():
+    frame = frame_of(["a", "b"])
+    with LoopbackProvider(lambda text: {"tone": "good", "length": 1}) as provider:
+        labels = ask(frame, provider, repeats=np.int64(2), chunk_size=np.int32(2))
+        assert labels.genai.report.repeats == 2
+        assert provider.ledger.calls == 2
 
 
 def test_a_field_may_be_left_empty_by_most():
@@ -202,6 +247,8 @@ def test_lists_are_compared_whole_and_quotes_go_with_their_answer():
 @pytest.mark.parametrize(
     ("repeats", "schema", "error", "words"),
     [
+        (np.int64(0), ["x"], UsageError, "repeats="),
+        (np.bool_(True), ["x"], UsageError, "repeats="),
         (0, ["x"], UsageError, "repeats= must be a whole number of at least 1, not 0"),
         (2.5, ["x"], UsageError, "repeats="),
         (True, ["x"], UsageError, "repeats="),

@@ -257,13 +257,15 @@ class MemoryStore:
         tables = self.tables
         with tables.lock:
             found = [dict(row) for (run, _), row in tables.failures.items() if run == run_id]
-        return sorted(found, key=lambda row: row["position"])
+        rows = [row for row in found if row["label"] is not None]
+        return sorted(rows, key=lambda row: row["position"])
 
     def failed(self, prompt_hash):
         found = {}
         for run in reversed(self.runs()):
             if run["prompt_hash"] == prompt_hash:
-                rows = self.failures(run["run_id"])
+                kept = self.tables.failures.items()
+                rows = [row for (of, _), row in kept if of == run["run_id"]]
                 found |= {row["text_hash"]: row["reason"] for row in rows if row["text_hash"]}
         return found
 

@@ -235,6 +235,16 @@ def test_the_latest_reason_of_every_text_that_failed(cache):
     assert cache.failed("another") == {}
 
 
+def test_single_answers_that_failed_are_remembered_and_are_no_rows(cache):
+    cache.start_run(run_record("run", "2026-11-01T01:00:00.000+00:00"))
+    row = FailureRecord("run", 3, "3", "a", "timeout", "Late.")
+    answer = FailureRecord("run", 1 << 31, None, "b", "refusal", "No.")
+    cache.save_failures("run", [row, answer])
+    assert [found["text_hash"] for found in cache.failures("run")] == ["a"]
+    task = cache.runs()[0]["prompt_hash"]
+    assert cache.failed(task) == {"a": "timeout", "b": "refusal"}
+
+
 def test_it_is_a_store(cache):
     assert isinstance(cache, AnswerStore)
     assert cache.shown

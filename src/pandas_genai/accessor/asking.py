@@ -130,7 +130,7 @@ class Asking:
 
     def requests(self, n: int) -> Preview:
         """Return the first requests."""
-        whole_number("n", n)
+        n = whole_number("n", n)
         found = preview_requests(self.question, self.inputs(), self.data.index, self.options, n)
         return PreviewCard.of_preview(found)
 

@@ -98,7 +98,7 @@ class Checking:
         0     bad           2       2     1.000000
         1    good          98       8     0.081633
         """
-        whole_number("n", n)
+        n = whole_number("n", n)
         if isinstance(rng, bool) or not isinstance(rng, int):
             raise UsageError(f"rng={rng!r} is no whole number, by which a draw can be repeated.")
         if allocation not in {"equal", "proportional"}:

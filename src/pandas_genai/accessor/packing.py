@@ -113,9 +113,10 @@ def packing_check(
     Keep chunk_size=5: with 5 rows in a request, and in another place of it, answers are as alike as
     if each request is made twice, or at most 4.2 percentage points less.
     """
-    for name, value in (("n", n), ("chunk_size", chunk_size)):
-        if whole_number(name, value) < 2:
-            raise UsageError(f"{name}=1 leaves nothing to compare: it must be at least 2.")
+    n, chunk_size = whole_number("n", n), whole_number("chunk_size", chunk_size)
+    if min(n, chunk_size) < 2:
+        name = "n" if n < 2 else "chunk_size"
+        raise UsageError(f"{name}=1 leaves nothing to compare: it must be at least 2.")
     if not isinstance(task, Task):
         raise UsageError(
             "packing_check takes what is asked as a Task: pandas_genai.Task(prompt, schema)."

@@ -91,7 +91,8 @@ def _rows_of(data: pd.DataFrame | pd.Series[Any], manifest: Manifest) -> Rows:
 def _described(job: JobFolder, manifest: Manifest) -> str:
     prompt = " ".join(manifest.prompt.split())
     short = prompt if len(prompt) <= 60 else f"{prompt[:59]}…"
-    return f"{job.name!r}: {counted(manifest.rows, 'row')}, {manifest.model}, {short!r}"
+    asked = f", {manifest.repeats} answers each" if manifest.repeats > 1 else ""
+    return f"{job.name!r}: {counted(manifest.rows, 'row')}{asked}, {manifest.model}, {short!r}"
 
 
 def existing(jobs: JobsFolder, name: str) -> JobFolder:

@@ -68,11 +68,9 @@ def show(reading: Reading, n: int, start: int) -> Shown:
     Raises
     ------
     UsageError
-        If n or start is no whole number.
+        If n or start is no whole number, or negative.
     """
-    whole_number("n", n)
-    if start != 0:
-        whole_number("start", start)
+    n, start = whole_number("n", n), whole_number("start", start, least=0)
     frame, total = reading.frame, len(reading.frame)
     stop = min(start + min(n, _MOST_ROWS), total)
     part = frame.iloc[start:stop]

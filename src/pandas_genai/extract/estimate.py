@@ -20,7 +20,7 @@ from pandas_genai.costs.forecast import PER_TOKEN, Forecast
 from pandas_genai.costs.plan import Interval, Plan
 from pandas_genai.costs.sampled import BilledCall, Totals, extrapolated, interval_of
 from pandas_genai.costs.window import ContextWindow
-from pandas_genai.errors import RowsFailedError, UsageError
+from pandas_genai.errors import RowsFailedError
 from pandas_genai.extract.run import Extraction
 from pandas_genai.extract.spending import price_of
 from pandas_genai.extract.wanted import failed_before
@@ -29,6 +29,7 @@ from pandas_genai.runs.answers import answered
 from pandas_genai.runs.progress import Silent
 from pandas_genai.runs.recorder import ATTR
 from pandas_genai.runs.report import find_report, label_text
+from pandas_genai.settings import whole_number
 from pandas_genai.store import AnswerStore, is_there, using
 from pandas_genai.task.chunks import Chunk, plan_chunks
 from pandas_genai.task.inputs import Inputs, Value, characters_of
@@ -103,7 +104,7 @@ class Estimation:
         sample : int, default 0
             How many texts to ask.
         """
-        _check_sample(sample)
+        sample = whole_number("sample", sample, least=0)
         kept = self._options.cache
         calls, failures = _SampleCalls(self._forecast.usage, self._options.clock), ""
         # Looking makes no file.
@@ -198,11 +199,6 @@ class Estimation:
                 rows, self._wanted, lambda row: label_text(self._index[row])
             ),
         )
-
-
-def _check_sample(sample: object) -> None:
-    if isinstance(sample, bool) or not isinstance(sample, int) or sample < 0:
-        raise UsageError(f"sample= must be a whole number of rows, 0 for none, not {sample!r}.")
 
 
 def _measured(values: Iterable[Value], lengths: array[int]) -> Iterator[Value]:

@@ -492,8 +492,9 @@ class Extraction:
         with contextlib.suppress(CacheError):  # let go meanwhile, or held by another program
             self._recorder.close(self._end, {**columns, "message": self._message})
             # The next run asks last for what has failed in this one.
-            found = failed_rows(self._rows, self._failures)
-            self._recorder.save_failures([row for row in found if row.key is not None])
+            rows, failures = self._rows, self._failures
+            found = [row for row in failed_rows(rows, failures) if row.key is not None]
+            self._recorder.save_failures(rows, failures, found)
 
     def _conclude(self) -> pd.DataFrame:
         """Build the frame and write the report."""

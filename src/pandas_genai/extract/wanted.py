@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
 
+from pandas_genai.runs.answers import answered
 from pandas_genai.runs.failures import NOT_ASKED, NOT_FAILED, NOT_SUBMITTED
 from pandas_genai.store import AnswerStore
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.inputs import NO_INPUT
 from pandas_genai.task.reply import Failure, Refusal
-from pandas_genai.task.rows import Positions, Rows
+from pandas_genai.task.rows import Keys, Positions, Rows
 
 __all__ = ["Leave", "Wanted", "all_of", "failed_before"]
 
@@ -121,7 +122,10 @@ def all_of(_: Rows, places: Positions) -> dict[int, Refusal]:
 
 
 def failed_before(cache: AnswerStore, prompt_hash: str) -> Leave:
-    """Leave what failed in an earlier run, with repeats those rows that got no answer at all.
+    """Leave what failed in an earlier run.
+
+    Where each row is asked several times, that is a single answer that failed; and each answer to a
+    row that failed when it was asked less often and has no answer at all.
 
     Parameters
     ----------
@@ -130,17 +134,34 @@ def failed_before(cache: AnswerStore, prompt_hash: str) -> Leave:
     prompt_hash : str
         The task.
     """
-    failed = cache.failed(prompt_hash)
+    failed = {
+        key: reason
+        for key, reason in cache.failed(prompt_hash).items()
+        if reason not in NOT_FAILED | {NOT_SUBMITTED}
+    }
     answered = cache.present(prompt_hash, list(failed))
     failed = {key: reason for key, reason in failed.items() if key not in answered}
     message = "It failed in an earlier run; retry_failed=True asks it again."
 
     def leave(rows: Rows, places: Positions) -> dict[int, Refusal]:
-        reasons = map(failed.get, rows.keys.take(places % max(1, rows.inputs)))
-        return {
-            place: Refusal(reason, message)
-            for place, reason in zip(places.tolist(), reasons, strict=True)
-            if reason is not None and reason not in NOT_FAILED | {NOT_SUBMITTED}
-        }
+        own = map(failed.get, rows.keys.take(places))
+        left = {place: reason for place, reason in zip(places.tolist(), own, strict=True) if reason}
+        if rows.repeats > 1 and failed:
+            rest = np.setdiff1d(places, list(left))
+            left |= _of_failed_rows(cache, prompt_hash, failed, rows, rest)
+        return {place: Refusal(reason, message) for place, reason in left.items()}
 
     return leave
+
+
+def _of_failed_rows(
+    cache: AnswerStore, prompt_hash: str, failed: Mapping[str, str], rows: Rows, places: Positions
+) -> dict[int, str]:
+    """Return which answers are to rows that failed and have no answer at all, and why those did."""
+    firsts = rows.keys.take(places % rows.inputs)
+    places = places[np.array([key in failed for key in firsts], dtype=bool)]
+    every = places % rows.inputs + np.arange(rows.repeats)[:, None] * rows.inputs
+    there = answered(cache, prompt_hash, Keys(rows.keys.table[every.ravel()]))
+    places = places[~there.reshape(every.shape).any(axis=0)]
+    firsts = rows.keys.take(places % rows.inputs)
+    return dict(zip(places.tolist(), map(failed.__getitem__, firsts), strict=True))

@@ -12,6 +12,7 @@ import pandas as pd
 from pandas_genai.errors import counted, warn_user
 from pandas_genai.runs.report import errors_frame, label_json
 from pandas_genai.store import FailureRecord
+from pandas_genai.store.parts import POSITIONS
 from pandas_genai.task.reply import Failure
 from pandas_genai.task.rows import Rows
 
@@ -20,6 +21,7 @@ __all__ += [
     "DuplicateIndexWarning",
     "FailedRow",
     "RowsFailedWarning",
+    "answer_records",
     "as_frame",
     "as_records",
     "failed_rows",
@@ -44,6 +46,8 @@ NOT_ASKED = "not asked"
 
 NOT_FAILED = frozenset({EMPTY_TEXT, IN_PROGRESS, NOT_ASKED, NOT_REACHED})
 """The reasons of rows that are not answered, and yet nothing went wrong."""
+
+_NOT_TRIED = NOT_FAILED | {NOT_SUBMITTED}
 
 
 class RowsFailedWarning(UserWarning):
@@ -132,6 +136,33 @@ def as_records(
         )
         for row in found
         if row.reason not in {IN_PROGRESS, NOT_ASKED}
+    ]
+
+
+def answer_records(
+    rows: Rows, failures: Iterable[Failure], run_id: str, first: int = 0
+) -> list[FailureRecord]:
+    """Return the single answers that failed where each row was asked several times.
+
+    They are records without a label at positions behind those of all rows, so that a later run can
+    leave them alone; a row that has other answers has not failed.
+    """
+    failed = {one.row.key: one for one in failures if one.refusal.reason not in _NOT_TRIED}
+    if rows.repeats == 1 or not failed:
+        return []
+    return [
+        FailureRecord(
+            run_id=run_id,
+            position=first + POSITIONS // 2 + place,
+            label=None,
+            text_hash=key,
+            reason=failed[key].refusal.reason,
+            message=failed[key].refusal.message,
+            attempts=failed[key].attempts,
+            request_id=failed[key].request_id,
+        )
+        for place, key in enumerate(rows.keys)
+        if key in failed
     ]
 
 

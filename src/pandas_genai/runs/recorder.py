@@ -18,6 +18,7 @@ from pandas_genai.runs.failures import (
     NOT_FAILED,
     NOT_REACHED,
     FailedRow,
+    answer_records,
     as_frame,
     as_records,
     failed_rows,
@@ -197,10 +198,13 @@ class RunRecorder:
                 columns |= {"status": "stopped", "message": _ENDED["stopped"]}
             self._count(self._part, columns)
 
-    def save_failures(self, found: Sequence[FailedRow]) -> None:
+    def save_failures(
+        self, rows: Rows, failures: Collection[Failure], found: Sequence[FailedRow]
+    ) -> None:
         """Write down which rows have no answer, at their places in the whole input."""
         first = 0 if self._part is None else self._part.number * POSITIONS
         records = as_records(found, self._index, self._run_id, first)
+        records += answer_records(rows, failures, self._run_id, first)
         self._cache.save_failures(self._run_id, records)
 
     def conclude(
@@ -236,7 +240,7 @@ class RunRecorder:
         reader = self._reader or self._reads(rows)
         reader.read_rest(self._cache, {failure.row.key for failure in failures})
         frame, found = self._frame(rows, failures, reader)
-        self.save_failures(found)
+        self.save_failures(rows, failures, found)
         self.close(status, {**columns, **self._counted(rows, found, failures)})
         if self._part is not None:
             return frame

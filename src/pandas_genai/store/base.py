@@ -177,10 +177,10 @@ class AnswerStore(Protocol):
         """Keep the rows of a run that have no answer."""
 
     def failures(self, run_id: str) -> list[dict[str, Any]]:
-        """Return the failures of a run by column, in the input's order."""
+        """Return the rows without an answer of a run by column, in the input's order."""
 
     def failed(self, prompt_hash: str) -> dict[str, str]:
-        """Return the latest reason of every text that ever failed under a task, by row key."""
+        """Return the latest reason of every text or answer that ever failed, by row key."""
 
     def get(self, row_id: object, prompt_hash: str | None = None) -> Any | None:
         """Return the newest answer that was put or remembered under a user's id."""

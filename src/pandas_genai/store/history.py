@@ -81,20 +81,20 @@ class StoredHistory(Generic[_D]):
         return self._database.records(self._statements.requests, {"run_id": run_id})
 
     def save_failures(self, run_id: str, failures: Iterable[FailureRecord]) -> None:
-        """Keep the rows of a run that have no answer."""
+        """Keep the rows and the single answers of a run that failed."""
         rows = [named(failure) | {"run_id": run_id} for failure in failures]
         if rows:
             self._database.write(self._statements.save_failure, rows)
 
     def failed(self, prompt_hash: str) -> dict[str, str]:
-        """Return the latest reason of every text that ever failed under a task, by row key.
+        """Return the latest reason of every text or answer that ever failed, by row key.
 
         A text may have been answered since; rows without a text are left out.
         """
         return dict(self._database.query(self._statements.failed, (prompt_hash,)))
 
     def failures(self, run_id: str) -> list[dict[str, Any]]:
-        """Return the failures of a run by column, in the input's order."""
+        """Return the rows without an answer of a run by column, in the input's order."""
         return self._database.records(self._statements.failures, (run_id,))
 
 

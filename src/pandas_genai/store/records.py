@@ -505,16 +505,16 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
-    """One row without an answer.
+    """One row without an answer, or a single answer that failed of a row that was asked repeatedly.
 
     Parameters
     ----------
     run_id : str
         The run.
     position : int
-        The row's position in the input.
-    label : str
-        The row's index label as JSON text.
+        The row's position in the input; of a single answer one behind those of all rows.
+    label : str or None
+        The row's index label as JSON text; None of a single answer.
     text_hash : str or None
         The row key; None where there was no text.
     reason, message : str
@@ -527,7 +527,7 @@ class FailureRecord:
 
     run_id: str
     position: int
-    label: str
+    label: str | None
     text_hash: str | None
     reason: str
     message: str

@@ -67,7 +67,10 @@ _TASKS = f"SELECT {', '.join(_TASK)} FROM tasks ORDER BY created DESC, number DE
 _OF_RUN = "WHERE %(run_id)s::text IS NULL OR run_id = %(run_id)s"
 _RUNS = f"SELECT {', '.join(_RUN)} FROM runs {_OF_RUN} ORDER BY started DESC, number DESC"  # noqa: S608 - columns of our own records
 _REQUESTS = f"SELECT {', '.join(_REQUEST)} FROM requests {_OF_RUN} ORDER BY id"  # noqa: S608 - columns of our own records
-_FAILURES = f"SELECT {', '.join(_FAILURE)} FROM failures WHERE run_id = %s ORDER BY position"  # noqa: S608 - columns of our own records
+_FAILURES = f"""
+SELECT {", ".join(_FAILURE)}
+FROM failures WHERE run_id = %s AND label IS NOT NULL ORDER BY position
+"""  # noqa: S608 - columns of our own records
 _RUN_ROWS = """
 SELECT digest, keys FROM run_rows JOIN row_blocks USING (digest) WHERE run_id = %s ORDER BY block
 """

@@ -74,7 +74,7 @@ FROM requests WHERE :run_id IS NULL OR run_id = :run_id ORDER BY id
 """
 _FAILURES = """
 SELECT run_id, position, label, text_hash, reason, message, attempts, request_id
-FROM failures WHERE run_id = ? ORDER BY position
+FROM failures WHERE run_id = ? AND label IS NOT NULL ORDER BY position
 """
 
 _SAVE_BLOCK = "INSERT OR IGNORE INTO row_blocks (digest, keys) VALUES (?, ?)"
