@@ -9,13 +9,16 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from pandas_genai.errors import UsageError, counted
 
-__all__ = ["MEDIA_SIZE", "NO_INPUT", "Inputs", "MediaPart", "Part", "PartsInput", "RowInput"]
-__all__ += ["TextInput", "TextPart", "Value", "as_input", "as_inputs", "characters_of", "digest_of"]
-__all__ += ["digests"]
+__all__ = ["MEDIA_SIZE", "NO_INPUT", "Digests", "Inputs", "MediaPart", "Part", "PartsInput"]
+__all__ += ["RowInput", "TextInput", "TextPart", "Value", "as_input", "as_inputs"]
+__all__ += ["characters_of", "digest_of", "digests"]
 
 MEDIA_SIZE = 6_400
 """Characters of text that an image or a file is counted as: 1,600 tokens, what the vendors bill for
@@ -282,13 +285,29 @@ def characters_of(value: Value) -> int:
     return len(value) if value else 0
 
 
-def digests(values: list[Value], sizes: array[int]) -> list[bytes | None]:
-    """Return the digest of each row: None has nothing to send, b"" what no request can carry.
+class Digests(NamedTuple):
+    """The digests of a block of rows.
+
+    Parameters
+    ----------
+    table : ndarray of uint8
+        Sixteen bytes in a row for each of them that has something to send.
+    empty, unsendable : list of int
+        The places in the block of those with nothing to send, and of what no request can carry.
+    """
+
+    table: npt.NDArray[np.uint8]
+    empty: Sequence[int] = ()
+    unsendable: Sequence[int] = ()
+
+
+def digests(values: list[Value], sizes: array[int]) -> Digests:
+    """Return the digests of a block of rows.
 
     Parameters
     ----------
     values : list
-        A block of rows.
+        What the rows send, or None.
     sizes : array of int
         Is given the size of each row that has a digest.
     """
@@ -297,16 +316,18 @@ def digests(values: list[Value], sizes: array[int]) -> list[bytes | None]:
         with contextlib.suppress(UnicodeEncodeError):
             data = [text.encode() for text in texts]
             sizes.extend(map(len, data))
-            return [hashlib.sha256(one).digest()[:16] for one in data]
-    found: list[bytes | None] = []
-    for value in values:
+            sha256 = hashlib.sha256
+            whole = b"".join([sha256(one).digest() for one in data])
+            return Digests(np.frombuffer(whole, np.uint8).reshape(-1, 32)[:, :16])
+    found, empty, unsendable = bytearray(), [], []
+    for place, value in enumerate(values):
         if value is None:
-            found.append(None)
+            empty.append(place)
             continue
         one = as_input(value)
         try:
-            found.append(one.digest)
+            found += one.digest
             sizes.append(one.size)
         except UnicodeEncodeError:
-            found.append(b"")
-    return found
+            unsendable.append(place)
+    return Digests(np.frombuffer(bytes(found), np.uint8).reshape(-1, 16), empty, unsendable)

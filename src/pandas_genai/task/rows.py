@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pandas_genai.task.inputs import Value, digests
+from pandas_genai.task.inputs import Digests, Value, digests
 
 __all__ = ["Keys", "Positions", "Rows", "distinct_rows", "rows_of_keys"]
 
@@ -170,25 +170,28 @@ def distinct_rows(values: Iterable[Value]) -> Rows:
 
 def rows_of_keys(keys: Iterable[str | None]) -> Rows:
     """Make rows again from the key of each; None had nothing to send, "" an unsendable input."""
-    block = [None if key is None else bytes.fromhex(key) for key in keys]
-    return _rows([block], array("q"))
+    given = list(keys)
+    empty = [place for place, key in enumerate(given) if key is None]
+    unsendable = [place for place, key in enumerate(given) if key == ""]
+    found = bytes.fromhex("".join(filter(None, given)))
+    table = np.frombuffer(found, dtype=np.uint8).reshape(-1, _WIDTH)
+    return _rows([Digests(table, empty, unsendable)], array("q"))
 
 
-def _rows(blocks: Iterable[list[bytes | None]], sizes: array[int]) -> Rows:
+def _rows(blocks: Iterable[Digests], sizes: array[int]) -> Rows:
     empty: list[int] = []
     unsendable: list[int] = []
-    found = bytearray()
+    tables = [np.empty((0, _WIDTH), dtype=np.uint8)]
     total = 0
     for block in blocks:
-        found += b"".join(filter(None, block))
-        if not all(block):
-            empty += [row for row, one in enumerate(block, total) if one is None]
-            unsendable += [row for row, one in enumerate(block, total) if one == b""]
-        total += len(block)
+        tables.append(block.table)
+        empty += [total + place for place in block.empty]
+        unsendable += [total + place for place in block.unsendable]
+        total += len(block.table) + len(block.empty) + len(block.unsendable)
     sent = np.ones(total, dtype=bool)
     sent[empty] = sent[unsendable] = False
     positions = np.flatnonzero(sent)
-    table = np.frombuffer(bytes(found), dtype=np.uint8).reshape(-1, _WIDTH)
+    table = np.concatenate(tables)
     first, places, by_key = _distinct(table)
     codes = np.full(total, _NEVER_SENT, dtype=np.int64)
     codes[positions] = places
