@@ -167,12 +167,26 @@ def test_no_file_names_one_that_is_not_in_the_repository():
     assert not naming
 
 
+def cells_of_notebooks():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        yield from json.loads(path.read_text("utf-8"))["cells"]
+
+
+def test_every_plot_of_a_notebook_is_seen():
+    """A cell that ends in our plot shows it; a semicolon behind it would hide it."""
+    plots = [
+        cell
+        for cell in cells_of_notebooks()
+        if re.search(r"^\w+(\.genai)?\.plot\(.*\);?\Z", "".join(cell["source"]), re.MULTILINE)
+    ]
+    assert len(plots) >= 2
+    for cell in plots:
+        assert any("image/png" in one.get("data", ()) for one in cell["outputs"]), cell["source"]
+
+
 def test_no_test_comment_stands_in_a_cell():
     """What nbval is to do stands in the cells' tags: a reader does not see those."""
-    notebooks = [
-        json.loads(path.read_text("utf-8")) for path in (ROOT / "notebooks").glob("*.ipynb")
-    ]
-    cells = [cell for notebook in notebooks for cell in notebook["cells"]]
+    cells = list(cells_of_notebooks())
     assert not [cell["source"] for cell in cells if "NBVAL" in "".join(cell["source"])]
     checked = [one for one in cells if "nbval-check-output" in one["metadata"].get("tags", ())]
     assert len(checked) >= 15

@@ -46,9 +46,9 @@ class ComparisonCard(Comparison):
         if self.gold is not None:
             yield section("against hand codes", self._gold_table(self.gold))
         for first, second in combinations(self.frames, 2):
-            changed = len(self.changed(first, second))
+            changed = counted(len(self.changed(first, second)), "row differs", "rows differ")
             yield section(
-                f"{text(first)} and {text(second)}: {counted(changed, 'row')} differ",
+                f"{text(first)} and {text(second)}: {changed}",
                 "".join(
                     fold(text(name), confusion_table(counts))
                     for name, counts in self.confusion(first, second).items()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pandas_genai.display.comparison import figure
 from pandas_genai.display.html import card, section, table, text
-from pandas_genai.errors import printable
+from pandas_genai.errors import counted, printable
 from pandas_genai.validity.packing import ALONE, PACKED, PackingCheck
 
 __all__ = ["PackingCard"]
@@ -36,7 +36,11 @@ class PackingCard(PackingCheck):
         return card(
             "Does packing change answers?",
             section(text(self.sentence), table([*map(text, _HEADER)], rows)),
-            section(f"{changed:,} rows differ alone and packed: .changed() lists them", ""),
+            section(
+                f"{counted(changed, 'row differs', 'rows differ')} alone and packed: "
+                ".changed() lists them",
+                "",
+            ),
         )
 
     def _rows(self) -> list[list[str]]:
