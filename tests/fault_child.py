@@ -107,7 +107,7 @@ class Child:
         """Kill it, at whatever it is."""
         self._process.send_signal(signal.SIGKILL)
 
-    def ended(self, timeout=100):
+    def ended(self, timeout=200):
         """Wait for its end; return what it said, or None where it was killed."""
         try:
             out, err = self._process.communicate(timeout=timeout)

@@ -358,7 +358,6 @@ def cases():
                 yield pytest.param(fault, *place, seed, marks=marks)
 
 
-@pytest.mark.timeout(200)
 @pytest.mark.parametrize(("fault", "store", "where", "backend", "seed"), list(cases()))
 def test_nothing_is_lost_or_wrong_or_paid_again(request, fault, store, where, backend, seed):
     with warnings.catch_warnings():
