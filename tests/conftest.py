@@ -73,6 +73,7 @@ _SLOW = (
     "tests/task/test_schema_vendors.py::test_at_the_limit",
     "tests/test_doctests.py",
     "tests/test_fault_table.py",
+    "tests/test_fault_table_store.py",
     "tests/test_layers.py",
     "tests/test_main.py",
     "tests/test_pages.py",

@@ -5,22 +5,17 @@ and once the fault is gone the rest is asked: what was answered is not paid agai
 with more seeds, is a campaign; the suite takes a part of it.
 """
 
-import hashlib
-import sqlite3
 import warnings
-import zlib
 
-import dask
-import dask.dataframe as dd
 import pandas as pd
 import pytest
+from fault_cases import BACKENDS, CHUNK, WHERE, ask, check, is_whole, kept, rows_of, rule
 
 import pandas_genai
-import pandas_genai.dask
-from pandas_genai import GenaiError, RowsFailedWarning
+from pandas_genai import RowsFailedWarning
 from pandas_genai.testing import Fault, LoopbackProvider
 
-ROWS, CHUNK, POISON = 60, 5, "row 17 "
+POISON = "row 17 "
 SHORT = {"retry_after": 0.01}
 """The real clock runs here: a provider that says when to come back is believed."""
 
@@ -54,82 +49,29 @@ FAULTS = {
 }
 NOT_MADE_TWICE = {"reset after the answer", "all together"}
 """Faults after which an answer was made that never came: nobody can help that it is paid twice."""
-WHERE = ["live", "batch", "dask"]
-BACKENDS = ["openai", "anthropic"]
-
-
-def right(text):
-    return zlib.crc32(text.encode())
-
-
-def rows_of(seed):
-    """Rows of which a third have the text of another row."""
-    texts = [f"row {number} of {seed}" for number in range(ROWS * 2 // 3)]
-    texts += texts[: ROWS - len(texts)]
-    return pd.DataFrame({"text": texts}).sample(frac=1, random_state=seed)
-
-
-def ask(where, frame, given):
-    """Return the answers; None where the run ended with an error."""
-    task = pandas_genai.Task("Sum?", {"sum": int}, text="text", backend=given.pop("backend"))
-    try:
-        if where == "live":
-            return frame.genai.extract(task, progress=False, max_workers=4, **given)
-        if where == "dask":
-            with dask.config.set(scheduler="threads", num_workers=2):
-                ddf = dd.from_pandas(frame, npartitions=3, sort=False)
-                return ddf.genai.extract(task, progress=False, max_workers=2, **given).compute()
-        jobs = pandas_genai.jobs()
-        if "job" not in jobs.index:
-            frame.genai.batch_submit(task, name="job", **given)
-        else:
-            pandas_genai.open_job("job", **{n: given[n] for n in ("base_url", "api_key")}
-                                  ).resubmit_failed()  # fmt: skip
-        return frame.genai.batch_collect("job", wait=True, poll_s=0.01)
-    except GenaiError:
-        return None
-
-
-def check(found, frame):
-    """Each row is right, or has failed with its reason."""
-    assert found.index.tolist() == frame.index.tolist()
-    answered = found["sum"].notna()
-    assert (found["sum"][answered] == frame["text"][answered].map(right)).all()
-    errors = found.genai.errors
-    assert sorted(errors.index) == sorted(found.index[~answered])
-    assert errors["reason"].astype(bool).all()
 
 
 def play(where, backend, name, seed):
     frame = rows_of(seed)
     given = {"cache": "c.sqlite", "api_key": "k", "chunk_size": CHUNK, "backend": backend}
-    with LoopbackProvider(lambda text: {"sum": right(text)}, faults=FAULTS[name](), seed=seed,
-                          folder="provider") as provider:  # fmt: skip
+    with LoopbackProvider(rule, faults=FAULTS[name](), seed=seed, folder="provider") as provider:
         given["base_url"] = getattr(provider, f"{backend}_url")
-        found = ask(where, frame, dict(given))
-        if found is not None:
-            check(found, frame)
-    kept = on_disk(set(frame["text"]))
-    with LoopbackProvider(lambda text: {"sum": right(text)}, folder="provider") as provider:
+        found = ask(where, frame, given)
+        if isinstance(found, pd.DataFrame):
+            check(found, frame, "c.sqlite")
+    before = kept("c.sqlite", frame)
+    with LoopbackProvider(rule, folder="provider") as provider:
         for _ in range(4):
-            found = ask(where, frame, dict(given))
-            if found is not None and found["sum"].notna().all():
+            found = ask(where, frame, given)
+            if is_whole(found):
                 break
-        check(found, frame)
-        assert found["sum"].notna().all()
+        check(found, frame, "c.sqlite")
+        assert is_whole(found)
         again = provider.ledger.answered
-    assert not kept & set(again), "what was answered is never paid again"
+    assert not before & set(again), "what was answered is never paid again"
     if name not in NOT_MADE_TWICE and where != "batch":
         assert max(again.values(), default=1) == 1
     assert len(pandas_genai.runs("c.sqlite")) >= 1
-
-
-def on_disk(texts):
-    """Return which texts have an answer in the cache."""
-    with sqlite3.connect("c.sqlite") as cache:
-        keys = {key for (key,) in cache.execute("SELECT text_hash FROM results")}
-    cache.close()
-    return {text for text in texts if hashlib.sha256(text.encode()).hexdigest()[:32] in keys}
 
 
 def cases():

@@ -283,6 +283,7 @@ OF_ALL = {
     "docs",
     "doctests",
     "fault_table",
+    "fault_table_store",
     "layers",
     "pages",
     "portable",

@@ -5,6 +5,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+import warnings
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import pandas_genai
 from pandas_genai.errors import CacheError
 from pandas_genai.runs.answers import DamagedAnswersWarning
 from pandas_genai.store import (
@@ -23,7 +25,7 @@ from pandas_genai.store import (
     SqliteCache,
     TaskRecord,
 )
-from pandas_genai.testing import LoopbackProvider
+from pandas_genai.testing import Fault, LoopbackProvider
 
 TASK = "a" * 32
 KEYS = [f"{number:032x}" for number in range(80)]
@@ -111,6 +113,71 @@ def test_no_change_of_bytes_brings_a_wrong_answer_or_a_raw_error(whole, changes)
         except CacheError as raised:
             error = raised
         assert error is None or str(path) in str(error)
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """What asks a cache file, and the bytes of one that a run with a failed row has left."""
+    path = tmp_path_factory.mktemp("asked") / "c.sqlite"
+    frame = pd.DataFrame({"text": [f"row {number}." for number in range(20)]})
+
+    def ask(path):
+        """Ask twice, and look at what is told of it; every answer is right."""
+        for _ in range(2):
+            out = frame.genai.extract(
+                "Repeat.", {"answer": str}, base_url=provider.openai_url, api_key="k", cache=path,
+                progress=False, max_workers=2,
+            )  # fmt: skip
+            answered = out["answer"].notna()
+            assert (out["answer"][answered] == frame["text"][answered]).all()
+            assert out.genai.errors.index.tolist() == out.index[~answered].tolist()
+            assert str(out.genai.report)
+            assert len(pandas_genai.runs(path))
+
+    faults = [Fault("refusal", text="row 7.")]
+    with LoopbackProvider(lambda text: {"answer": text}, faults=faults) as provider:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ask(path)
+        provider.faults = ()
+        yield ask, path.read_bytes()
+
+
+def damaged(ask, path):
+    """Ask a damaged file; an error is one sentence that names it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ask(path)
+    except CacheError as error:
+        assert str(path) in str(error)  # noqa: PT017 - or none at all
+
+
+@settings(max_examples=30, deadline=None)  # ten times as many in a campaign
+@given(changes=st.lists(change, min_size=1, max_size=6))
+def test_whatever_is_damaged_a_run_is_right_or_ends_with_one_sentence(asked, changes):
+    ask, content = asked
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "c.sqlite"
+        path.write_bytes(mutated(content, changes))
+        damaged(ask, path)
+
+
+@pytest.mark.parametrize("value", ["'2026-11-29T08:32:30.\x1343+00:00'", "x'ff00'"])
+@pytest.mark.parametrize(
+    "column",
+    ["results.created", "results.model", "results.model_answered", "results.input_tokens",
+     "runs.models", "runs.started", "runs.ended", "run_details.answered_from",
+     "run_details.params_sent", "requests.cost", "requests.created", "failures.label",
+     "failures.reason", "tasks.schema"],
+)  # fmt: skip
+def test_a_run_outlives_damaged_records_of_earlier_ones(asked, tmp_path, column, value):
+    ask, content = asked
+    path, (table, name) = tmp_path / "c.sqlite", column.split(".")
+    path.write_bytes(content)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE {table} SET {name} = {value}")
+    damaged(ask, path)
 
 
 @pytest.mark.parametrize(

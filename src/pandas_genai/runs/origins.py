@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pandas_genai.costs.prices import Price, dollars
 from pandas_genai.store import Origin
+from pandas_genai.store.readable import moment_of
 from pandas_genai.task.reply import Usage
 
 __all__ = ["origin_columns"]
@@ -27,8 +28,8 @@ def origin_columns(origins: Sequence[Origin], price: Price) -> dict[str, object]
         return {}
     return {
         "models": json.dumps([origin.model for origin in origins if origin.model]),
-        "answered_from": min(origin.first for origin in origins),
-        "answered_to": max(origin.last for origin in origins),
+        "answered_from": min((one.first for one in origins if moment_of(one.first)), default=None),
+        "answered_to": max((one.last for one in origins if moment_of(one.last)), default=None),
         "message": _spent(origins, price),
     }
 

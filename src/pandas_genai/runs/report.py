@@ -14,6 +14,7 @@ import pandas as pd
 
 from pandas_genai.errors import UsageError, counted, printable
 from pandas_genai.store import AnswerStore, Cache, is_there, shown, using
+from pandas_genai.store.readable import mapping_of, moment_of, texts_of
 
 __all__ = ["Report", "find_report", "label_json", "label_text", "label_value", "remember"]
 __all__ += ["remember_place", "remembered_place", "repeats_of", "runs"]
@@ -115,16 +116,16 @@ class Report:
         return cls(
             **{name: run[name] for name in names},
             duplicates=run["twins"],
-            models=json.loads(run["models"] or "[]"),
+            models=texts_of(run["models"]),
             seconds=_seconds(run["started"], run["ended"]),
             errors=errors,
-            params_sent=json.loads(run["params_sent"] or "{}"),
-            params_dropped=json.loads(run["params_dropped"] or "{}"),
-            answered_from=_moment(run["answered_from"]),
-            answered_to=_moment(run["answered_to"]),
+            params_sent=mapping_of(run["params_sent"]),
+            params_dropped=mapping_of(run["params_dropped"]),
+            answered_from=moment_of(run["answered_from"]),
+            answered_to=moment_of(run["answered_to"]),
             message=run["message"] or "",
-            started=_moment(run["started"]),
-            ended=_moment(run["ended"]),
+            started=moment_of(run["started"]),
+            ended=moment_of(run["ended"]),
         )
 
     @property
@@ -203,14 +204,9 @@ def _listed(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in params.items())
 
 
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _seconds(started: str | None, ended: str | None) -> float | None:
-    if not started or not ended:
-        return None
-    return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+def _seconds(started: object, ended: object) -> float | None:
+    first, last = moment_of(started), moment_of(ended)
+    return None if first is None or last is None else (last - first).total_seconds()
 
 
 def errors_frame(index: pd.Index, rows: Sequence[Sequence[object]]) -> pd.DataFrame:
@@ -310,10 +306,18 @@ def find_report(run_id: str, cache: Cache) -> Report:
 
 def _saved_errors(cache: AnswerStore, run_id: str) -> pd.DataFrame:
     failures = sorted(cache.failures(run_id), key=lambda failure: failure["position"])
-    labels = [json.loads(failure["label"]) for failure in failures]
+    labels = [_label(failure["label"]) for failure in failures]
     labels = [tuple(label) if isinstance(label, list) else label for label in labels]
     rows = [[failure[name] for name in _COLUMNS] for failure in failures]
     return errors_frame(pd.Index(labels), rows)
+
+
+def _label(text: str) -> Any:
+    """Read a label; a damaged one as it stands there."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return str(text)
 
 
 def runs(cache: Cache) -> pd.DataFrame:
@@ -333,19 +337,20 @@ def _runs_frame(
     asked = {task["prompt_hash"]: task["model"] for task in tasks}
     frame = pd.DataFrame([dict(record) for record in records]).set_index("run_id")
     frame["model"] = [
-        ", ".join(json.loads(record["models"] or "[]")) or asked.get(record["prompt_hash"])
+        ", ".join(texts_of(record["models"])) or asked.get(record["prompt_hash"])
         for record in records
     ]
     others = [name for name in frame.columns if name not in {*_FIRST, "prompt_hash"}]
     frame = frame[[*_FIRST, *others, "prompt_hash"]]
     for name in ("started", "ended"):
-        frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601")
+        times = frame[name].where(frame[name].map(moment_of).notna(), None)
+        frame[name] = pd.to_datetime(times, utc=True, format="ISO8601")
     return frame.astype({"cost": "Float64"})
 
 
 def repeats_of(run: Mapping[str, Any]) -> int:
     """Return how many answers each row of a run was to have, from its record."""
-    return _repeats(json.loads(run["params_sent"] or "{}"))
+    return _repeats(mapping_of(run["params_sent"]))
 
 
 def _repeats(params_sent: Mapping[str, Any]) -> int:

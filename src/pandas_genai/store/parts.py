@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from pandas_genai.store.readable import mapping_of, moment_of, texts_of
 from pandas_genai.store.records import RunRecord, named
 
 __all__ = [
@@ -106,8 +107,8 @@ def counted(
     """
     counts = record.counts
     mine = next((one for one in attempts if one.attempt == record.attempt), None)
-    before: Mapping[str, Any] = {} if mine is None else json.loads(mine.counts)
-    latest: Mapping[str, Any] = json.loads(attempts[-1].counts) if attempts else {}
+    before: Mapping[str, Any] = {} if mine is None else mapping_of(mine.counts)
+    latest: Mapping[str, Any] = mapping_of(attempts[-1].counts) if attempts else {}
     if run is None:
         nothing: dict[str, Any] = dict.fromkeys((*_SPENT, *_ROWS), 0)
         run = replace(counts, **nothing, cost=None, models="[]")
@@ -134,7 +135,7 @@ def _with_spent(run: RunRecord, before: Mapping[str, Any], counts: RunRecord) ->
     cost = run.cost
     if counts.cost is not None:
         cost = (run.cost or 0.0) + counts.cost - (before.get("cost") or 0.0)
-    models = dict.fromkeys([*json.loads(run.models), *json.loads(counts.models)])
+    models = dict.fromkeys([*texts_of(run.models), *texts_of(counts.models)])
     return replace(
         run,
         **spent,
@@ -149,7 +150,7 @@ def _together(run: str | None, part: str | None) -> str | None:
     """Return parameters of calls; those that were not the same in all have a list of values."""
     if run is None or part is None or run == part:
         return part if run is None else run
-    known, new = json.loads(run), json.loads(part)
+    known, new = mapping_of(run), mapping_of(part)
     for name in known.keys() | new.keys():
         old, value = known.get(name), new.get(name)
         values = old if isinstance(old, list) else [old]
@@ -189,4 +190,5 @@ def _with_status(
 
 def _is_over(ended: str | None) -> bool:
     """Whether a run ended so long ago that whoever begins a part computes it anew."""
-    return ended is None or datetime.now(UTC) - datetime.fromisoformat(ended) > _HOLDS
+    when = moment_of(ended)
+    return when is None or datetime.now(UTC) - when > _HOLDS

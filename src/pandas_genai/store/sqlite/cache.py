@@ -70,6 +70,15 @@ WHERE results.prompt_hash = ? AND text_hash IN (SELECT value FROM json_each(?)) 
 """
 
 
+def _origin(model: object, first: object, last: object, *sums: Any) -> Origin:
+    """Make an origin; what is no text in a damaged file is not known."""
+    return Origin(_text(model), _text(first), _text(last), *sums)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
 class SqliteCache(CheckedAnswers, UserIds, JobLeases):
     """Answers, tasks, runs and failures in one SQLite file.
 
@@ -155,11 +164,11 @@ class SqliteCache(CheckedAnswers, UserIds, JobLeases):
     def origins(self, prompt_hash: str, text_hashes: Sequence[str]) -> list[Origin]:
         """Return where the answers to texts come from: an entry a model, most frequent first."""
         if len(text_hashes) > _LOOKED_UP:  # most often they are all that the task has
-            every = [Origin(*row) for row in self._database.query(_ORIGINS_OF_ALL, (prompt_hash,))]
+            every = [_origin(*row) for row in self._database.query(_ORIGINS_OF_ALL, (prompt_hash,))]
             if sum(origin.answers for origin in every) == len(text_hashes):
                 return sorted(every, key=lambda origin: -origin.answers)
         return merged_origins(
-            Origin(*row)
+            _origin(*row)
             for block in _blocks(text_hashes)
             for row in self._database.query(_ORIGINS_OF_SOME, (prompt_hash, block))
         )
