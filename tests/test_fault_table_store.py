@@ -315,9 +315,9 @@ IN_THE_SUITE = {
     "clock back": ("sqlite", "batch", "openai"),
     "clock forward": ("postgres", "live", "anthropic"),
     "process killed": ("sqlite", "live", "openai"),
-    "workers killed": ("sqlite", "dask", "anthropic"),
 }
-"""One case of each that takes seconds; the campaign has all of them."""
+"""One case of each that takes seconds; the campaign has all, and ``tests/dask/test_kills.py``, which
+the suite has too, kills workers."""
 
 
 def play(fault, store, where, backend, seed, fixture):
