@@ -316,8 +316,8 @@ IN_THE_SUITE = {
     "clock forward": ("postgres", "live", "anthropic"),
     "process killed": ("sqlite", "live", "openai"),
 }
-"""One case of each that takes seconds; the campaign has all, and ``tests/dask/test_kills.py``, which
-the suite has too, kills workers."""
+"""One case of each that takes seconds; the campaign has all. In the suite ``tests/dask/test_kills.py`` kills
+workers."""
 
 
 def play(fault, store, where, backend, seed, fixture):
