@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.errors import UsageError
-from pandas_genai.validity.inference.checks import check_installed, row_values
+from pandas_genai.validity.arguments import generator_of
+from pandas_genai.validity.inference.calibration import check_calibrator
+from pandas_genai.validity.inference.checks import check_frame, check_installed, row_values
+from pandas_genai.validity.inference.columns import kind_of, numbers_of, plain
 from pandas_genai.validity.inference.estimators import Corrections, Estimate, naive
-from pandas_genai.validity.inference.formulas import labelled_variable
+from pandas_genai.validity.inference.labels import labelled_variable
 from pandas_genai.validity.inference.problem import (
     Array,
     Indices,
@@ -21,7 +24,7 @@ from pandas_genai.validity.inference.problem import (
     Problem,
     Sample,
 )
-from pandas_genai.validity.inference.sampled import Drawn, coded_rows, sample_of
+from pandas_genai.validity.inference.sampled import Drawn, coded_rows, codes_of, sample_of
 
 __all__ = ["Shares", "shares"]
 
@@ -96,7 +99,7 @@ class Shares(pd.DataFrame):
             If groups are not numbers, or fewer than two have hand codes.
         """
         groups = self.index.unique(0)
-        if not pd.api.types.is_numeric_dtype(groups.dtype):
+        if kind_of(plain(groups.to_series())) != "numbers":
             raise UsageError("A trend needs groups that are numbers, such as years.")
         found = {}
         for label, covariance in self.covariances.items():
@@ -146,18 +149,20 @@ def shares(
 ) -> Shares:
     """Estimate shares of classes, or means of a number. ``pandas_genai.shares`` documents it."""
     check_installed()
-    if variable not in predicted:
+    generator = generator_of(rng)
+    check_calibrator(calibrator)
+    check_frame(data)
+    if not isinstance(predicted, Mapping):
+        raise UsageError("predicted= is a mapping: {'variable': 'column of its labels'}.")
+    if variable not in list(predicted):
         raise UsageError(f"predicted= names no labels of {variable!r}: {list(predicted)}.")
     coded = coded_rows(data, [variable])
     sample = sample_of(data, probability, coded, cluster, drawn)
     labels = row_values(data, predicted[variable], f"predicted[{variable!r}]")
     labelled = labelled_variable(variable, data[variable].iloc[coded], labels, category=False)
-    groups = pd.Series("all", index=data.index) if by is None else row_values(data, by, "by=")
-    if groups.isna().any():
-        raise UsageError(f"by= is missing in row {data.index[int(groups.isna().argmax())]!r}.")
-    codes, names = pd.factorize(groups, sort=True)
+    codes, names = _groups(data, by, variable)
     outcomes: list[Any] = ["mean"] if labelled.classes is None else list(labelled.classes)
-    folds = np.random.default_rng(rng).integers(1 << 63)  # the same for each class
+    folds = generator.integers(1 << 63)  # the same for each class
     frames: list[pd.DataFrame] = []
     covariances, df = {}, 1.0
     for at, outcome in enumerate(outcomes):
@@ -177,6 +182,28 @@ def shares(
     found = Shares(table.reindex(order))
     found.covariances, found.df_resid = covariances, df
     return found
+
+
+def _groups(data: pd.DataFrame, by: Any, variable: str) -> tuple[Indices, pd.Index]:
+    """Return the group of each row, and the groups in their order."""
+    groups = pd.Series("all", index=data.index) if by is None else row_values(data, by, "by=")
+    if isinstance(by, str) and by == variable:
+        raise UsageError(
+            f"by= names {variable!r}, whose shares are asked for: name another column."
+        )
+    codes, groups = codes_of(groups, "by="), plain(groups)
+    if pd.api.types.is_complex_dtype(groups.dtype):
+        raise UsageError("by= has complex numbers, which make no groups.")
+    if kind_of(groups) == "numbers" and not np.isfinite(numbers_of(groups)).all():
+        raise UsageError("by= has infinite values.")
+    try:
+        codes, names = pd.factorize(groups, sort=True)
+    except TypeError as error:
+        kinds = sorted({type(value).__name__ for value in groups.unique()})
+        raise UsageError(
+            f"by= has values of the types {' and '.join(kinds)}, which have no order: use one type."
+        ) from error
+    return codes.astype(np.intp), pd.Index(names)
 
 
 def _problem(

@@ -1,0 +1,64 @@
+"""Arguments that several functions take, read with one sentence where one is wrong."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from pandas_genai.errors import UsageError
+
+__all__ = ["generator_of", "whole_numbers"]
+
+
+def generator_of(rng: Any) -> np.random.Generator:
+    """Return the generator that ``rng=`` names.
+
+    Raises
+    ------
+    UsageError
+        If it is neither a whole number from 0 nor a generator.
+    """
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"rng={rng!r} is neither a whole number from 0 nor a numpy.random.Generator."
+        ) from error
+
+
+def whole_numbers(name: str, values: Any, least: int, what: str) -> list[int]:
+    """Return one or several whole numbers.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    values : number or sequence of numbers
+        What was given.
+    least : int
+        The smallest that is allowed.
+    what : str
+        What they are numbers of.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or one is no whole number of at least ``least``.
+    """
+    several = [values] if isinstance(values, str) or np.ndim(values) == 0 else values
+    given = list(several) if not isinstance(values, set) else sorted(values)
+    found = [_whole(value) for value in given]
+    if not found or any(value is None or value < least for value in found):
+        raise UsageError(f"{name}= are numbers of {what}, each at least {least}, not {values!r}.")
+    return [value for value in found if value is not None]
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, bool | np.bool_):
+        return None
+    if isinstance(value, Integral):
+        return int(value)
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return int(value) if whole else None
