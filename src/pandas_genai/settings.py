@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,9 @@ def whole_number(name: str, value: object) -> int:
     UsageError
         If it is no whole number of at least 1.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
         raise UsageError(f"{name}= must be a whole number of at least 1, not {value!r}.")
-    return value
+    return int(value)
 
 
 def _named(name: str) -> AliasChoices:

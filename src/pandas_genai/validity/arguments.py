@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pandas_genai.errors import UsageError
 
-__all__ = ["generator_of", "whole_numbers"]
+__all__ = ["as_whole", "generator_of", "path_of", "whole_numbers"]
 
 
 def generator_of(rng: Any) -> np.random.Generator:
@@ -49,13 +51,34 @@ def whole_numbers(name: str, values: Any, least: int, what: str) -> list[int]:
     """
     several = [values] if isinstance(values, str) or np.ndim(values) == 0 else values
     given = list(several) if not isinstance(values, set) else sorted(values)
-    found = [_whole(value) for value in given]
+    found = [as_whole(value) for value in given]
     if not found or any(value is None or value < least for value in found):
-        raise UsageError(f"{name}= are numbers of {what}, each at least {least}, not {values!r}.")
+        raise UsageError(
+            f"{name}= takes a whole number of {what}, at least {least}, not {values!r}."
+        )
     return [value for value in found if value is not None]
 
 
-def _whole(value: Any) -> int | None:
+def path_of(path: Any, what: str) -> Path:
+    """Return a path that may be asked whether something is there.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    try:
+        found = Path(os.fspath(path)).expanduser()
+        found.exists()
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"{str(path)[:60]!r} is no path of {what}.") from error
+    if "\0" in str(found):
+        raise UsageError(f"{str(path)[:60]!r} is no path of {what}.")
+    return found
+
+
+def as_whole(value: Any) -> int | None:
+    """Return a whole number, of whatever type; None for anything else."""
     if isinstance(value, bool | np.bool_):
         return None
     if isinstance(value, Integral):

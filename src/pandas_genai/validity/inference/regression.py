@@ -14,6 +14,7 @@ from pandas_genai.validity.arguments import generator_of
 from pandas_genai.validity.inference.calibration import check_calibrator
 from pandas_genai.validity.inference.checks import (
     check_columns,
+    check_drawn,
     check_installed,
     covariates,
     row_values,
@@ -129,6 +130,7 @@ def read_problem(
         raise UsageError("data has no rows.")
     used = _labelled(predicted, names, formula)
     coded = coded_rows(data, list(used))
+    check_drawn(len(coded), len(data))
     labelled = {
         name: labelled_variable(
             name,
