@@ -45,7 +45,13 @@ def coded(frame):
 
 GOLD = coded(DRAWN.copy())
 NAMES = {
-    "tone": ["str", "string", "object", "category", pd.ArrowDtype(pa.string())],
+    "tone": [
+        pd.StringDtype(na_value=np.nan),
+        "string",
+        "object",
+        "category",
+        pd.ArrowDtype(pa.string()),
+    ],
     "ok": ["bool", "boolean", "object", pd.ArrowDtype(pa.bool_())],
     "score": ["int64", "Int64", "Float64", "float32", pd.ArrowDtype(pa.int64())],
 }

@@ -79,7 +79,7 @@ def decimals(values):
 TEXT = {
     "as it is": same,
     "string": lambda values: values.astype("string"),
-    "str": lambda values: values.astype("str"),
+    "str": lambda values: values.astype(pd.StringDtype(na_value=np.nan)),
     "arrow": arrow(pa.string()),
     "dictionary": arrow(pa.dictionary(pa.int32(), pa.string())),
     "category": lambda values: values.astype("category"),
@@ -303,6 +303,17 @@ def test_odd_input_gets_one_sentence(case):
             pandas_genai.regress(**arguments)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_class_that_nobody_coded_may_have_rows():
+    data = DATA.assign(p_tone=DATA.p_tone.where(DATA.index > 3, "odd"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = pandas_genai.shares("tone", data, LABELS).loc[("all", "odd")]
+    assert (found.estimate, found.se, found.low) == (0, 0, 0)
+    assert 0.02 < found.high < 0.04  # of 140 rows
+    with pytest.raises(UsageError, match="by= names 'tone', whose shares are asked for"):
+        pandas_genai.shares("tone", data, LABELS, by="tone")
 
 
 def test_labels_that_are_no_probabilities_leave_the_other_estimates():

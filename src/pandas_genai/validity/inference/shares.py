@@ -25,10 +25,12 @@ from pandas_genai.validity.inference.problem import (
     Sample,
 )
 from pandas_genai.validity.inference.sampled import Drawn, coded_rows, codes_of, sample_of
+from pandas_genai.validity.intervals import wilson
 
 __all__ = ["Shares", "shares"]
 
 _FEW = 5
+_NOTHING = 1e-12
 
 
 class Shares(pd.DataFrame):
@@ -36,8 +38,10 @@ class Shares(pd.DataFrame):
 
     A row a group and class. Columns: ``estimate``, ``se``, ``low``, ``high`` (corrected, 95 %),
     ``naive``, ``naive_se``, ``gold_only``, ``gold_only_se``, ``n`` (rows) and ``coded`` (by hand).
-    A group with fewer than five rows coded by hand has no corrected estimate. The shares of two
-    classes sum to one; those of more classes are each corrected for itself, and sum to about one.
+    A group with fewer than five rows coded by hand has no corrected estimate. Where all rows coded
+    by hand and all labels agree that a class has no row or every row, the interval is Wilson's.
+    The shares of two classes sum to one; those of more classes are each corrected for itself, and
+    sum to about one.
     """
 
     _metadata = ("covariances", "df_resid")
@@ -173,6 +177,8 @@ def shares(
         frame, covariance = _table(every, kept, len(names), share=labelled.classes is not None)
         frame["n"] = np.bincount(codes, minlength=len(names))
         frame["coded"] = np.bincount(codes[coded], minlength=len(names))
+        if labelled.classes is not None:
+            _widen_unseen(frame, both.df)
         frame.index = pd.Index(names)
         frames.append(frame)
         covariances[outcome], df = covariance, both.df
@@ -256,6 +262,24 @@ def _table(
     covariance[np.ix_(kept, kept)] = every[-1].cov
     order = ["estimate", "se", "low", "high", "naive", "naive_se", "gold_only", "gold_only_se"]
     return pd.DataFrame(columns)[order], covariance
+
+
+def _widen_unseen(frame: pd.DataFrame, df: float) -> None:
+    """Give an interval to shares without any error: of 0 or 1 among the rows coded by hand.
+
+    That nobody coded a class does not show that it has no row: Wilson's interval of as many rows.
+    """
+    from scipy import stats
+
+    quantile = float(stats.t.ppf(0.975, df))
+    sure = (frame["se"] <= _NOTHING) & (frame["coded"] < frame["n"])
+    shares, coded = (frame[name].to_numpy(dtype=float) for name in ("estimate", "coded"))
+    low, high = (frame[name].to_numpy(dtype=float, copy=True) for name in ("low", "high"))
+    for at in np.flatnonzero(sure.to_numpy()):
+        share = float(shares[at])
+        if min(share, 1 - share) <= _NOTHING:
+            low[at], high[at] = wilson(round(share), 0.0, float(coded[at]), quantile)
+    frame["low"], frame["high"] = low, high
 
 
 def _interval(values: Array, errors: Array, df: float, *, share: bool) -> tuple[Array, Array]:
