@@ -316,7 +316,7 @@ IN_THE_SUITE = {
     "clock forward": ("postgres", "live", "anthropic"),
     "process killed": ("sqlite", "live", "openai"),
 }
-"""One case of each that takes seconds; the campaign has all. In the suite ``tests/dask/test_kills.py`` kills
+"""One case of each that takes seconds; the campaign has all. ``tests/dask/test_kills.py`` kills
 workers."""
 
 

@@ -52,8 +52,13 @@ def designs(effect=EFFECT):
         Design(model, clusters, SAMPLING[at % 2], errors, effect)
         for at, (model, clusters, errors) in enumerate(crossed)
     ]
-    more = itertools.product(("fixed x", "fixed y", "2sls x"), (False, True), ERRORS[1:3])
-    return found + [Design(one, clusters, "simple", bad, effect) for one, clusters, bad in more]
+    return found + effects_and_instruments(SAMPLING, effect)
+
+
+def effects_and_instruments(sampling, effect=EFFECT):
+    """Return the designs with fixed effects and 2SLS under each of some kinds of sampling."""
+    more = itertools.product(sampling, ("fixed x", "fixed y", "2sls x"), (False, True), ERRORS[1:3])
+    return [Design(one, clusters, kind, bad, effect) for kind, one, clusters, bad in more]
 
 
 def uniform(rng, groups, share=0.15):

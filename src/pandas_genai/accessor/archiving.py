@@ -37,6 +37,7 @@ from pandas_genai.task.repeats import build_labels
 from pandas_genai.task.rows import Rows, distinct_rows, rows_of_keys
 from pandas_genai.task.schema import Schema, compile_schema
 from pandas_genai.validity.archive import Archive, gathered, read_archive
+from pandas_genai.validity.arguments import path_of
 from pandas_genai.validity.codebook import codebook_of_schema
 from pandas_genai.validity.evaluate import Evaluation, evaluate
 from pandas_genai.validity.methods import codebook_text, methods_text
@@ -388,7 +389,9 @@ def replicate(
     --------
     See ``labels.genai.export``.
     """
-    archive = read_archive(Path(os.fspath(path)).expanduser())
+    if not isinstance(df, pd.DataFrame | pd.Series):
+        raise UsageError(f"The archive is of a DataFrame, not of a {type(df).__name__}.")
+    archive = read_archive(path_of(path, "an archive"))
     schema = _schema_of(archive)
     form = _chosen_form(archive, df, text)
     rows, values = _keyed(df, form)

@@ -17,8 +17,10 @@ from pandas_genai.runs import ATTR
 from pandas_genai.settings import whole_number
 from pandas_genai.task.annotations import Column, Series, Template
 from pandas_genai.task.text import no_column
+from pandas_genai.validity.arguments import as_whole
 from pandas_genai.validity.codebook import codebook_of
 from pandas_genai.validity.evaluate import Evaluation, evaluate
+from pandas_genai.validity.inference.checks import check_frame
 from pandas_genai.validity.review import Review
 from pandas_genai.validity.sampling import Allocation, draw, failed_rows, strata_of, ungrounded_rows
 
@@ -99,14 +101,17 @@ class Checking:
         1    good          98       8     0.081633
         """
         n = whole_number("n", n)
-        if isinstance(rng, bool) or not isinstance(rng, int):
+        seed = as_whole(rng)
+        if seed is None:
             raise UsageError(f"rng={rng!r} is no whole number, by which a draw can be repeated.")
-        if allocation not in {"equal", "proportional"}:
+        if allocation not in ("equal", "proportional"):
             raise UsageError(f"allocation={allocation!r} is neither 'equal' nor 'proportional'.")
         labels = self._data
+        check_frame(labels, "The frame of labels")
         answers = answer_columns(labels) or list(labels.columns)
         asked = question_of(labels)
-        named = [fields] if isinstance(fields, str) else fields
+        one = fields is not None and not pd.api.types.is_list_like(fields)
+        named: Any = [fields] if one else fields
         schema, prompt, task = (
             (None, "", "") if asked is None else (asked.schema, asked.prompt, asked.prompt_hash)
         )
@@ -117,7 +122,7 @@ class Checking:
             labels.index,
             strata_of(list(sources.values()), len(labels)),
             n,
-            seed=rng,
+            seed=seed,
             has_text=np.array([one is not None for one in texts], dtype=bool),
             allocation=allocation,
             stratified_by=list(sources),
@@ -201,6 +206,8 @@ def _sources(
             if not one.index.equals(labels.index):
                 raise UsageError("stratify= must be a Series with the index of this frame.")
             found["a Series" if one.name is None else str(one.name)] = one
+        elif not pd.api.types.is_hashable(one):
+            raise UsageError(f"stratify= takes columns or Series, not a {type(one).__name__}.")
         elif one in labels.columns:
             column: Any = labels[one]
             found[str(one)] = column

@@ -22,6 +22,7 @@ from pandas_genai.errors import UsageError
 from pandas_genai.task.annotations import Column, Series
 from pandas_genai.task.task import Task
 from pandas_genai.validity.inference.calibration import Calibrator
+from pandas_genai.validity.inference.checks import check_frame
 from pandas_genai.validity.inference.formulas import Formula
 from pandas_genai.validity.inference.gold import Coded, together
 from pandas_genai.validity.inference.multiverse import multiverse
@@ -251,16 +252,18 @@ class Estimating:
             As ``regress`` and ``extract``.
         """
         known = names_at(inspect.currentframe())
-        named = tasks if isinstance(tasks, Mapping) else _numbered(tasks)
+        arguments: Any = dict(regression)
+        probability = arguments.pop("probability", None)
+
+        def fitted(labels: pd.DataFrame) -> Regression:
+            coded = _together(labels, formula, data, gold, probability)
+            return _regression(formula, coded, known, **arguments)
+
+        named = _named(tasks)
+        fits = {_OWN: fitted(self._data)}  # what is wrong with it is said before anything is asked
         own = cast("Any", type(self))
-        runs: dict[str, pd.DataFrame] = {_OWN: self._data}
-        fits: dict[str, Regression] = {}
-        for name, task in named.items():
-            runs[name] = own(data).extract(task, **(options or {}))
-        for name, labels in runs.items():
-            coded = _together(labels, formula, data, gold, regression.get("probability"))
-            arguments: Any = {key: one for key, one in regression.items() if key != "probability"}
-            fits[name] = _regression(formula, coded, known, **arguments)
+        runs = {name: own(data).extract(task, **(options or {})) for name, task in named.items()}
+        fits |= {name: fitted(labels) for name, labels in runs.items()}
         return ShownMultiverse.showing(multiverse(fits))
 
 
@@ -268,14 +271,19 @@ def _together(
     labels: pd.DataFrame,
     formula: str,
     data: pd.DataFrame | None,
-    gold: pd.DataFrame,
+    gold: Any,
     probability: float | Column | Series | None,
 ) -> Coded:
     """Put hand codes in the place of the fields that a formula names."""
+    if not isinstance(gold, pd.DataFrame | pd.Series):
+        raise UsageError(f"gold= is a DataFrame of hand codes, not a {type(gold).__name__}.")
+    if data is not None:
+        check_frame(data)
     columns = labels.columns
+    coded = gold.columns if isinstance(gold, pd.DataFrame) else [gold.name]
     fields = answer_columns(labels)
     if fields is None:
-        fields = list(columns if data is not None else columns[columns.isin(gold.columns)])
+        fields = list(columns if data is not None else columns[columns.isin(coded)])
     named = Formula.read(formula).names()
     names = [str(name) for name in fields if name in named]
     if not names:
@@ -313,5 +321,13 @@ def _rows(labels: pd.DataFrame, data: pd.DataFrame | None) -> pd.DataFrame:
 _OWN = "these labels"
 
 
-def _numbered(tasks: Sequence[Task]) -> dict[str, Task]:
-    return {f"task {at}": task for at, task in enumerate(tasks, start=1)}
+def _named(tasks: Any) -> dict[str, Task]:
+    """Return tasks by their names, which are made where none are given."""
+    several = isinstance(tasks, Sequence) and not isinstance(tasks, str)
+    named = {f"task {at}": task for at, task in enumerate(tasks, start=1)} if several else tasks
+    if not isinstance(named, Mapping) or not named:
+        raise UsageError("multiverse takes tasks by their names: {'paraphrase': Task(...)}.")
+    for name, task in named.items():
+        if not isinstance(task, Task):
+            raise UsageError(f"tasks[{name!r}] is a {type(task).__name__}, not a Task.")
+    return dict(named)

@@ -93,12 +93,12 @@ class ShownShares(Shares):
             A line a label, drawn through groups that are numbers.
         """
         groups, labels = self.index.unique(0), self.index.unique(1)
-        numeric = pd.api.types.is_numeric_dtype(groups.dtype)
+        numeric = pd.api.types.is_numeric_dtype(groups.dtype) and groups.dtype.kind != "b"
         places = groups.to_numpy(dtype=float) if numeric else np.arange(len(groups), dtype=float)
         step = float(np.diff(np.sort(places)).min()) if len(places) > 1 else 1.0
         with canvas((max(5.0, min(12.0, 2 + 0.5 * len(groups))), 4.0)) as (figure, axis, written):
             for at, label in enumerate(labels):
-                rows = self.xs(label, level=1).loc[groups]
+                rows = self.xs(label, level=1).reindex(groups)
                 colour, mark = _CYCLE[at % len(_CYCLE)], "oDs^v"[at % 5]
                 beside = places + step * 0.08 * (at - (len(labels) - 1) / 2)
                 middle = rows["estimate"].to_numpy()

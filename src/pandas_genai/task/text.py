@@ -151,7 +151,8 @@ def no_column(frame: pd.DataFrame, name: object) -> UsageError:
     """Return the error for a column that a frame does not have, with the nearest that it has."""
     near = get_close_matches(str(name), list(map(str, frame.columns)), n=1, cutoff=0.6)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return UsageError(f"text={name!r} names no column: the frame has {_names(frame)}{hint}")
+    shown = printable(" ".join(repr(name).split()), 100)
+    return UsageError(f"text={shown} names no column: the frame has {_names(frame)}{hint}")
 
 
 def _names(frame: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.errors import UsageError
+from pandas_genai.validity.arguments import generator_of, whole_numbers
 from pandas_genai.validity.coefficients import COEFFICIENTS, Estimate, cohen, percent
 from pandas_genai.validity.intervals import Error, bca, t_quantile, wilson
 from pandas_genai.validity.levels import Level, Numbers
@@ -111,10 +112,19 @@ def agreement(
     """
     if level not in get_args(Level):
         raise UsageError(f"level= is one of {', '.join(get_args(Level))}, not {level!r}.")
+    generator = generator_of(rng)
+    if bootstrap is not None:
+        (bootstrap,) = whole_numbers("bootstrap", [bootstrap], 0, "resamples")
+    if population is not None:
+        (population,) = whole_numbers("population", [population], 1, "units")
     patterns = Patterns.of(named_coders(coders), level)
     patterns.check()
+    if population is not None and population < patterns.counts.sum():
+        raise UsageError(
+            f"population={population:,} is less than the {patterns.counts.sum():,.0f} units coded."
+        )
     fraction = 0.0 if population is None else patterns.counts.sum() / population
-    drawn = _drawn(patterns, bootstrap, np.random.default_rng(rng))
+    drawn = _drawn(patterns, bootstrap, generator)
     found = coefficients(patterns, level, fraction, drawn)
     return Agreement(found, pairs=_pairs(patterns, level, fraction))
 

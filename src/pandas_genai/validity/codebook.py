@@ -231,7 +231,7 @@ def codebook_of(
     derived = {f"{name}{end}" for name in found for end in _DERIVED} - known.keys()
     usable = [name for name in found if name not in derived]
     for name in names or ():
-        if name not in found:
+        if not pd.api.types.is_hashable(name) or name not in found:
             raise UsageError(
                 f"fields={name!r} is no field of these labels: they have "
                 f"{', '.join(map(repr, usable))}."

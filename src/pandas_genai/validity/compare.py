@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pandas_genai.errors import UsageError
+from pandas_genai.errors import UsageError, counted
 from pandas_genai.runs.report import Report, label_text
 from pandas_genai.validity.agreement import coefficients
 from pandas_genai.validity.evaluate import evaluate
@@ -171,6 +171,14 @@ def _aligned(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
                 f"The index of {name!r} has {twice!r} more than once, so that nobody can tell "
                 "which answers are of the same row."
             )
+        if other.index.nlevels != frame.index.nlevels:
+            raise UsageError(
+                f"The index of {first!r} has {counted(frame.index.nlevels, 'level')} and that of "
+                f"{name!r} {other.index.nlevels}: rows are found by it, so that it must be alike."
+            )
+        if not other.columns.is_unique:
+            same = other.columns[other.columns.duplicated()][0]
+            raise UsageError(f"{name!r} has two columns {same!r}: rename one.")
         apart = frame.index.symmetric_difference(other.index)
         if len(apart):
             where = first if apart[0] in frame.index else name

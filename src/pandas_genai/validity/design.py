@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pandas_genai.errors import UsageError
 from pandas_genai.runs.report import label_json
 
 __all__ = ["Design", "Stratum", "carry", "coder_of", "design_of", "notes_of", "population_id"]
@@ -208,7 +209,13 @@ def _known(codes: pd.DataFrame) -> Mapping[str, str]:
 def design_of(codes: pd.DataFrame) -> Design | None:
     """Return how the rows of a frame of hand codes were drawn; None where nobody knows."""
     text = _known(codes).get("design")
-    return None if text is None else Design.from_json(text)
+    try:
+        return None if text is None else Design.from_json(text)
+    except ValueError as error:
+        raise UsageError(
+            "The sampling design that these hand codes carry is damaged: read them again with "
+            "read_review()."
+        ) from error
 
 
 def coder_of(codes: pd.DataFrame) -> str:

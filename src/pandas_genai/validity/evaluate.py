@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from pandas_genai.errors import UsageError, counted, warn_user
+from pandas_genai.errors import UsageError, counted, printable, warn_user
 from pandas_genai.runs.report import label_text
 from pandas_genai.validity.design import Design, design_of
 from pandas_genai.validity.metrics import (
@@ -25,6 +25,8 @@ from pandas_genai.validity.sampled import Mask, Sample
 __all__ = ["Evaluation", "evaluate", "latex_table", "latex_text"]
 
 _FEW = 20
+_LARGEST = 1e100
+"""A number whose square, and the sum of many such, is a number too."""
 _COUNTS = ("n", "unanswered")
 _LATEX = {sign: rf"\{sign}" for sign in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -179,7 +181,7 @@ class _Pair:
                 f"gold[{name!r}] is missing in all rows: nothing was coded that could be compared."
             )
         given = labels.loc[gold.index]
-        kind, classes = _kind(labels, gold)
+        kind, classes = _kind(name, labels, gold)
         return cls(name, gold, given, kind, classes, Sample.of(gold.index, design))
 
     @property
@@ -192,6 +194,7 @@ class _Pair:
         if self.kind == "number":
             gold = _numbers(self.name, self.gold)
             given = self.given.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+            _check_numbers("labels", self.name, self.given[kept], given[kept])
             yield from number_figures(self.sample, kept, gold, np.asarray(given, np.float64))
         elif self.kind == "list":
             _check_lists(self.name, self.gold)
@@ -245,38 +248,64 @@ class _Pair:
         return {key: table}
 
 
-def _kind(labels: pd.Series[Any], gold: pd.Series[Any]) -> tuple[str, tuple[Any, ...]]:
+def _kind(
+    name: Hashable, labels: pd.Series[Any], gold: pd.Series[Any]
+) -> tuple[str, tuple[Any, ...]]:
     """Return what a field holds, and its classes, if it has any."""
     if isinstance(labels.dtype, pd.CategoricalDtype):
         return "label", tuple(labels.dtype.categories.tolist())
     if pd.api.types.is_bool_dtype(labels.dtype):
         return "boolean", (False, True)
     if pd.api.types.is_numeric_dtype(labels.dtype):
+        if pd.api.types.is_complex_dtype(labels.dtype):
+            raise UsageError(f"The labels of {name!r} are complex numbers, which have no order.")
         return "number", ()
     values = labels.dropna()
     if len(values) and all(isinstance(value, (list, tuple, set)) for value in values):
         return "list", ()
     if len(values) and all(isinstance(value, (bool, np.bool_)) for value in values):
         return "boolean", (False, True)
-    found = {*gold.tolist(), *labels.loc[gold.index].dropna().tolist()}
+    return "text", _texts(name, labels.loc[gold.index].dropna(), gold)
+
+
+def _texts(name: Hashable, given: pd.Series[Any], gold: pd.Series[Any]) -> tuple[str, ...]:
+    """Return the texts that are classes, if each stands often; what is no text is refused."""
+    if not len(given):
+        return ()
+    for what, values in (("labels", given), ("gold", gold)):
+        for label, value in values.items():
+            if isinstance(value, (bool, np.bool_, list, tuple, set, frozenset, dict)):
+                raise UsageError(
+                    f"{what}[{name!r}] has {_shown(value)} at {label_text(label)!r}, where text is "
+                    "compared with text: write both alike, or compare another column."
+                )
+    found = {str(value) for value in (*gold, *given)}
     few = len(found) <= _FEW and 2 * len(found) <= len(gold)
-    return "text", tuple(sorted(found)) if few else ()
+    return tuple(sorted(found)) if few else ()
 
 
 def _shown(value: Any) -> str:
     """Write a value for a message: NumPy's scalars as Python's."""
-    return repr(value.item() if isinstance(value, np.generic) else value)
+    return printable(repr(value.item() if isinstance(value, np.generic) else value), 60)
 
 
 def _numbers(name: Hashable, gold: pd.Series[Any]) -> Any:
     numbers = pd.to_numeric(gold.astype(object), errors="coerce").to_numpy(dtype=np.float64)
-    if not np.isfinite(numbers).all():
-        at = int(np.argmax(~np.isfinite(numbers)))
-        raise UsageError(
-            f"gold[{name!r}] has {_shown(gold.iloc[at])} at {label_text(gold.index[at])!r}, where "
-            "the labels are numbers."
-        )
+    _check_numbers("gold", name, gold, numbers)
     return numbers
+
+
+def _check_numbers(what: str, name: Hashable, values: pd.Series[Any], numbers: Any) -> None:
+    """Refuse what is no number, or has no square."""
+    wrong = ~(np.abs(numbers) < _LARGEST)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        where = (
+            f"{what}[{name!r}] has {_shown(values.iloc[at])} at {label_text(values.index[at])!r}"
+        )
+        if np.isfinite(numbers[at]):
+            raise UsageError(f"{where}, too large to compute with: use another unit.")
+        raise UsageError(f"{where}, where the labels are numbers.")
 
 
 def _check_lists(name: Hashable, gold: pd.Series[Any]) -> None:
@@ -301,6 +330,10 @@ def _aligned(labels: pd.DataFrame, fields: Sequence[Hashable], gold: Any) -> pd.
             f"gold= is a DataFrame of hand codes, or a Series of one field, not a "
             f"{type(gold).__name__}."
         )
+    for what, frame in (("gold", codes), ("the labels", labels)):
+        if not frame.columns.is_unique:
+            twice = frame.columns[frame.columns.duplicated()][0]
+            raise UsageError(f"{what[0].upper()}{what[1:]} has two columns {twice!r}: rename one.")
     names = [name for name in codes.columns if name in fields]
     if not names:
         raise UsageError(
@@ -330,13 +363,13 @@ def _listed(names: Any) -> str:
 
 
 def _check_drawn(codes: pd.DataFrame, design: Design) -> None:
-    drawn = design.probability(codes.index).notna()
+    coded = codes.notna().any(axis=1)
+    drawn = design.probability(codes.index).notna() | ~coded
     if not drawn.all():
         raise UsageError(
             f"{counted(int((~drawn).sum()), 'row')} of gold were not drawn by its sampling design, "
             f"such as {label_text(codes.index[~drawn][0])!r}: nobody knows what they stand for."
         )
-    coded = codes.notna().any(axis=1)
     strata = set(design.stratum(codes.index)[coded].dropna())
     without = [stratum.name for stratum in design.strata if stratum.name not in strata]
     if without:
@@ -348,17 +381,37 @@ def _check_drawn(codes: pd.DataFrame, design: Design) -> None:
 
 def _groups(labels: pd.DataFrame, codes: pd.DataFrame, by: Any) -> pd.Series[Any]:
     """Return the group of each coded row."""
+    of_row = _by(labels, codes, by)
+    if of_row.name in _COLUMNS:
+        raise UsageError(
+            f"by= is called {of_row.name!r}, as a column of the result is: give it another name, "
+            f"such as by.rename('{of_row.name}_group')."
+        )
+    if not of_row.map(pd.api.types.is_hashable).all():
+        raise UsageError(f"by= has values that make no groups, such as {_shown(of_row.iloc[0])}.")
+    lost = int((of_row.isna() & codes.notna().any(axis=1)).sum())
+    if lost:
+        warn_user(
+            f"{counted(lost, 'coded row')} {'has' if lost == 1 else 'have'} no {of_row.name!r} and "
+            "count in no group.",
+            UserWarning,
+        )
+    return of_row
+
+
+def _by(labels: pd.DataFrame, codes: pd.DataFrame, by: Any) -> pd.Series[Any]:
     if isinstance(by, pd.Series):
-        if not codes.index.isin(by.index).all():
+        if not (by.index.is_unique and codes.index.isin(by.index).all()):
             raise UsageError("by= must be a Series with the index of the labels.")
         of_row: pd.Series[Any] = by.reindex(codes.index)
         of_row.name = "group" if by.name is None else by.name
         return of_row
-    if by in labels.columns:
+    if pd.api.types.is_hashable(by) and by in labels.columns:
         column: pd.Series[Any] = labels[by].loc[codes.index]
         return column
+    shown = _shown(by) if pd.api.types.is_scalar(by) else f"a {type(by).__name__}"
     raise UsageError(
-        f"by={by!r} is no column of the labels: they have {_listed(labels.columns)}. Any Series "
+        f"by={shown} is no column of the labels: they have {_listed(labels.columns)}. Any Series "
         "with their index will do, such as by=df['year']."
     )
 

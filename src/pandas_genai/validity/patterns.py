@@ -19,6 +19,9 @@ from pandas_genai.validity.levels import Distance, Level, Numbers, distance_at
 
 __all__ = ["CodeCounts", "Patterns", "named_coders"]
 
+_LARGEST = 1e100
+"""A number whose square, and the sum of many such, is a number too."""
+
 Coders = Sequence["pd.Series[Any]"] | Mapping[str, "pd.Series[Any]"]
 
 
@@ -198,10 +201,48 @@ def named_coders(coders: Any) -> dict[str, pd.Series[Any]]:
     names = [str(name) for name in given]
     if None in given or len(set(names)) < len(names):
         names = [str(place) for place in range(1, len(several) + 1)]
-    named = dict(zip(names, several, strict=True))
+    named = dict(zip(names, map(_named_intervals, several), strict=True))
     for name, one in named.items():
         _check_coder(name, one)
+    _check_together(named)
     return named
+
+
+def _named_intervals(codes: pd.Series[Any]) -> pd.Series[Any]:
+    """Return intervals, as ``pandas.cut`` makes them, by their names."""
+    kind = codes.dtype
+    if isinstance(kind, pd.CategoricalDtype) and isinstance(kind.categories, pd.IntervalIndex):
+        named: pd.Series[Any] = codes.cat.rename_categories(list(map(str, kind.categories)))
+        return named
+    return codes
+
+
+def _check_together(coders: Mapping[str, pd.Series[Any]]) -> None:
+    """Refuse coders whose units, or whose codes, can never be the same."""
+    (first, one), *others = coders.items()
+    for name, other in others:
+        if other.index.nlevels != one.index.nlevels:
+            raise UsageError(
+                f"The index of {first!r} has {counted(one.index.nlevels, 'level')} and that of "
+                f"{name!r} {other.index.nlevels}: units are found by it, so that it must be alike."
+            )
+    texts = {name: _all_text(codes) for name, codes in coders.items()}
+    if len(set(texts.values()) - {None}) > 1:
+        text = next(name for name, is_text in texts.items() if is_text)
+        number = next(name for name, is_text in texts.items() if is_text is False)
+        raise UsageError(
+            f"The codes of {text!r} are text and those of {number!r} are numbers or truth values, "
+            "so that none are equal: write all alike."
+        )
+
+
+def _all_text(codes: pd.Series[Any]) -> bool | None:
+    """Whether all codes are text; False where all are numbers, None for others."""
+    given = codes.astype(object).dropna()
+    kind = pd.api.types.infer_dtype(given)
+    if kind == "string":
+        return True
+    return False if kind in {"boolean", "integer", "floating", "mixed-integer-float"} else None
 
 
 def _check_coder(name: str, codes: pd.Series[Any]) -> None:
@@ -266,10 +307,10 @@ def _categories(
                 raise UsageError(f"The categories of coder {name!r} have another order.")
             declared = theirs
         elif level == "nominal":
-            declared = declared.append(theirs.difference(declared, sort=False))
+            declared = declared.append(theirs[~theirs.isin(declared)])
     if level != "nominal" and not len(declared) and all(isinstance(one, Real) for one in found):
         return _numbers(found, level)
-    others = found.difference(declared, sort=False)
+    others = found[~found.isin(declared)]
     if level == "nominal" or (len(declared) and not len(others)):
         return declared.append(others)
     raise UsageError(_no_order(level, declared, others))
@@ -279,6 +320,8 @@ def _numbers(found: pd.Index, level: Level) -> pd.Index:
     values = np.sort(found.to_numpy(dtype=np.float64))
     if not np.isfinite(values).all():
         raise UsageError(f"The level {level} takes finite numbers, and one is infinite.")
+    if len(values) and np.abs(values).max() > _LARGEST:
+        raise UsageError(f"A code is too large to compute with: {values[0]:g} to {values[-1]:g}.")
     if level == "ratio" and values[0] < 0:
         raise UsageError(f"The level ratio takes no number below 0, and one is {values[0]:g}.")
     return pd.Index(values, dtype=object)

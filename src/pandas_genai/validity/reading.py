@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from pandas_genai.errors import UsageError
+from pandas_genai.validity.arguments import path_of
 from pandas_genai.validity.coding import codes_in
 from pandas_genai.validity.csv_sheet import read_csv
 from pandas_genai.validity.review import Code, Review
@@ -55,7 +56,7 @@ def read_review(path: str | os.PathLike[str]) -> pd.DataFrame:
     a  NaN
     b  NaN
     """
-    review, decided = decided_at(Path(path).expanduser())
+    review, decided = decided_at(path_of(path, "a file with codes"))
     return review.codes(decided)
 
 

@@ -116,7 +116,7 @@ def test_power_foresees_what_is_found(frame):
     assert beyond.index.unique(0).tolist() == [300, len(frame)]
     with pytest.raises(UsageError, match="no coefficient"):
         curve.needed(0.1, "nope")
-    with pytest.raises(UsageError, match="each at least 10"):
+    with pytest.raises(UsageError, match="at least 10"):
         pandas_genai.power(formula, coded(300), {"tone": "label"}, n=[5])
 
 

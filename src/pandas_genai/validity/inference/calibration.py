@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pandas_genai.errors import UsageError
 from pandas_genai.validity.inference.problem import Array, Indices, Labelled, Problem
 
-__all__ = ["Calibrator", "calibrated"]
+__all__ = ["Calibrator", "calibrated", "check_calibrator"]
 
 FOLDS = 5
 
@@ -21,6 +22,18 @@ class Calibrator(Protocol):
 
     def predict(self, X: Any) -> Any:  # noqa: N803 - the same
         """Predict codes of rows by columns."""
+
+
+def check_calibrator(calibrator: Any) -> None:
+    """Refuse what is no unfitted estimator of scikit-learn."""
+    needed = ("fit", "predict", "get_params")
+    if calibrator is None:
+        return
+    if isinstance(calibrator, type) or not all(hasattr(calibrator, name) for name in needed):
+        raise UsageError(
+            "calibrator= takes an estimator of scikit-learn, such as LogisticRegression(), not "
+            f"{repr(calibrator)[:60]}."
+        )
 
 
 def calibrated(problem: Problem, rng: np.random.Generator, calibrator: Any = None) -> Array:
@@ -134,6 +147,31 @@ def _features(problem: Problem) -> Array:
 
 
 def _learned(
+    labelled: Labelled, problem: Problem, folds: Indices, calibrator: Any, features: Array
+) -> Array:
+    """Return what a calibrator expects the hand code to be.
+
+    Raises
+    ------
+    UsageError
+        If it cannot learn these codes, or predicts what is no number.
+    """
+    try:
+        found = _predicted(labelled, problem, folds, calibrator, features)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        kind = "a number" if labelled.classes is None else "a class"
+        raise UsageError(
+            f"calibrator= cannot learn the hand codes of {labelled.name!r}, {kind}: {cause}"
+        ) from error
+    if not np.isfinite(found).all():
+        raise UsageError(
+            f"calibrator= predicts no finite number for {labelled.name!r} in some rows."
+        )
+    return found
+
+
+def _predicted(
     labelled: Labelled, problem: Problem, folds: Indices, calibrator: Any, features: Array
 ) -> Array:
     from sklearn.base import clone

@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from pandas_genai.errors import UsageError
 
-__all__ = ["Array", "Effects", "Indices"]
+__all__ = ["Array", "Effects", "Indices", "check_within"]
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.intp]
 
 _MOST_LEVELS = 3000
 """Of the smaller of two fixed effects: a matrix of that size is inverted."""
+_EXPLAINED = 1e-12
+"""Of a column's squares: what rounding leaves when the levels' means are taken out."""
 
 
 class Effects:
@@ -110,3 +112,23 @@ def _dense(codes: Indices) -> Indices:
     """Renumber levels of which some do not occur."""
     present = np.bincount(codes) > 0
     return codes if present.all() else (np.cumsum(present) - 1)[codes]
+
+
+def check_within(names: Sequence[str], columns: Indices, squares: Array, inside: Array) -> None:
+    """Refuse columns that the fixed effects explain whole.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of all columns.
+    columns : ndarray of int
+        Which are regressors.
+    squares, inside : ndarray
+        Sums of squares of all columns, as they are and within levels.
+    """
+    for column in map(int, columns):
+        if abs(inside[column]) <= _EXPLAINED * squares[column]:
+            raise UsageError(
+                f"{names[column]!r} does not vary within the levels of the fixed effects: leave it "
+                "out of the formula, or leave the fixed effects out."
+            )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pandas_genai.errors import UsageError
 from pandas_genai.validity.inference.calibration import calibrated
-from pandas_genai.validity.inference.effects import Effects
+from pandas_genai.validity.inference.effects import Effects, check_within
 from pandas_genai.validity.inference.models import (
     MODELS,
     Model,
@@ -93,6 +93,9 @@ def naive(problem: Problem, model: str) -> Estimate:
         effects = Effects([codes[rows] for codes in problem.effects])
     layout, kept = _estimable(problem.layout, wide, model)
     size = _size(problem.layout, model)
+    reason = _not_naive(layout, wide, model)
+    if reason:
+        return _nothing(size, len(wide), reason)
     try:
         solution = _solved(MODELS[model], layout, [Part(wide, ones)], effects, None)
     except UsageError as error:
@@ -106,6 +109,16 @@ def naive(problem: Problem, model: str) -> Estimate:
     params[kept] = solution.params
     cov[np.ix_(kept, kept)] = influence.T @ influence
     return Estimate(params, cov, _freedom(len(wide), count, groups), len(wide))
+
+
+def _not_naive(layout: Layout, wide: Array, model: str) -> str:
+    """Say why labels as they are give no estimate; empty where they may."""
+    if not len(layout.regressors) or not len(layout.outcome):
+        return "No label names a category that could be estimated."
+    outcome = wide[:, layout.outcome]
+    if model == "logit" and ((outcome < 0) | (outcome > 1)).any():
+        return "Labels of the outcome are neither 0 and 1 nor probabilities."
+    return ""
 
 
 class Corrections:
@@ -299,6 +312,7 @@ def _within(
     if gold is not None and coded is not None:
         twice -= (weighted * leverage[coded][:, None]).T @ gold.wide
     moments = squares - fitted.T @ mixed + twice
+    check_within(layout.names, left, np.diag(squares), np.diag(moments))
     bread = inverted(moments[np.ix_(left, left)])
     params = bread @ moments[np.ix_(left, y)][:, 0]
     plain = mixed[:, y[0]] - mixed[:, left] @ params
@@ -322,10 +336,15 @@ def _within(
 
 
 def _weighted_within(layout: Layout, gold: Part, effects: Effects) -> _Solution:
-    both = np.concatenate([layout.outcome, layout.regressors])
+    left = layout.regressors
+    both = np.concatenate([layout.outcome, left])
     wide = gold.wide[:, both] - effects.project(gold.wide[:, both])
     x = wide[:, 1:]
     weighted = x * gold.weight[:, None]
+    squares, inside = np.zeros((2, len(layout.names)))
+    squares[left] = gold.weight @ gold.wide[:, left] ** 2
+    inside[left] = np.einsum("ij,ij->j", weighted, x)
+    check_within(layout.names, left, squares, inside)
     bread = inverted(weighted.T @ x)
     params = bread @ (weighted.T @ wide[:, 0])
     return _Solution(params, None, (x * (wide[:, 0] - x @ params)[:, None]) @ bread.T, 1.0)
@@ -423,7 +442,8 @@ def _median(params: Array, covs: Array) -> tuple[Array, Array]:
     variances = np.einsum("spp->sp", covs)
     errors = np.sqrt(np.median(variances + (params - middle) ** 2, axis=0))
     sizes = np.sqrt(variances)
-    correlation = (covs / (sizes[:, :, None] * sizes[:, None, :])).mean(axis=0)
+    scale = sizes[:, :, None] * sizes[:, None, :]
+    correlation = np.divide(covs, scale, out=np.zeros_like(covs), where=scale > 0).mean(axis=0)
     return middle, correlation * np.outer(errors, errors)
 
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pandas_genai.errors import UsageError
-from pandas_genai.validity.inference.checks import plain
 from pandas_genai.validity.inference.problem import Array, Indices, Labelled, Layout, Piece
 
-__all__ = ["Evaluated", "Formula", "labelled_variable"]
+__all__ = ["Evaluated", "Formula"]
 
-_MOST_CLASSES = 10
-"""Numbers with more different values are calibrated by a line."""
-
-_STAGES = re.compile(r"\[(?P<endogenous>[^~\[\]]+)~(?P<instruments>[^~\[\]]+)\]")
+_STAGES = re.compile(r"\[(?P<endogenous>[^~\[\]]*)~(?P<instruments>[^~\[\]]*)\]")
+_TRIED = 200
+"""Rows coded by hand by which a formula is found out that looks at other rows."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Formula:
         UsageError
             If it has not two sides.
         """
-        stages = _STAGES.search(formula)
+        if not isinstance(formula, str):
+            raise UsageError(f"A formula is text such as 'y ~ x', not a {type(formula).__name__}.")
+        stages = list(_STAGES.finditer(formula))
         rest = _STAGES.sub("", formula)
         if rest.count("~") != 1 or not rest.split("~")[0].strip():
             raise UsageError(
@@ -58,9 +60,15 @@ class Formula:
             )
         outcome, exogenous = (side.strip() for side in rest.split("~"))
         exogenous = exogenous.strip("+ ") or "1"
-        if stages is None:
+        if not stages:
             return cls(outcome, exogenous)
-        return cls(outcome, exogenous, stages["endogenous"].strip(), stages["instruments"].strip())
+        endogenous, instruments = (part.strip() for part in stages[0].groups())
+        if len(stages) > 1 or not (endogenous and instruments):
+            raise UsageError(
+                f"{formula!r} needs one pair of brackets with something on both sides: "
+                "'y ~ x + [endogenous ~ instrument]', several as '[a + b ~ c + d]'."
+            )
+        return cls(outcome, exogenous, endogenous, instruments)
 
     @property
     def sides(self) -> list[str]:
@@ -68,74 +76,49 @@ class Formula:
         right = [self.exogenous, self.endogenous, self.instruments]
         return [f"0 + {self.outcome}", *(side for side in right if side)]
 
+    @cached_property
+    def _factors(self) -> list[ast.Expression]:
+        from patsy import ModelDesc, PatsyError
+
+        try:
+            terms = [
+                one for side in self.sides for one in ModelDesc.from_formula(side).rhs_termlist
+            ]
+        except (PatsyError, SyntaxError) as error:
+            raise UsageError(f"The formula cannot be read: {str(error).splitlines()[0]}") from error
+        return [_parsed(factor.code) for term in terms for factor in term.factors]
+
     def names(self) -> set[str]:
-        """Return the columns and functions that it names.
+        """Return the columns that it names, and what else it names but does not call.
 
         Raises
         ------
         UsageError
             If it cannot be read.
         """
-        from patsy import ModelDesc, PatsyError
+        return {name for factor in self._factors for name in _named(factor)}
 
-        found: set[str] = set()
-        try:
-            for side in self.sides:
-                for term in ModelDesc.from_formula(side).rhs_termlist:
-                    found.update(_names(term))
-        except (PatsyError, SyntaxError) as error:
-            raise UsageError(f"The formula cannot be read: {str(error).splitlines()[0]}") from error
-        return found
+    def bare(self) -> set[str]:
+        """Return the columns that are terms or parts of an interaction as they are."""
+        bodies = [factor.body for factor in self._factors]
+        return {body.id for body in bodies if isinstance(body, ast.Name)}
+
+    def called(self) -> set[str]:
+        """Return the functions that it calls by a name without a dot."""
+        calls = [node for factor in self._factors for node in ast.walk(factor)]
+        return {
+            node.func.id
+            for node in calls
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
 
     def is_category(self, name: str) -> bool:
         """Whether the formula writes ``C(name)``."""
         quoted = re.escape(name)
         return any(
-            re.search(rf"\bC\(\s*(Q\(['\"]{quoted}['\"]\)|{quoted}\b)", side) for side in self.sides
+            re.search(rf"\bC\(\s*(Q\(\s*['\"]{quoted}['\"]\s*\)|{quoted})\s*[,)]", side)
+            for side in self.sides
         )
-
-
-def labelled_variable(
-    name: str, gold: pd.Series[Any], predicted: pd.Series[Any], *, category: bool
-) -> Labelled:
-    """Read one labelled variable.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    gold : Series
-        Hand codes of the coded rows.
-    predicted : Series
-        Labels of all rows.
-    category : bool
-        Whether it stands for categories although it may be numbers.
-    """
-    gold, predicted = plain(gold), plain(predicted)
-    numbers = [pd.api.types.is_numeric_dtype(values.dtype) for values in (gold, predicted)]
-    if predicted.isna().all():
-        raise UsageError(f"No row has a label for {name!r}.")
-    if numbers[0] != numbers[1]:
-        text, other = ("labels", "hand codes") if numbers[0] else ("hand codes", "labels")
-        raise UsageError(f"{name!r}: the {text} are text, but the {other} are numbers.")
-    if all(numbers):
-        ours, theirs = (
-            values.to_numpy(dtype=float, na_value=np.nan) for values in (gold, predicted)
-        )
-        if np.isinf(ours).any() or np.isinf(theirs).any():
-            raise UsageError(f"{name!r} has infinite values.")
-        classes: list[Any] = sorted({*np.unique(ours), *np.unique(theirs[~np.isnan(theirs)])})
-        if len(classes) > _MOST_CLASSES and not category:
-            return Labelled(name, None, theirs, ours)
-        if all(pd.api.types.is_bool_dtype(values.dtype) for values in (gold, predicted)):
-            codes = [pd.Categorical(values, categories=classes).codes for values in (theirs, ours)]
-            return Labelled(name, [bool(one) for one in classes], *_positions(codes))
-        if all(one == int(one) for one in classes):
-            classes = [int(one) for one in classes]
-    else:
-        classes = _texts(gold, predicted)
-    codes = [pd.Categorical(values, categories=classes).codes for values in (predicted, gold)]
-    return Labelled(name, classes, *_positions(codes))
 
 
 class Evaluated:
@@ -180,10 +163,35 @@ class Evaluated:
         self._kept: list[Indices] = []
         first = {name: _filled(one) for name, one in labelled.items()}
         self.predicted = self._first(self._with(data, first), effects=effects)
-        gold = {name: one.gold for name, one in labelled.items()}
-        self.gold = self._wide(self._with(data.iloc[coded], gold))
         self.layout = self._layout()
-        self.pieces = self._pieces()
+        pieces = self._pieces()
+        self.pieces = [self._piece(one) for one in pieces]
+        self.gold = self._by_hand(pieces, coded)
+
+    def _by_hand(self, pieces: Sequence[_Terms], coded: Indices) -> Array:
+        """Return the rows coded by hand with their codes: only what depends on labels differs.
+
+        Raises
+        ------
+        UsageError
+            If the value of a row depends on what other rows hold.
+        """
+        codes = {name: one.gold for name, one in self._labelled.items()}
+        frame = self._with(self._data.iloc[coded], codes)
+        gold = self.predicted[coded]
+        for terms in pieces:
+            gold[:, terms.columns] = whole = terms.values(frame)
+            part = slice(None, 2 * _TRIED, 2)
+            tried = terms.values(frame.iloc[part])
+            apart = ~np.isclose(tried, whole[part], rtol=1e-8, equal_nan=True).all(axis=0)
+            if apart.any():
+                name = self.layout.names[int(terms.columns[int(apart.argmax())])]
+                raise UsageError(
+                    f"{name!r} of a row depends on what other rows hold (a mean, a rank?): with "
+                    "hand codes it would be another variable than with labels. Write it as a "
+                    "function of the row alone."
+                )
+        return gold
 
     def _given(self, given: Mapping[str, Any]) -> pd.DataFrame:
         """Return all rows with given values of labelled variables."""
@@ -215,18 +223,12 @@ class Evaluated:
         return data.assign(**columns)
 
     def _first(self, frame: pd.DataFrame, *, effects: bool) -> Array:
-        from patsy import EvalEnvironment, PatsyError, dmatrix
+        from patsy import EvalEnvironment, dmatrix
 
         blocks = []
         for at, side in enumerate(self._formula.sides):
-            try:
-                with np.errstate(all="ignore"):  # what is not finite is named later
-                    matrix = dmatrix(
-                        side, frame, EvalEnvironment([self._known]), _nothing_missing()
-                    )
-            except (PatsyError, TypeError, ValueError, NameError) as error:
-                cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise UsageError(f"The formula cannot be evaluated: {cause}") from error
+            with _evaluating():
+                matrix = dmatrix(side, frame, EvalEnvironment([self._known]), _nothing_missing())
             names = matrix.design_info.column_names
             kept = np.arange(len(names))
             if (effects and at == 1) or at > 1:
@@ -253,17 +255,6 @@ class Evaluated:
             )
         return np.arange(len(names) - 1, len(names))
 
-    def _wide(self, frame: pd.DataFrame) -> Array:
-        from patsy import build_design_matrices
-
-        blocks = []
-        for design, kept in zip(self._designs, self._kept, strict=True):
-            with np.errstate(all="ignore"):
-                (matrix,) = build_design_matrices([design], frame, _nothing_missing())
-            values = np.asarray(matrix, dtype=float)
-            blocks.append(np.broadcast_to(values, (len(frame), values.shape[1]))[:, kept])
-        return np.column_stack(blocks)
-
     def _layout(self) -> Layout:
         names = [
             str(spec.column_names[int(i)])
@@ -288,26 +279,24 @@ class Evaluated:
             np.concatenate([exogenous, instruments]),
         )
 
-    def _pieces(self) -> list[Piece]:
+    def _pieces(self) -> list[_Terms]:
         """Group the columns by the labelled variables in their terms."""
         groups: dict[tuple[str, ...], list[int]] = {}
         start = 0
         for design, kept in zip(self._designs, self._kept, strict=True):
             place = {int(column): start + at for at, column in enumerate(kept)}
             for term, columns in design.term_slices.items():
-                used = set(_names(term))
+                used = _names(term)
                 labels = tuple(name for name in self._labelled if name in used)
                 inside = range(*columns.indices(len(design.column_names)))
                 found = [place[column] for column in inside if column in place]
                 if labels and found:
                     groups.setdefault(labels, []).extend(found)
             start += len(kept)
-        return [self._piece(labels, np.array(columns)) for labels, columns in groups.items()]
+        return [self._subset(labels, np.array(columns)) for labels, columns in groups.items()]
 
-    def _piece(self, labels: tuple[str, ...], columns: Indices) -> Piece:
-        """Return what evaluates just the terms of some columns."""
-        from patsy import build_design_matrices
-
+    def _subset(self, labels: tuple[str, ...], columns: Indices) -> _Terms:
+        """Return just the terms of some columns."""
         designs, picked, start = [], [], 0
         for design, kept in zip(self._designs, self._kept, strict=True):
             ours = [
@@ -325,27 +314,99 @@ class Evaluated:
                 names = [design.column_names[int(column)] for column in wanted]
                 designs.append(part)
                 picked.append([part.column_names.index(name) for name in names])
+        return _Terms(labels, columns, designs, picked)
 
-        def values(given: Mapping[str, Any]) -> Array:
-            frame = self._given(given)
-            found = build_design_matrices(designs, frame, _nothing_missing())
-            blocks = [
-                np.asarray(matrix, dtype=float)[:, chosen]
-                for matrix, chosen in zip(found, picked, strict=True)
-            ]
-            return np.column_stack(blocks)
-
-        return Piece(columns, labels, values)
+    def _piece(self, terms: _Terms) -> Piece:
+        return Piece(terms.columns, terms.labels, lambda given: terms.values(self._given(given)))
 
 
-def _names(term: Any) -> Iterator[str]:
-    """Return the columns and functions that a term of patsy's names."""
-    for factor in term.factors:
-        for node in ast.walk(ast.parse(factor.code)):
-            if isinstance(node, ast.Name):
-                yield node.id
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Q":
-                yield str(ast.literal_eval(node.args[0]))
+@dataclass(frozen=True)
+class _Terms:
+    """Some terms of a formula, as patsy evaluates them.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        The labelled variables in them.
+    columns : ndarray of int
+        Of the wide matrix.
+    designs : list
+        Of each side that has such terms.
+    picked : list of list of int
+        Which columns of these.
+    """
+
+    labels: tuple[str, ...]
+    columns: Indices
+    designs: list[Any]
+    picked: list[list[int]]
+
+    def values(self, frame: pd.DataFrame) -> Array:
+        """Return the columns for the rows of a frame."""
+        from patsy import build_design_matrices
+
+        with _evaluating():
+            found = build_design_matrices(self.designs, frame, _nothing_missing())
+        blocks = [
+            np.broadcast_to(matrix, (len(frame), matrix.shape[1]))[:, chosen]
+            for matrix, chosen in zip(
+                (np.asarray(one, dtype=float) for one in found), self.picked, strict=True
+            )
+        ]
+        return np.column_stack(blocks)
+
+
+@contextmanager
+def _evaluating() -> Iterator[None]:
+    """Say in one sentence why a formula cannot be evaluated."""
+    from patsy import PatsyError
+
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is named later
+            yield
+    except (PatsyError, TypeError, ValueError, NameError, SyntaxError, AttributeError) as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if cause.startswith("mismatching levels"):
+            cause = (
+                "with hand codes it has other categories than with labels, as where they are cut "
+                "by what other rows hold. Give the cuts as numbers"
+            )
+        raise UsageError(f"The formula cannot be evaluated: {cause}") from error
+
+
+def _parsed(code: str) -> ast.Expression:
+    """Return what a factor says."""
+    try:
+        return ast.parse(code, mode="eval")
+    except SyntaxError as error:
+        raise UsageError(
+            f"The formula cannot be read at {code!r}: a column whose name is no plain name of "
+            "Python is written Q('the name')."
+        ) from error
+
+
+def _names(term: Any) -> set[str]:
+    """Return the columns that a term of patsy's names, and what else it does not call."""
+    return {name for factor in term.factors for name in _named(_parsed(factor.code))}
+
+
+def _named(factor: ast.Expression) -> Iterator[str]:
+    calls = [node for node in ast.walk(factor) if isinstance(node, ast.Call)]
+    called = {id(node.func) for node in calls}
+    for node in ast.walk(factor):
+        if isinstance(node, ast.Name) and id(node) not in called:
+            yield node.id
+    for call in calls:
+        if ast.unparse(call.func) == "Q":
+            yield _quoted(call)
+
+
+def _quoted(call: ast.Call) -> str:
+    """Return the column that ``Q('a column')`` names."""
+    name = call.args[0] if call.args else None
+    if not isinstance(name, ast.Constant):
+        raise UsageError(f"Write the column's name into {ast.unparse(call)}: Q('a column').")
+    return str(name.value)
 
 
 def _nothing_missing() -> Any:
@@ -359,18 +420,3 @@ def _filled(labelled: Labelled) -> Any:
     """Return the labels with something in place of missing ones."""
     instead = labelled.gold.mean() if labelled.classes is None else 0
     return np.where(labelled.missing, instead, labelled.predicted)
-
-
-def _positions(codes: list[Any]) -> list[Indices]:
-    return [np.asarray(one, dtype=np.intp) for one in codes]
-
-
-def _texts(gold: pd.Series[Any], predicted: pd.Series[Any]) -> list[Any]:
-    """Return the labels that occur, in the order of the schema where a column has one."""
-    seen = {*gold.dropna().unique(), *predicted.dropna().unique()}
-    for values in (predicted, gold):
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            named = list(values.cat.categories)
-            if seen <= set(named):
-                return [label for label in named if label in seen]
-    return sorted(seen, key=str)

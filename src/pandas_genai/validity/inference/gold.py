@@ -11,6 +11,8 @@ import pandas as pd
 
 from pandas_genai.errors import UsageError, counted
 from pandas_genai.validity.design import Design, design_of
+from pandas_genai.validity.inference.checks import check_frame
+from pandas_genai.validity.inference.columns import row_name
 from pandas_genai.validity.inference.problem import Indices
 from pandas_genai.validity.inference.sampled import Drawn
 from pandas_genai.validity.sampling import strata_of
@@ -46,7 +48,7 @@ class Coded:
 def together(
     labels: pd.DataFrame,
     data: pd.DataFrame,
-    gold: pd.DataFrame,
+    gold: Any,
     names: Sequence[str],
     probability: Any = None,
 ) -> Coded:
@@ -70,8 +72,13 @@ def together(
     UsageError
         If hand codes are of other rows, were not drawn, or nobody knows how they were drawn.
     """
+    gold = _frame_of(gold)
+    for frame, what in ((labels, "The frame of labels"), (data, "data"), (gold, "gold")):
+        check_frame(frame, what)
     _check_index(labels, data, gold)
     for name in names:
+        if not pd.api.types.is_hashable(name) or name not in labels.columns:
+            raise UsageError(f"{name!r} is no field of these labels: {list(labels.columns)}.")
         if name not in gold.columns:
             raise UsageError(
                 f"Nobody coded {name!r} by hand: gold has {list(gold.columns)}. No estimate "
@@ -80,6 +87,10 @@ def together(
     names = list(names)
     used = gold[names].dropna(how="all")
     design = design_of(gold)
+    if design is not None and probability is not None:
+        raise UsageError(
+            "gold knows with which probabilities its rows were drawn: leave probability= out."
+        )
     if design is None and probability is None:
         raise UsageError(
             "gold has no sampling design, so nobody knows how its rows were drawn. Draw rows with "
@@ -103,16 +114,28 @@ def together(
     return Coded(found, predicted, probability if design is None else None, drawn, notes)
 
 
+def _frame_of(gold: Any) -> Any:
+    """Return the hand codes of one field as a frame that still knows how they were drawn."""
+    if not isinstance(gold, pd.Series):
+        return gold
+    if gold.name is None:
+        raise UsageError("gold is a Series without a name: name it after its field.")
+    frame = gold.to_frame()
+    frame.attrs = dict(gold.attrs)
+    return frame
+
+
 def _check_index(labels: pd.DataFrame, data: pd.DataFrame, gold: pd.DataFrame) -> None:
     for frame, what in ((labels, "the labels"), (data, "data"), (gold, "gold")):
         if not frame.index.is_unique:
-            twice = frame.index[frame.index.duplicated()][0]
-            raise UsageError(f"Index label {twice!r} stands twice in {what}: rows are found by it.")
-        others = frame.index.difference(labels.index)
+            twice = row_name(frame.index[frame.index.duplicated()][0])
+            raise UsageError(f"Index label {twice} stands twice in {what}: rows are found by it.")
+        inside = frame.index.nlevels == labels.index.nlevels and frame.index.isin(labels.index)
+        others = frame.index[~np.asarray(inside)] if np.ndim(inside) else frame.index
         if len(others):
             raise UsageError(
                 f"{what} has {counted(len(others), 'row')} that the labels do not have (such as "
-                f"{others[0]!r}): it is of another frame."
+                f"{row_name(others[0])}): it is of another frame."
             )
 
 
@@ -121,21 +144,21 @@ def _check_drawn(used: pd.DataFrame, design: Design) -> None:
     never = used.index[design.probability(used.index).isna().to_numpy()]
     if len(never):
         raise UsageError(
-            f"gold has {counted(len(never), 'row')} that nobody drew (such as {never[0]!r}): rows "
-            "that somebody picked are a convenience sample, which cannot be used. Leave them out: "
-            "gold.loc[gold.index.isin(sample.index)]."
+            f"gold has {counted(len(never), 'row')} that nobody drew (such as "
+            f"{row_name(never[0])}): rows that somebody picked are a convenience sample, which "
+            "cannot be used. Leave them out: gold.loc[gold.index.isin(sample.index)]."
         )
 
 
 def _check_coded(data: pd.DataFrame, used: pd.DataFrame, design: Design) -> None:
     """Refuse a sample of which some rows were left out."""
     drawn = data.index[design.probability(data.index).notna().to_numpy()]
-    open_rows = drawn.difference(used.index)
+    open_rows = drawn[~drawn.isin(used.index)]
     if len(open_rows):
         raise UsageError(
             f"{len(open_rows):,} of the {len(drawn):,} rows drawn have no hand code (such as "
-            f"{open_rows[0]!r}): code them all, or draw fewer rows with a smaller n. The rows that "
-            "coders leave out are not like the others."
+            f"{row_name(open_rows[0])}): code them all, or draw fewer rows with a smaller n. The "
+            "rows that coders leave out are not like the others."
         )
 
 
@@ -177,10 +200,8 @@ def _recovered(labels: pd.DataFrame, data: pd.DataFrame, design: Design) -> Indi
     if not set(design.stratified_by) <= set(labels.columns):
         return None
     columns = [labels[name].reindex(data.index) for name in design.stratified_by]
-    named = pd.Categorical(
-        strata_of(columns, len(data)), categories=[one.name for one in design.strata]
-    )
-    codes: Indices = named.codes.astype(np.intp)
+    named = pd.Index([one.name for one in design.strata], dtype=object)
+    codes: Indices = named.get_indexer(pd.Index(strata_of(columns, len(data)), dtype=object))
     sizes = [one.population for one in design.strata]
     same = (codes >= 0).all() and np.bincount(codes, minlength=len(sizes)).tolist() == sizes
     return codes if same else None

@@ -238,7 +238,7 @@ def inverted(matrix: Array) -> Array:
         If there is none.
     """
     size = np.sqrt(np.abs(np.diag(matrix)))
-    if not np.all(np.isfinite(matrix)) or not np.all(size > 0):
+    if not len(size) or not np.all(np.isfinite(matrix)) or not np.all(size > 0):
         raise UsageError(_SINGULAR)
     scaled = matrix / np.outer(size, size)
     if np.linalg.cond(scaled) > 1e13:

@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.errors import UsageError
+from pandas_genai.validity.arguments import generator_of, whole_numbers
+from pandas_genai.validity.inference.calibration import check_calibrator
+from pandas_genai.validity.inference.checks import check_frame
 from pandas_genai.validity.inference.estimators import Corrections
 from pandas_genai.validity.inference.regression import dummies_of, read_problem
 from pandas_genai.validity.inference.results import named_coefficients
@@ -85,9 +88,11 @@ def power(
     drawn: Drawn | None = None,
 ) -> Power:
     """Foresee standard errors. ``pandas_genai.power`` documents it."""
-    sizes = sorted({min(int(size), len(data)) for size in n})
-    if not sizes or sizes[0] < 10:
-        raise UsageError(f"n= are numbers of rows coded by hand, each at least 10, not {list(n)}.")
+    generator = generator_of(rng)
+    check_calibrator(calibrator)
+    check_frame(data)
+    wanted = whole_numbers("n", n, 10, "rows coded by hand")
+    sizes = sorted({min(size, len(data)) for size in wanted})
     problem, model, _ = read_problem(
         formula,
         data,
@@ -99,7 +104,7 @@ def power(
         known=known,
         drawn=drawn,
     )
-    corrections = Corrections(problem, model, np.random.default_rng(rng), calibrator, splits=1)
+    corrections = Corrections(problem, model, generator, calibrator, splits=1)
     index, kept = named_coefficients(problem.layout, model, dummies_of(fixed_effects))
 
     def foreseen(size: int) -> tuple[Any, Any]:

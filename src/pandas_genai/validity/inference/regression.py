@@ -10,14 +10,18 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.errors import UsageError, counted
+from pandas_genai.validity.arguments import generator_of
+from pandas_genai.validity.inference.calibration import check_calibrator
 from pandas_genai.validity.inference.checks import (
     check_columns,
+    check_drawn,
     check_installed,
-    check_numbers,
+    covariates,
     row_values,
 )
 from pandas_genai.validity.inference.estimators import Corrections, naive
-from pandas_genai.validity.inference.formulas import Evaluated, Formula, labelled_variable
+from pandas_genai.validity.inference.formulas import Evaluated, Formula
+from pandas_genai.validity.inference.labels import labelled_variable
 from pandas_genai.validity.inference.models import MODELS
 from pandas_genai.validity.inference.problem import Indices, Problem
 from pandas_genai.validity.inference.results import Fitted, Regression
@@ -74,6 +78,8 @@ def regress(
     notes : sequence of str
         What else a reader must know.
     """
+    generator = generator_of(rng)
+    check_calibrator(calibrator)
     problem, model, found = read_problem(
         formula,
         data,
@@ -85,7 +91,6 @@ def regress(
         known=known,
         drawn=drawn,
     )
-    generator = np.random.default_rng(rng)
     corrections = Corrections(problem, model, generator, calibrator)
     both, alone = corrections.estimate(power_tuning=power_tuning), corrections.gold_only
     taken = naive(problem, model)
@@ -119,11 +124,13 @@ def read_problem(
     model = _model(family)
     sides = Formula.read(formula)
     names = sides.names()
-    check_columns(data, names, known or {})
+    known = _callable(known or {})
+    check_columns(data, names, sides.called(), known)
     if data.empty:
         raise UsageError("data has no rows.")
     used = _labelled(predicted, names, formula)
     coded = coded_rows(data, list(used))
+    check_drawn(len(coded), len(data))
     labelled = {
         name: labelled_variable(
             name,
@@ -133,26 +140,26 @@ def read_problem(
         )
         for name, given in used.items()
     }
-    levels = _levels(fixed_effects)
-    others = [name for name in names if name in data.columns and name not in used]
-    check_numbers(data, others)
+    others = [name for name in names if name in data and name not in used]
+    frame = covariates(data, others, sides.bare())
     sample = sample_of(data, probability, coded, cluster, drawn)
+    levels = _levels(fixed_effects)
     effects = [codes_of(row_values(data, name, "fixed_effects=")) for name in levels]
     if effects and sides.instruments:
         raise UsageError("Instruments and fixed effects do not go together: write C(...) instead.")
     if effects and model != "linear":
         for codes in effects:
             _check_codes_a_level(codes, coded)
-        sides = replace(sides, exogenous=" + ".join([sides.exogenous, *map(_dummies, levels)]))
-        others = list({**dict.fromkeys(others), **dict.fromkeys(levels)})
+        columns = zip(_columns_of(levels), levels, strict=True)
+        frame = frame.assign(**{column: _ordered(data[name]) for column, name in columns})
         effects = []
-    frame = data[[*others, *used]].reset_index(drop=True)
+        sides = replace(sides, exogenous=" + ".join([sides.exogenous, *dummies_of(levels)]))
     evaluated = Evaluated(
         sides,
-        frame,
+        frame.reset_index(drop=True),
         coded,
         labelled,
-        known or {},
+        known,
         multinomial=model == "multinomial",
         effects=bool(effects),
     )
@@ -167,6 +174,14 @@ def read_problem(
     )
     _check(problem, model, sides)
     return problem, model, _notes(problem)
+
+
+def _callable(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what hides a function of formulas but is none, such as a variable ``C``."""
+    from patsy import builtins as of_formulas
+
+    hidden = vars(of_formulas)
+    return {name: one for name, one in known.items() if name not in hidden or callable(one)}
 
 
 def _labelled(predicted: Any, names: Collection[str], formula: str) -> dict[str, Any]:
@@ -190,20 +205,32 @@ def _model(family: str) -> str:
     return found
 
 
-def _levels(fixed_effects: str | Sequence[str] | None) -> list[str]:
+def _levels(fixed_effects: Any) -> list[str]:
     if fixed_effects is None:
         return []
+    if not isinstance(fixed_effects, str | list | tuple | np.ndarray):
+        raise UsageError(
+            "fixed_effects= takes the name of a column or a list of two, not a "
+            f"{type(fixed_effects).__name__}."
+        )
     names = [fixed_effects] if isinstance(fixed_effects, str) else list(fixed_effects)
     if len(names) > 2:
         raise UsageError(
             f"At most two fixed effects, not {len(names)}: write the others as C(...)."
         )
+    for name in names:
+        if not pd.api.types.is_hashable(name):
+            raise UsageError(f"fixed_effects= takes names of columns, not a {type(name).__name__}.")
+    if len(set(names)) < len(names):
+        raise UsageError(f"fixed_effects= names {names[0]!r} twice.")
     return names
 
 
 def _check(problem: Problem, model: str, sides: Formula) -> None:
     """Refuse columns from which nothing can be learned."""
     layout = problem.layout
+    if not len(layout.regressors):
+        raise UsageError("The formula has nothing on its right side that could be estimated.")
     touched = {int(column) for piece in problem.pieces for column in piece.columns}
     constant = "Intercept" in layout.names or bool(problem.effects)
     for column in {*map(int, layout.regressors), *map(int, layout.instruments)}:
@@ -259,14 +286,23 @@ def _check_codes_a_level(codes: Indices, coded: Indices) -> None:
         )
 
 
-def dummies_of(fixed_effects: str | Sequence[str] | None) -> tuple[str, ...]:
+def dummies_of(fixed_effects: Any) -> tuple[str, ...]:
     """Return what the names of fixed effects' dummies begin with."""
-    return tuple(map(_dummies, _levels(fixed_effects)))
+    return tuple(f"C({name})" for name in _columns_of(_levels(fixed_effects)))
 
 
-def _dummies(name: str) -> str:
-    """Return the term of a fixed effect's dummies."""
-    return f"C(Q({name!r}))" if not str(name).isidentifier() else f"C({name})"
+def _ordered(level: pd.Series[Any]) -> Indices:
+    """Number the levels in their order; the first is the one that the constant stands for."""
+    try:
+        codes, _ = pd.factorize(level, sort=True)
+    except TypeError:  # levels that have no order
+        codes, _ = pd.factorize(level)
+    return codes
+
+
+def _columns_of(levels: list[str]) -> list[str]:
+    """Return names of the fixed effects' columns: those of data may be anything."""
+    return [f"_fixed_effect_{at}" for at, _ in enumerate(levels, 1)]
 
 
 def _notes(problem: Problem) -> list[str]:

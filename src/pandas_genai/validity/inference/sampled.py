@@ -10,6 +10,7 @@ import pandas as pd
 
 from pandas_genai.errors import UsageError, counted
 from pandas_genai.validity.inference.checks import check_drawn, probabilities, row_values
+from pandas_genai.validity.inference.columns import row_name
 from pandas_genai.validity.inference.problem import Indices, Sample
 
 __all__ = ["Drawn", "coded_rows", "codes_of", "sample_of"]
@@ -47,19 +48,32 @@ def coded_rows(data: pd.DataFrame, names: list[str]) -> Indices:
         at = int((some & ~every).argmax())
         missing = names[int((~present[at]).argmax())]
         raise UsageError(
-            f"{counted(int((some & ~every).sum()), 'row')} (first: {data.index[at]!r}) coded by "
-            f"hand in part: {missing!r} is missing. Code every labelled variable of the formula "
-            "in the same rows."
+            f"{counted(int((some & ~every).sum()), 'row')} (first: {row_name(data.index[at])}) "
+            f"coded by hand in part: {missing!r} is missing. Code every labelled variable of the "
+            "formula in the same rows."
         )
     return np.flatnonzero(every)
 
 
-def codes_of(values: pd.Series[Any]) -> Indices:
-    """Number the groups that rows are in."""
-    codes, _ = pd.factorize(values, use_na_sentinel=True)
+def codes_of(values: pd.Series[Any], what: str = "") -> Indices:
+    """Number the groups that rows are in.
+
+    Parameters
+    ----------
+    values : Series
+        What makes the groups.
+    what : str, optional
+        What it is called in messages; its name by default.
+    """
+    what = what or repr(values.name)
+    try:
+        codes, _ = pd.factorize(values)
+    except TypeError as error:
+        kind = type(values.dropna().iloc[0]).__name__
+        raise UsageError(f"{what} has values of the type {kind}, which make no groups.") from error
     if (codes < 0).any():
-        at = values.index[int((codes < 0).argmax())]
-        raise UsageError(f"{values.name!r} is missing in row {at!r}: every row needs its group.")
+        at = row_name(values.index[int((codes < 0).argmax())])
+        raise UsageError(f"{what} is missing in row {at}: every row needs its group.")
     return np.asarray(codes, dtype=np.intp)
 
 

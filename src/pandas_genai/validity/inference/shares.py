@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 
 from pandas_genai.errors import UsageError
-from pandas_genai.validity.inference.checks import check_installed, row_values
+from pandas_genai.validity.arguments import generator_of
+from pandas_genai.validity.inference.calibration import check_calibrator
+from pandas_genai.validity.inference.checks import check_frame, check_installed, row_values
+from pandas_genai.validity.inference.columns import kind_of, numbers_of, plain
 from pandas_genai.validity.inference.estimators import Corrections, Estimate, naive
-from pandas_genai.validity.inference.formulas import labelled_variable
+from pandas_genai.validity.inference.labels import labelled_variable
 from pandas_genai.validity.inference.problem import (
     Array,
     Indices,
@@ -21,11 +24,13 @@ from pandas_genai.validity.inference.problem import (
     Problem,
     Sample,
 )
-from pandas_genai.validity.inference.sampled import Drawn, coded_rows, sample_of
+from pandas_genai.validity.inference.sampled import Drawn, coded_rows, codes_of, sample_of
+from pandas_genai.validity.intervals import wilson
 
 __all__ = ["Shares", "shares"]
 
 _FEW = 5
+_NOTHING = 1e-12
 
 
 class Shares(pd.DataFrame):
@@ -33,8 +38,10 @@ class Shares(pd.DataFrame):
 
     A row a group and class. Columns: ``estimate``, ``se``, ``low``, ``high`` (corrected, 95 %),
     ``naive``, ``naive_se``, ``gold_only``, ``gold_only_se``, ``n`` (rows) and ``coded`` (by hand).
-    A group with fewer than five rows coded by hand has no corrected estimate. The shares of two
-    classes sum to one; those of more classes are each corrected for itself, and sum to about one.
+    A group with fewer than five rows coded by hand has no corrected estimate. Where all rows coded
+    by hand and all labels agree that a class has no row or every row, the interval is Wilson's.
+    The shares of two classes sum to one; those of more classes are each corrected for itself, and
+    sum to about one.
     """
 
     _metadata = ("covariances", "df_resid")
@@ -96,7 +103,7 @@ class Shares(pd.DataFrame):
             If groups are not numbers, or fewer than two have hand codes.
         """
         groups = self.index.unique(0)
-        if not pd.api.types.is_numeric_dtype(groups.dtype):
+        if kind_of(plain(groups.to_series())) != "numbers":
             raise UsageError("A trend needs groups that are numbers, such as years.")
         found = {}
         for label, covariance in self.covariances.items():
@@ -146,18 +153,20 @@ def shares(
 ) -> Shares:
     """Estimate shares of classes, or means of a number. ``pandas_genai.shares`` documents it."""
     check_installed()
-    if variable not in predicted:
+    generator = generator_of(rng)
+    check_calibrator(calibrator)
+    check_frame(data)
+    if not isinstance(predicted, Mapping):
+        raise UsageError("predicted= is a mapping: {'variable': 'column of its labels'}.")
+    if variable not in list(predicted):
         raise UsageError(f"predicted= names no labels of {variable!r}: {list(predicted)}.")
     coded = coded_rows(data, [variable])
     sample = sample_of(data, probability, coded, cluster, drawn)
     labels = row_values(data, predicted[variable], f"predicted[{variable!r}]")
     labelled = labelled_variable(variable, data[variable].iloc[coded], labels, category=False)
-    groups = pd.Series("all", index=data.index) if by is None else row_values(data, by, "by=")
-    if groups.isna().any():
-        raise UsageError(f"by= is missing in row {data.index[int(groups.isna().argmax())]!r}.")
-    codes, names = pd.factorize(groups, sort=True)
+    codes, names = _groups(data, by, variable)
     outcomes: list[Any] = ["mean"] if labelled.classes is None else list(labelled.classes)
-    folds = np.random.default_rng(rng).integers(1 << 63)  # the same for each class
+    folds = generator.integers(1 << 63)  # the same for each class
     frames: list[pd.DataFrame] = []
     covariances, df = {}, 1.0
     for at, outcome in enumerate(outcomes):
@@ -168,6 +177,8 @@ def shares(
         frame, covariance = _table(every, kept, len(names), share=labelled.classes is not None)
         frame["n"] = np.bincount(codes, minlength=len(names))
         frame["coded"] = np.bincount(codes[coded], minlength=len(names))
+        if labelled.classes is not None:
+            _widen_unseen(frame, both.df)
         frame.index = pd.Index(names)
         frames.append(frame)
         covariances[outcome], df = covariance, both.df
@@ -177,6 +188,28 @@ def shares(
     found = Shares(table.reindex(order))
     found.covariances, found.df_resid = covariances, df
     return found
+
+
+def _groups(data: pd.DataFrame, by: Any, variable: str) -> tuple[Indices, pd.Index]:
+    """Return the group of each row, and the groups in their order."""
+    groups = pd.Series("all", index=data.index) if by is None else row_values(data, by, "by=")
+    if isinstance(by, str) and by == variable:
+        raise UsageError(
+            f"by= names {variable!r}, whose shares are asked for: name another column."
+        )
+    codes, groups = codes_of(groups, "by="), plain(groups)
+    if pd.api.types.is_complex_dtype(groups.dtype):
+        raise UsageError("by= has complex numbers, which make no groups.")
+    if kind_of(groups) == "numbers" and not np.isfinite(numbers_of(groups)).all():
+        raise UsageError("by= has infinite values.")
+    try:
+        codes, names = pd.factorize(groups, sort=True)
+    except TypeError as error:
+        kinds = sorted({type(value).__name__ for value in groups.unique()})
+        raise UsageError(
+            f"by= has values of the types {' and '.join(kinds)}, which have no order: use one type."
+        ) from error
+    return codes.astype(np.intp), pd.Index(names)
 
 
 def _problem(
@@ -229,6 +262,24 @@ def _table(
     covariance[np.ix_(kept, kept)] = every[-1].cov
     order = ["estimate", "se", "low", "high", "naive", "naive_se", "gold_only", "gold_only_se"]
     return pd.DataFrame(columns)[order], covariance
+
+
+def _widen_unseen(frame: pd.DataFrame, df: float) -> None:
+    """Give an interval to shares without any error: of 0 or 1 among the rows coded by hand.
+
+    That nobody coded a class does not show that it has no row: Wilson's interval of as many rows.
+    """
+    from scipy import stats
+
+    quantile = float(stats.t.ppf(0.975, df))
+    sure = (frame["se"] <= _NOTHING) & (frame["coded"] < frame["n"])
+    shares, coded = (frame[name].to_numpy(dtype=float) for name in ("estimate", "coded"))
+    low, high = (frame[name].to_numpy(dtype=float, copy=True) for name in ("low", "high"))
+    for at in np.flatnonzero(sure.to_numpy()):
+        share = float(shares[at])
+        if min(share, 1 - share) <= _NOTHING:
+            low[at], high[at] = wilson(round(share), 0.0, float(coded[at]), quantile)
+    frame["low"], frame["high"] = low, high
 
 
 def _interval(values: Array, errors: Array, df: float, *, share: bool) -> tuple[Array, Array]:
