@@ -266,6 +266,12 @@ def test_a_longer_frame_is_no_earlier_result_whose_rows_it_begins_with(first):
         longer.genai.report  # noqa: B018 - the property is what is asked
     gold = pd.DataFrame({"tone": ["good", "bad"] * 7, "stars": [1, 2] * 7}).head(len(longer))
     assert set(longer.genai.evaluate(gold)["field"]) == {"tone", "stars"}
+    other = pd.DataFrame({"tone": pd.Categorical(result["tone"], ["bad", "good"])})
+    assert other["tone"].tolist() == result["tone"].tolist()
+    with pytest.raises(UsageError, match="not the result of a run"):
+        other.genai.report  # noqa: B018 - equal values, but no labels of this schema
+    fewer = other.assign(tone=result["tone"].cat.remove_unused_categories())
+    assert fewer.genai.report.run_id == result.genai.report.run_id
     joined = asked.reindex(range(len(longer))).join(result)  # pandas' own join keeps no attrs
     joined.attrs.clear()
     assert joined.genai.report.run_id == result.genai.report.run_id

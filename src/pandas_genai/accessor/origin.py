@@ -354,8 +354,18 @@ def _same(theirs: pd.DataFrame, ours: pd.DataFrame) -> bool:
     if not ours.notna().to_numpy().any():
         return False
     return all(
-        _plain(theirs[name].tolist()) == _plain(ours[name].tolist()) for name in ours.columns
+        _same_labels(theirs[name], ours[name])
+        and _plain(theirs[name].tolist()) == _plain(ours[name].tolist())
+        for name in ours.columns
     )
+
+
+def _same_labels(theirs: pd.Series[Any], ours: pd.Series[Any]) -> bool:
+    """Whether a column can have the labels of another: all of them or fewer, in the same order."""
+    if not all(isinstance(one.dtype, pd.CategoricalDtype) for one in (theirs, ours)):
+        return True
+    labels = theirs.cat.categories
+    return labels.equals(ours.cat.categories[ours.cat.categories.isin(labels)])
 
 
 def _plain(values: list[Any]) -> list[Any]:
