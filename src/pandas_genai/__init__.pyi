@@ -2,7 +2,7 @@
 
 from .accessor import genai as genai, jobs as jobs, open_job as open_job, runs as runs
 from .accessor.inference import power as power, regress as regress, shares as shares
-from .accessor.archiving import Replication as Replication, replicate as replicate
+from .accessor.replication import Replication as Replication, replicate as replicate
 from .accessor.comparing import compare as compare
 from .accessor.packing import packing_check as packing_check
 from .accessor.joining import DuplicateIndexWarning as DuplicateIndexWarning
