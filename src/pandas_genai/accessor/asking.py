@@ -29,6 +29,7 @@ from pandas_genai.display.progress import observer_for
 from pandas_genai.display.where import default_cache_path, jobs_place
 from pandas_genai.errors import UsageError
 from pandas_genai.extract import Estimation, Extraction, Preview, preview_requests
+from pandas_genai.extract.run import nothing_asked_yet
 from pandas_genai.options import RunOptions
 from pandas_genai.runs import Observer, OnError
 from pandas_genai.settings import whole_number
@@ -110,9 +111,10 @@ class Asking:
         warn_of_duplicates(self.data.index)
         jobs = JobsFolder(jobs_place(None)[0])
         render = _renderer(self._form)
-        extraction = Extraction(
-            self.question, render(self.data), self.data.index, self.options, jobs=jobs
-        )
+        with nothing_asked_yet():  # texts of objects are written here
+            extraction = Extraction(
+                self.question, render(self.data), self.data.index, self.options, jobs=jobs
+            )
         with with_advice(self.question), own.finding():
             result = extraction.run()
         own.find(result)

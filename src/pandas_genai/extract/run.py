@@ -54,7 +54,7 @@ from pandas_genai.workers.rate_limiter import RateLimiter
 from pandas_genai.workers.rates import TokenEstimate
 from pandas_genai.workers.suspects import remembered, suspect_chunks
 
-__all__ = ["Extraction"]
+__all__ = ["Extraction", "nothing_asked_yet"]
 
 _GLANCE_S = 0.05
 _SHOW_EVERY_S = 0.2
@@ -127,6 +127,7 @@ class Extraction:
         self._counters = Counters()
         self._lock = threading.Lock()
         self._pool: Pool | None = None
+        self._close: Callable[[], None] = _nothing
         self._threads_ended = self._left = False
 
     def run(self) -> pd.DataFrame:
@@ -158,7 +159,8 @@ class Extraction:
                 self._given,
                 self._options.part,
             )
-            self._begin()
+            with nothing_asked_yet():
+                self._begin()
             try:
                 self._ask()
                 return self._conclude()
@@ -278,15 +280,27 @@ class Extraction:
     def _ask(self) -> None:
         """Ask what is wanted, while the observer watches."""
         observer = self._options.observer
-        observer.started(self._settled)
-        if len(self._wanted.first):
-            pool = self._open_pool()
-            try:
-                self._run(pool)
-            except BaseException as error:
-                observer.ended(self._progress(), _outcome(error))
-                raise
+        try:
+            observer.started(self._settled)
+            if len(self._wanted.first):
+                self._run(self._opened_pool())
+        except BaseException as error:
+            observer.ended(self._progress(), _outcome(error))
+            if isinstance(error, KeyboardInterrupt) and not isinstance(error, Stopped):
+                raise self._stopped() from None  # before the first request
+            raise
         observer.ended(self._progress(), "completed")
+
+    def _stopped(self) -> Stopped:
+        return Stopped(f"Stopped: {self._state('Run the cell again')}")
+
+    def _opened_pool(self) -> Pool:
+        """Open what asks; importing the SDK takes long enough for Stop to come."""
+        try:
+            return self._open_pool()
+        except BaseException:
+            self._close()
+            raise
 
     def _open_pool(self) -> Pool:
         options, resolved = self._options, self.resolved
@@ -396,7 +410,7 @@ class Extraction:
             self._watch(pool)
         except KeyboardInterrupt:
             self._leave(pool, "stopped", None)
-            raise Stopped(f"Stopped: {self._state('Run the cell again')}") from None
+            raise self._stopped() from None
         except BaseException as error:
             self._leave(pool, _outcome(error), str(error))
             raise
@@ -535,6 +549,17 @@ class Extraction:
             "models": json.dumps(self._counters.models),
             **params_columns(self.task, self._counters.params),
         }
+
+
+@contextlib.contextmanager
+def nothing_asked_yet() -> Iterator[None]:
+    """Say in one sentence that Stop came before the first request."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(
+            "Stopped before anything was asked: nothing was paid. Run the cell again."
+        ) from None
 
 
 def _outcome(error: BaseException) -> str:

@@ -164,7 +164,8 @@ class RunRecorder:
                 )
         except BaseException as error:  # of a million rows, Stop may come here too
             with suppress(CacheError):
-                self.close("stopped" if isinstance(error, PartEndedError) else "failed", {})
+                stopped = isinstance(error, PartEndedError | KeyboardInterrupt)
+                self.close("stopped" if stopped else "failed", {})
             raise
 
     def count(self, columns: Mapping[str, Any]) -> None:
