@@ -137,5 +137,4 @@ def test_a_process_that_is_killed_leaves_no_more_to_spend(extract, each, tmp_pat
         out, _ = second.communicate(timeout=120)
         assert "stopped" in out
         cost = useful(provider) * each
-    # What the killed process had set aside for calls in flight is not spent by others.
-    assert 0.4 * limit <= cost <= limit
+    assert 0.6 * limit <= cost <= limit

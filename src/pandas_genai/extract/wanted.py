@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from pandas_genai.runs.answers import answered
-from pandas_genai.runs.failures import NOT_ASKED, NOT_FAILED, NOT_SUBMITTED
+from pandas_genai.runs.failures import NOT_ASKED, NOT_TRIED
 from pandas_genai.store import AnswerStore
 from pandas_genai.task.chunks import Row
 from pandas_genai.task.inputs import NO_INPUT
@@ -134,13 +134,13 @@ def failed_before(cache: AnswerStore, prompt_hash: str) -> Leave:
     prompt_hash : str
         The task.
     """
+    reasons = cache.failed(prompt_hash)
+    since = cache.present(prompt_hash, list(reasons))
     failed = {
         key: reason
-        for key, reason in cache.failed(prompt_hash).items()
-        if reason not in NOT_FAILED | {NOT_SUBMITTED}
+        for key, reason in reasons.items()
+        if reason not in NOT_TRIED and key not in since
     }
-    answered = cache.present(prompt_hash, list(failed))
-    failed = {key: reason for key, reason in failed.items() if key not in answered}
     message = "It failed in an earlier run; retry_failed=True asks it again."
 
     def leave(rows: Rows, places: Positions) -> dict[int, Refusal]:

@@ -17,6 +17,7 @@ from pandas_genai.task.reply import Failure
 from pandas_genai.task.rows import Rows
 
 __all__ = ["EMPTY_TEXT", "IN_PROGRESS", "NOT_ASKED", "NOT_FAILED", "NOT_REACHED", "NOT_SUBMITTED"]
+__all__ += ["NOT_TRIED"]
 __all__ += [
     "DuplicateIndexWarning",
     "FailedRow",
@@ -47,7 +48,8 @@ NOT_ASKED = "not asked"
 NOT_FAILED = frozenset({EMPTY_TEXT, IN_PROGRESS, NOT_ASKED, NOT_REACHED})
 """The reasons of rows that are not answered, and yet nothing went wrong."""
 
-_NOT_TRIED = NOT_FAILED | {NOT_SUBMITTED}
+NOT_TRIED = NOT_FAILED | {NOT_SUBMITTED}
+"""The reasons of rows that no request was made for, or whose request has not ended."""
 
 
 class RowsFailedWarning(UserWarning):
@@ -147,7 +149,7 @@ def answer_records(
     They are records without a label at positions behind those of all rows, so that a later run can
     leave them alone; a row that has other answers has not failed.
     """
-    failed = {one.row.key: one for one in failures if one.refusal.reason not in _NOT_TRIED}
+    failed = {one.row.key: one for one in failures if one.refusal.reason not in NOT_TRIED}
     if rows.repeats == 1 or not failed:
         return []
     return [
