@@ -139,6 +139,7 @@ class Collector:
             new: list[Part] = []
             try:
                 recorder.open(self._rows, self._rows.sent - self._rows.rows_of(self._unread))
+                recorder.keep_rows()
                 self._advance(cache, wait_options, new)
                 failures = self._failures(cache)
                 self._say()

@@ -407,6 +407,7 @@ class Extraction:
         self._pool = pool
         try:
             pool.start(self._leased, self._leased.end)
+            self._recorder.keep_rows()
             self._watch(pool)
         except KeyboardInterrupt:
             self._leave(pool, "stopped", None)

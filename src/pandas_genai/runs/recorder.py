@@ -114,6 +114,7 @@ class RunRecorder:
         self._part = part
         self._reader: AnswerReader | None = None
         self._repeats = 1
+        self._rows: Rows | None = None
         self.closed = False
 
     def read_known(self, rows: Rows) -> Iterator[tuple[Positions, Positions]]:
@@ -154,8 +155,7 @@ class RunRecorder:
                 cache.start_run(self._run)
             else:
                 self.count({})
-            first = 0 if self._part is None else self._part.number * BLOCKS
-            cache.save_run_rows(self._run_id, rows.key_blocks(), first)
+            self._rows = rows
             if ids is not None:
                 pairs = zip(ids, rows.codes.tolist(), strict=True)
                 cache.remember_ids(
@@ -167,6 +167,16 @@ class RunRecorder:
                 stopped = isinstance(error, PartEndedError | KeyboardInterrupt)
                 self.close("stopped" if stopped else "failed", {})
             raise
+
+    def keep_rows(self) -> None:
+        """Write down which rows the run has, at its end at the latest.
+
+        Of a million of them that takes a while, in which the first can be under way.
+        """
+        if self._rows is not None:
+            first = 0 if self._part is None else self._part.number * BLOCKS
+            self._cache.save_run_rows(self._run_id, self._rows.key_blocks(), first)
+            self._rows = None
 
     def count(self, columns: Mapping[str, Any]) -> None:
         """Write down how far a part is; nothing for a run that is in one part.
@@ -198,6 +208,7 @@ class RunRecorder:
                 # Stopped between its last answer and here; no other part may begin to say so.
                 columns |= {"status": "stopped", "message": _ENDED["stopped"]}
             self._count(self._part, columns)
+        self.keep_rows()
 
     def save_failures(
         self, rows: Rows, failures: Collection[Failure], found: Sequence[FailedRow]
