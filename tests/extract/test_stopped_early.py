@@ -8,6 +8,7 @@ import pytest
 
 import pandas_genai
 from pandas_genai import Stopped
+from pandas_genai.store import using
 from pandas_genai.testing import LoopbackProvider
 
 FRAME = pd.DataFrame({"text": ["a", "b", "c"]})
@@ -64,7 +65,10 @@ def test_while_the_bar_appears():
         with pytest.raises(Stopped, match="0 of 3 rows are answered and kept"):
             FRAME.genai.extract("Tone?", ["good", "bad"], progress=Pressed(), **given)
         assert provider.ledger.calls == 0
-        assert pandas_genai.runs("c.sqlite")["status"].tolist() == ["stopped"]
+        runs = pandas_genai.runs("c.sqlite")
+        assert runs["status"].tolist() == ["stopped"]
+        with using("c.sqlite") as store:  # its rows are written down at its end at the latest
+            assert len(set(store.run_rows(runs.index[0]))) == 3
         whole = FRAME.genai.extract("Tone?", ["good", "bad"], progress=False, **given)
     assert whole["label"].tolist() == ["good"] * 3
 
