@@ -211,6 +211,23 @@ def test_an_ordered_categorical_has_an_order():
     pd.testing.assert_frame_equal(found, pandas_genai.agreement(coders(FOUR), level="ordinal"))
 
 
+@given(
+    st.lists(st.tuples(*[st.sampled_from(["a", "b", "c", None])] * 3), min_size=6, max_size=30),
+    st.permutations(["a", "b", "c"]),
+    st.randoms(use_true_random=False),
+)
+@settings(max_examples=30, deadline=None)
+def test_the_order_of_categories_and_units_changes_nothing(codes, order, random):
+    labels = pd.DataFrame(codes, columns=["ann", "ben", "cas"])
+    given = labels.stack()
+    assume(given.nunique() == 3)
+    assume((labels.notna().sum(axis=1) >= 2).any() and labels.notna().any().all())
+    moved = random.sample(range(len(labels)), len(labels))
+    categories = labels.astype(pd.CategoricalDtype(order)).iloc[moved]
+    found = [pandas_genai.agreement(coders(one), bootstrap=50) for one in (labels, categories)]
+    pd.testing.assert_frame_equal(*found)
+
+
 def test_a_sample_of_most_of_a_population_errs_less():
     whole = pandas_genai.agreement(coders(FOUR))
     part = pandas_genai.agreement(coders(FOUR), population=16)

@@ -311,9 +311,15 @@ def _categories(
     if level != "nominal" and not len(declared) and all(isinstance(one, Real) for one in found):
         return _numbers(found, level)
     others = found[~found.isin(declared)]
-    if level == "nominal" or (len(declared) and not len(others)):
-        return declared.append(others)
+    if level == "nominal":  # they have no order, so that none may decide what resamples are drawn
+        return pd.Index(sorted(declared.append(others), key=_written), dtype=object)
+    if len(declared) and not len(others):
+        return declared
     raise UsageError(_no_order(level, declared, others))
+
+
+def _written(label: object) -> tuple[str, str]:
+    return str(label), type(label).__name__
 
 
 def _numbers(found: pd.Index, level: Level) -> pd.Index:
