@@ -312,7 +312,9 @@ def _categories(
         return _numbers(found, level)
     others = found[~found.isin(declared)]
     if level == "nominal":  # they have no order, so that none may decide what resamples are drawn
-        return pd.Index(sorted(declared.append(others), key=_written), dtype=object)
+        every: list[Any] = sorted(declared.append(others), key=_written)
+        in_order: pd.Index = pd.Index(every, dtype=object)
+        return in_order
     if len(declared) and not len(others):
         return declared
     raise UsageError(_no_order(level, declared, others))
