@@ -39,6 +39,7 @@ _SLOW = (
     "tests/batch/test_exactly_once.py::test_killed",
     "tests/batch/test_original_jobs.py::test_whatever_was_begun",
     "tests/batch/test_parts.py::test_a_full_disk",
+    "tests/batch/test_stopped.py",
     "tests/batch/test_two_kernels.py::test_submitting_at_once",
     "tests/browser/",
     "tests/dask/",

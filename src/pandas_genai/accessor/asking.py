@@ -18,6 +18,7 @@ from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.collect import WaitOptions
 from pandas_genai.batch.connection import Connection, ConnectionOptions
 from pandas_genai.batch.create import Allowance, JobSpec
+from pandas_genai.batch.explained import explained
 from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob, submit
 from pandas_genai.batch.jobs import fitting_job
@@ -125,9 +126,10 @@ class Asking:
 
     def plan(self, sample: int) -> Plan:
         """Say what asking the rest will take."""
-        inputs = self.inputs()
         with with_advice(self.question):
-            estimation = Estimation(self.question, inputs, self.data.index, self.options)
+            with nothing_asked_yet():
+                inputs = self.inputs()
+                estimation = Estimation(self.question, inputs, self.data.index, self.options)
             return PlanCard.showing(estimation.plan(sample))
 
     def requests(self, n: int) -> Preview:
@@ -150,7 +152,8 @@ class Asking:
         connection_options = ConnectionOptions(
             question.api_key, question.base_url, question.client, tell=say
         )
-        with using(options.cache) as opened:
+        jobs = JobsFolder(path)
+        with explained(jobs), using(options.cache) as opened:
             spec = JobSpec(
                 *(question, self.data, self._form, opened),
                 chunk_size=options.chunk_size,
@@ -160,7 +163,7 @@ class Asking:
                 allowance=Allowance(options.max_cost, options.prices),
             )
             with with_advice(question):
-                job = submit(JobsFolder(path), spec, connection_options)
+                job = submit(jobs, spec, connection_options)
         say(submitted_line(job, where))
         return ShownJob(job.folder, connection_options, bar)
 
@@ -193,18 +196,20 @@ def collected(
 ) -> pd.DataFrame:
     """Collect what a job has answered, for these rows."""
     path, _ = jobs_place(folder)
-    job, rows = fitting_job(JobsFolder(path), name, data)
-    manifest = job.read_manifest()
-    schema = compile_schema(manifest.schema)
-    own = OwnColumns(data, manifest.text, schema)
-    with own.finding():
-        result = BatchJob(job, connection_options, bar).collect_rows(
-            rows, data.index, wait_options, cache, on_error
-        )
-    own.find(result)
-    where = Connection(job, ConnectionOptions()).store_url() if cache is None else cache
-    asked = Asked(manifest.prompt, schema, manifest.prompt_hash)
-    _remember(result, data, manifest.text, where, asked)
+    jobs = JobsFolder(path)
+    with explained(jobs):
+        job, rows = fitting_job(jobs, name, data)
+        manifest = job.read_manifest()
+        schema = compile_schema(manifest.schema)
+        own = OwnColumns(data, manifest.text, schema)
+        with own.finding():
+            result = BatchJob(job, connection_options, bar).collect_rows(
+                rows, data.index, wait_options, cache, on_error
+            )
+        own.find(result)
+        where = Connection(job, ConnectionOptions()).store_url() if cache is None else cache
+        asked = Asked(manifest.prompt, schema, manifest.prompt_hash)
+        _remember(result, data, manifest.text, where, asked)
     return result
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from pandas_genai.batch.advance import PartAdvancer
 from pandas_genai.batch.connection import Connection
+from pandas_genai.batch.explained import explained
 from pandas_genai.batch.failures import forgotten, reasons
 from pandas_genai.batch.manifest import Part, cut
 from pandas_genai.batch.state import JobState
@@ -120,7 +121,7 @@ class Collector:
         JobError, CallError, CacheError, UsageError
             What was collected stays collected.
         Stopped
-            After Stop while waiting.
+            After Stop.
         """
         check_on_error(on_error)
         with ExitStack() as stack:
@@ -138,19 +139,8 @@ class Collector:
             self._unread = self._unanswered(cache, recorder)
             new: list[Part] = []
             try:
-                recorder.open(self._rows, self._rows.sent - self._rows.rows_of(self._unread))
-                recorder.keep_rows()
-                self._advance(cache, wait_options, new)
-                failures = self._failures(cache)
-                self._say()
-                columns = self._counts(new, failures)
-                if not new:  # others read these results before: the report says who answered
-                    origins = cache.origins(self._connection.task.prompt_hash, self._rows.keys)
-                    columns |= origin_columns(origins, self._connection.price())
-                status = "completed" if self._connection.manifest.finished else "partial"
-                return recorder.conclude(
-                    self._rows, failures, columns, status=status, on_error=on_error
-                )
+                with explained(self._connection.folder):
+                    return self._go_on(cache, recorder, new, wait_options, on_error)
             except BaseException as error:
                 status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
                 kept.carry(error, lambda found: self._partial(recorder, found, new, status))
@@ -158,6 +148,26 @@ class Collector:
                     with suppress(CacheError):  # what went wrong first is what is raised
                         recorder.close(status, _columns(self._connection.task, new, 0, 0))
                 raise
+
+    def _go_on(
+        self,
+        cache: AnswerStore,
+        recorder: RunRecorder,
+        new: list[Part],
+        wait_options: WaitOptions,
+        on_error: OnError,
+    ) -> pd.DataFrame:
+        recorder.open(self._rows, self._rows.sent - self._rows.rows_of(self._unread))
+        recorder.keep_rows()
+        self._advance(cache, wait_options, new)
+        failures = self._failures(cache)
+        self._say()
+        columns = self._counts(new, failures)
+        if not new:  # others read these results before: the report says who answered
+            origins = cache.origins(self._connection.task.prompt_hash, self._rows.keys)
+            columns |= origin_columns(origins, self._connection.price())
+        status = "completed" if self._connection.manifest.finished else "partial"
+        return recorder.conclude(self._rows, failures, columns, status=status, on_error=on_error)
 
     def _counts(self, new: Sequence[Part], failures: Sequence[Failure]) -> dict[str, object]:
         failed = {one.row.key for one in failures if one.refusal.reason not in NOT_FAILED}

@@ -324,25 +324,6 @@ def _remove_left(paths: Iterator[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-@contextmanager
-def explained(place: JobFolder | JobsFolder) -> Iterator[None]:
-    """Turn what the file system refuses into a sentence: a full disk, a directory without rights.
-
-    Raises
-    ------
-    JobError
-        What is on disk is whole: every file of a job is written whole or not at all.
-    """
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or place.path
-        raise JobError(
-            f"{where} cannot be written or read ({error.strerror or error}): mend that and run the "
-            "cell again. Nothing is lost: what was done stands in the job's files."
-        ) from error
-
-
 def _names(backend: str) -> FileNames:
     return backend_named(backend).batches.files
 

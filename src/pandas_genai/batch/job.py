@@ -14,8 +14,9 @@ from pandas_genai.batch.advance import PartAdvancer
 from pandas_genai.batch.collect import Collector, WaitOptions
 from pandas_genai.batch.connection import Connection, ConnectionOptions
 from pandas_genai.batch.create import JobSpec, prepare
+from pandas_genai.batch.explained import explained
 from pandas_genai.batch.failures import reasons
-from pandas_genai.batch.folder import JobFolder, JobsFolder, explained
+from pandas_genai.batch.folder import JobFolder, JobsFolder
 from pandas_genai.batch.manifest import Manifest
 from pandas_genai.batch.resubmit import Again, write_again
 from pandas_genai.batch.rowfile import saved_rows
@@ -250,8 +251,7 @@ def _params(task: BoundTask, manifest: Manifest) -> dict[str, dict[str, Any]]:
 def submit(jobs: JobsFolder, spec: JobSpec, options: ConnectionOptions) -> BatchJob:
     """Prepare a job and give it to the provider, or go on with the one that was prepared."""
     with explained(jobs):
-        folder = prepare(jobs, spec, options)
-    return BatchJob(folder, options).submit()
+        return BatchJob(prepare(jobs, spec, options), options).submit()
 
 
 def _sent_again(name: str, again: Again) -> str:

@@ -13,7 +13,8 @@ from pandas_genai.backends.resolve import Question
 from pandas_genai.batch.advance import PartAdvancer
 from pandas_genai.batch.connection import Connection, ConnectionOptions
 from pandas_genai.batch.create import JobSpec, prepare
-from pandas_genai.batch.folder import JobsFolder, explained
+from pandas_genai.batch.explained import explained
+from pandas_genai.batch.folder import JobsFolder
 from pandas_genai.batch.job import BatchJob
 from pandas_genai.batch.jobs import existing
 from pandas_genai.batch.manifest import Manifest
