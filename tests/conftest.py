@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from datetime import UTC, datetime
@@ -112,6 +113,10 @@ def pytest_itemcollected(item):
 
 def pytest_configure(config):
     """The coverage report and its floor are for the whole suite, not for a part of it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background of a shell. Stop, which tests press in processes of theirs, must
+        # not be ignored there.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     option = config.option
     coverage = config.pluginmanager.get_plugin("_cov")
