@@ -357,6 +357,8 @@ offline, retry_failed, repeats
             Before anything is sent.
         StopRunError
             If the provider refuses the batch; run the cell again once the reason is mended.
+        Stopped
+            After Stop; running the cell again goes on with the same job.
 
         Examples
         --------
@@ -490,6 +492,8 @@ keep_replies, rpm, tpm, offline, retry_failed, repeats
             If there is no key, or none that may be sent to the job's address.
         RowsFailedError
             With ``on_error="raise"``.
+        Stopped
+            After Stop; its ``result`` is the frame so far.
         """
         patience = WaitOptions(wait, poll_s, timeout)
         connection_options = ConnectionOptions(tell=say, prices=prices, keep_replies=keep_replies)
