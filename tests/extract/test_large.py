@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pandas as pd
 import pytest
 
 from pandas_genai import SqliteCache, Stopped
+from pandas_genai.backends.endpoints import Endpoints
 from pandas_genai.backends.resolve import Question
+from pandas_genai.batch.texts import FrameInputs
+from pandas_genai.extract import Extraction
+from pandas_genai.options import RunOptions
 from pandas_genai.runs.progress import Silent
 from pandas_genai.store import Answer
 from pandas_genai.task.fingerprint import text_hash
@@ -126,3 +131,29 @@ def test_a_failed_row_is_empty_wherever_it_stands(frame, filled):
     assert result["who"].isna().equals(failed | frame["text"].isna())
     there = result["who"].dropna()
     assert there.tolist() == frame["text"].loc[there.index].tolist()
+
+
+def test_the_first_is_asked_before_all_have_keys(frame):
+    """The keys of a million texts take longer than all else that comes before."""
+    asked = threading.Event()
+
+    class Waits(FrameInputs):
+        taken = 0
+
+        def values(self, positions):
+            self.taken += len(positions)
+            assert self.taken < 30_000 or asked.wait(60)
+            return super().values(positions)
+
+    def rule(text):
+        asked.set()
+        return {"who": text}
+
+    inputs = Waits(frame, {"column": "text"})
+    with LoopbackProvider(rule) as provider:
+        question = Question(Task("Who?", SCHEMA), provider.openai_url, "k")
+        options = RunOptions(cache=False, chunk_size=100, endpoints=Endpoints())
+        result = Extraction(question, inputs, frame.index, options).run()
+    assert inputs.taken >= 2 * COUNT
+    pd.testing.assert_series_equal(result["who"], frame["text"], check_names=False)
+    assert result.genai.report.calls == COUNT / 100

@@ -199,7 +199,7 @@ class Collector:
 
     def _missing(self, cache: AnswerStore) -> set[str]:
         """Return what had no answer when the run began, and has none now."""
-        keys = Keys(self._rows.keys.table[self._unread])
+        keys = Keys(self._rows.keys.at(self._unread))
         return set(keys.take(unanswered(cache, self._connection.manifest.prompt_hash, keys)))
 
     def _failures(self, cache: AnswerStore) -> list[Failure]:

@@ -460,7 +460,7 @@ def _write(job: JobFolder, manifest: Manifest, work: _Work) -> None:
     save_task(work.spec.cache, task, system_sent(task, capabilities, vendor=endpoint.is_vendor))
     manifest.rows_digest = save_rows(job, work.spec.labels, work.rows)
     wanted, manifest.cached = work.wanted()
-    keys = Keys(work.rows.keys.table[wanted])
+    keys = Keys(work.rows.keys.at(wanted))
     others = lease_rows(work.spec.cache, job, manifest, keys, work.options.clock.now())
     if others and not work.spec.fresh:
         wanted = wanted[[key not in others for key in keys]]

@@ -59,9 +59,11 @@ class FrameInputs(Inputs):
     """
 
     def __init__(self, data: pd.DataFrame | pd.Series[Any], form: TextForm) -> None:
-        self._data = data
         self._render = _renderer(data, form)
         self._render(data.iloc[:0])
+        if isinstance(data, pd.DataFrame) and "column" in form:  # rows are taken of it alone
+            data, self._render = data[text_of_form(data, form)], series_text
+        self._data: pd.DataFrame | pd.Series[Any] = data
 
     def __len__(self) -> int:
         return len(self._data)

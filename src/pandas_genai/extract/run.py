@@ -43,6 +43,7 @@ from pandas_genai.runs.report import label_text
 from pandas_genai.store import AnswerStore, is_there, open_store
 from pandas_genai.task.chunks import Chunk, plan_chunks
 from pandas_genai.task.inputs import Inputs, Value, as_inputs
+from pandas_genai.task.large import large_rows
 from pandas_genai.task.reply import Failure, Reply
 from pandas_genai.task.rows import Keys, Rows, distinct_rows
 from pandas_genai.workers.budget import Budget, Spending
@@ -178,7 +179,7 @@ class Extraction:
 
     def _begin(self) -> None:
         """Find what is answered already, and record that a run has started."""
-        rows = distinct_rows(self._asked()).repeated(self._options.repeats)
+        rows = self._distinct()
         brought = self._brought(rows) if self._options.fresh else None
         if brought is None:
             blocks = self._recorder.read_known(rows)
@@ -211,7 +212,7 @@ class Extraction:
         rows, wanted, prompt_hash = self._rows, self._wanted.first, self.task.prompt_hash
         if not at_once:  # of the rows that were not looked at yet, those in question are
             long = np.flatnonzero(rows.sizes > (self._window.tokens or np.inf))
-            wanted = long[~answered(self._cache, prompt_hash, Keys(rows.keys.table[long]))]
+            wanted = long[~answered(self._cache, prompt_hash, Keys(rows.keys.at(long)))]
         if self._jobs is not None:
             keys = (rows.keys[place] for place in wanted) if at_once else iter(rows.keys)
             warn_under_way(self._jobs, prompt_hash, keys, None if at_once else self._cache)
@@ -251,6 +252,14 @@ class Extraction:
         if self._options.part is None:
             return np.zeros(len(rows.keys), dtype=bool)
         return answered(self._cache, self.task.prompt_hash, rows.keys, self._run_id)
+
+    def _distinct(self) -> Rows:
+        """Find the distinct inputs; of a large frame the first are asked before all have keys."""
+        options = self._options
+        whole = options.fresh or options.part is not None or options.repeats > 1
+        if len(self._inputs) <= _AT_ONCE or whole or self._given or self._ids is not None:
+            return distinct_rows(self._asked()).repeated(options.repeats)
+        return large_rows(self._inputs)
 
     def _asked(self) -> Iterable[Value]:
         """Return the input of each row; none where its answer was given."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -97,12 +98,13 @@ class Wanted:
 
     def blocks(self, multiple: int) -> Iterator[Positions]:
         """Return them a block at a time, each but the last a multiple of so many."""
-        waiting = self.first
-        for missing in self._rest():
+        waiting = np.empty(0, dtype=np.int64)
+        for missing in chain([self.first], self._rest()):
+            waiting = np.concatenate([waiting, missing])
             whole = len(waiting) // multiple * multiple
             if whole:
                 yield waiting[:whole]
-            waiting = np.concatenate([waiting[whole:], missing])
+                waiting = waiting[whole:]
         if len(waiting):
             yield waiting
 
@@ -161,7 +163,7 @@ def _of_failed_rows(
     firsts = rows.keys.take(places % rows.inputs)
     places = places[np.array([key in failed for key in firsts], dtype=bool)]
     every = places % rows.inputs + np.arange(rows.repeats)[:, None] * rows.inputs
-    there = answered(cache, prompt_hash, Keys(rows.keys.table[every.ravel()]))
+    there = answered(cache, prompt_hash, Keys(rows.keys.at(every.ravel())))
     places = places[~there.reshape(every.shape).any(axis=0)]
     firsts = rows.keys.take(places % rows.inputs)
     return dict(zip(places.tolist(), map(failed.__getitem__, firsts), strict=True))

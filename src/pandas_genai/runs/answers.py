@@ -11,6 +11,7 @@ import pandas as pd
 from pandas_genai.errors import warn_user
 from pandas_genai.store import Answer, AnswerStore, RequestRecord
 from pandas_genai.task.frames import FrameBuilder
+from pandas_genai.task.large import LaterKeys
 from pandas_genai.task.repeats import NUMBER, majority
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Keys, Positions, Rows
@@ -95,8 +96,18 @@ class AnswerReader:
             known = answered(store, self._prompt_hash, self._rows.keys)
             yield np.arange(len(known)), np.flatnonzero(~known)
             return
-        for places in self._read(store, self._rows.by_key):
-            yield places, places[self._places[places] < 0]
+        for wanted in self._in_order():
+            for places in self._read(store, wanted):
+                yield places, places[self._places[places] < 0]
+
+    def _in_order(self) -> Iterator[Positions]:
+        """Return which are read first: of keys that are not made yet, some from everywhere."""
+        few = np.empty(0, dtype=np.int64)
+        if isinstance(self._rows.keys, LaterKeys):
+            few = np.unique(np.linspace(0, len(self._places) - 1, _BLOCK).astype(np.int64))
+            yield few
+        by_key = self._rows.by_key
+        yield by_key[~np.isin(by_key, few)] if len(few) else by_key
 
     def read_rest(self, store: AnswerStore, failed: Collection[str]) -> list[int]:
         """Read what was not read yet, without the keys that failed; return what is not there."""

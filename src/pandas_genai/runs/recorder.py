@@ -175,7 +175,8 @@ class RunRecorder:
         """
         if self._rows is not None:
             first = 0 if self._part is None else self._part.number * BLOCKS
-            self._cache.save_run_rows(self._run_id, self._rows.key_blocks(), first)
+            blocks = list(self._rows.key_blocks())  # made before the store is held for them
+            self._cache.save_run_rows(self._run_id, blocks, first)
             self._rows = None
 
     def count(self, columns: Mapping[str, Any]) -> None:

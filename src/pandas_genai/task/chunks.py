@@ -236,7 +236,7 @@ def _chunks(
 ) -> Iterator[Chunk]:
     positions = rows.first[places].tolist()
     taken = inputs.take(positions)
-    table = rows.keys.table[places]
+    table = rows.keys.at(places)
     texts = set(map(type, taken)) == {TextInput}
     keys, tokens, copies = Keys(table)[:], _short_of(table), rows.copies[places].tolist()
     for part in _parts(rows.sizes[places].tolist(), chunk_size, most_bytes):

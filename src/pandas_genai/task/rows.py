@@ -6,6 +6,7 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any, overload
 
@@ -15,7 +16,7 @@ import pandas as pd
 
 from pandas_genai.task.inputs import Digests, Value, digests
 
-__all__ = ["Keys", "Positions", "Rows", "distinct_rows", "rows_of_keys"]
+__all__ = ["Keys", "Positions", "Rows", "distinct_rows", "firsts", "rows_of_keys"]
 
 _NEVER_SENT = -1
 _WIDTH = 16
@@ -35,21 +36,28 @@ class Keys(Sequence[str]):
     """
 
     def __init__(self, table: npt.NDArray[np.uint8]) -> None:
-        self.table = table
+        self._table = table
+
+    @property
+    def table(self) -> npt.NDArray[np.uint8]:
+        """Sixteen bytes a key, in rows."""
+        return self._table
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self._table)
+
+    def at(self, places: Any) -> npt.NDArray[np.uint8]:
+        """Return the bytes of the keys at these places, in rows."""
+        found: npt.NDArray[np.uint8] = self._table[places]
+        return found
 
     @overload
     def __getitem__(self, place: int) -> str: ...
     @overload
     def __getitem__(self, place: slice) -> list[str]: ...
     def __getitem__(self, place: int | slice) -> str | list[str]:
-        if not isinstance(place, slice):
-            one: bytes = self.table[place].tobytes()
-            return one.hex()
-        some: bytes = self.table[place].tobytes()
-        return some.hex(" ", _WIDTH).split()
+        written: bytes = self.at(place).tobytes()
+        return written.hex(" ", _WIDTH).split() if isinstance(place, slice) else written.hex()
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), _BLOCK):
@@ -57,7 +65,7 @@ class Keys(Sequence[str]):
 
     def take(self, places: Sequence[int] | Positions) -> list[str]:
         """Return the keys at these places."""
-        return Keys(self.table[places])[:]
+        return Keys(self.at(places))[:]
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,6 @@ class Rows:
         The rows with nothing to send, and those whose input no request can carry.
     sizes : ndarray of int
         The size of each distinct input; as long as ``keys``, empty where only keys were at hand.
-    by_key : ndarray of int
-        The places of all keys in the order of the keys.
     repeats : int, default 1
         How often each input is asked. The keys of all inputs stand in ``keys`` once for each
         repeat, one repeat after the other, and so does what is as long; ``codes`` are the places
@@ -93,11 +99,19 @@ class Rows:
     empty: list[int]
     unsendable: list[int]
     sizes: npt.NDArray[np.int64]
-    by_key: Positions
     repeats: int = 1
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    @cached_property
+    def by_key(self) -> Positions:
+        """The places of all keys in the order of the keys."""
+        heads, tails = _halves(self.keys.table)
+        order = np.argsort(heads)
+        if (np.diff(heads[order]) == 0).any():  # two begin alike: one in 2 ** 64 pairs does
+            order = np.lexsort((tails, heads))
+        return order
 
     @property
     def sent(self) -> int:
@@ -144,7 +158,6 @@ class Rows:
             first=np.tile(self.first, repeats),
             copies=np.tile(self.copies, repeats),
             sizes=np.tile(self.sizes, repeats),
-            by_key=np.argsort(table.view(f"S{_WIDTH}").ravel(), kind="stable"),
             repeats=repeats,
         )
 
@@ -192,37 +205,33 @@ def _rows(blocks: Iterable[Digests], sizes: array[int]) -> Rows:
     sent[empty] = sent[unsendable] = False
     positions = np.flatnonzero(sent)
     table = np.concatenate(tables)
-    first, places, by_key = _distinct(table)
+    first, places = _distinct(table)
     codes = np.full(total, _NEVER_SENT, dtype=np.int64)
     codes[positions] = places
     copies = np.bincount(places, minlength=len(first))
     measured = np.frombuffer(sizes, dtype=np.int64)
     kept = measured[first] if len(measured) else measured
-    return Rows(
-        Keys(table[first]), positions[first], copies, codes, empty, unsendable, kept, by_key
-    )
+    return Rows(Keys(table[first]), positions[first], copies, codes, empty, unsendable, kept)
 
 
-def _distinct(table: npt.NDArray[np.uint8]) -> tuple[Positions, Positions, Positions]:
-    """Find the distinct keys.
-
-    Returns
-    -------
-    tuple of ndarray
-        Where each stands first, in that order; the place of every key among them; and their places
-        in the order of the keys.
-    """
-    heads, tails = table.view(">u8").astype(np.uint64).T
+def _distinct(table: npt.NDArray[np.uint8]) -> tuple[Positions, Positions]:
+    """Return where each distinct key stands first, and the place of every key among them."""
+    heads, tails = _halves(table)
     places, distinct = pd.factorize(heads)
-    first = _first(places, len(distinct))
-    if (tails[first[places]] != tails).any():  # two begin alike: one in 2 ** 64 pairs does
+    first = firsts(places, len(distinct))
+    if (tails[first[places]] != tails).any():
         places, distinct = pd.factorize(np.array([key.tobytes() for key in table], dtype=object))
-        first = _first(places, len(distinct))
-    return first, places, np.argsort(distinct)
+        first = firsts(places, len(distinct))
+    return first, places
 
 
-def _first(places: Positions, count: int) -> Positions:
-    """Return where each place stands first."""
+def _halves(table: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """Return the first halves of keys as numbers in their order, and the second ones."""
+    return np.ascontiguousarray(table).view(">u8").astype(np.uint64).T
+
+
+def firsts(places: Positions, count: int) -> Positions:
+    """Return where each of so many places stands first."""
     first = np.empty(count, dtype=np.int64)
     first[places[::-1]] = np.arange(len(places) - 1, -1, -1)
     return first
