@@ -49,7 +49,9 @@ class LaterKeys(Keys):
 
     def at(self, places: Any) -> npt.NDArray[np.uint8]:
         """Return the bytes of the keys at these places, in rows."""
-        self._make(np.atleast_1d(np.arange(len(self))[places]))
+        if isinstance(places, slice):
+            places = np.arange(*places.indices(len(self)))
+        self._make(np.atleast_1d(np.asarray(places, dtype=np.int64)))
         return super().at(places)
 
     def _make(self, places: Positions) -> None:

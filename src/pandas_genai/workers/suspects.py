@@ -46,8 +46,8 @@ def remembered(rows: Rows, wanted: Sequence[int], failed: Mapping[str, str]) -> 
     if not failed:
         return {}
     own = {key: reason for key, reason in failed.items() if reason in ALONE | TOGETHER}
-    keys = rows.keys
-    return {place: own[keys[place]] for place in wanted if keys[place] in own}
+    keys = zip(wanted, rows.keys.take(wanted), strict=True)
+    return {place: own[key] for place, key in keys if key in own}
 
 
 def suspect_chunks(
