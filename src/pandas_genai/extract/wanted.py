@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -61,6 +60,7 @@ class Wanted:
     ) -> None:
         self._rows = rows
         self._blocks = blocks
+        self._at_once = at_once
         self._leave = leave
         self._refusals: dict[int, Refusal] = {}
         self.asked = rows.sent * rows.repeats
@@ -98,13 +98,16 @@ class Wanted:
 
     def blocks(self, multiple: int) -> Iterator[Positions]:
         """Return them a block at a time, each but the last a multiple of so many."""
-        waiting = np.empty(0, dtype=np.int64)
-        for missing in chain([self.first], self._rest()):
-            waiting = np.concatenate([waiting, missing])
+        waiting = self.first
+        if not self._at_once and len(waiting) >= multiple:
+            whole = len(waiting) // multiple * multiple
+            yield waiting[:whole]  # before others are looked for
+            waiting = waiting[whole:]
+        for missing in self._rest():
             whole = len(waiting) // multiple * multiple
             if whole:
                 yield waiting[:whole]
-                waiting = waiting[whole:]
+            waiting = np.concatenate([waiting[whole:], missing])
         if len(waiting):
             yield waiting
 
