@@ -39,8 +39,8 @@ def memory_mb(name):
     raise LookupError(name)
 
 
-def fill(path, rows):
-    """Write an answer to each row, as a run would have."""
+def fill(path, rows, step=1):
+    """Write an answer to each row, or to every ``step``-th, as a run would have."""
     from pandas_genai import SqliteCache, Task
     from pandas_genai.backends.resolve import Question
     from pandas_genai.store import Answer
@@ -51,8 +51,8 @@ def fill(path, rows):
     draw, tones = random.Random(2), SCHEMA["tone"]
     with SqliteCache(path) as cache:
         writer = cache.writer()
-        keys = distinct_rows(frame_of(rows)["text"]).keys
-        for start in range(0, rows, 10_000):
+        keys = distinct_rows(frame_of(rows)["text"][::step]).keys
+        for start in range(0, len(keys), 10_000):
             answers = []
             for key in keys[start : start + 10_000]:
                 text = json.dumps(
@@ -79,7 +79,8 @@ def ours(frame, path, _):
     return frame.genai.extract(PROMPT, SCHEMA, cache=path, **OPTIONS)
 
 
-def bare(frame, path, prompt_hash):
+def look_up(frame, path, prompt_hash):
+    """Return the keys in the order of the rows, and the answer to each that has one."""
     keys = [hashlib.sha256(text.encode()).digest()[:16].hex() for text in frame["text"].tolist()]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     connection = sqlite3.connect(path)
@@ -94,6 +95,11 @@ def bare(frame, path, prompt_hash):
                 (prompt_hash, *block),
             )
         )
+    return keys, found
+
+
+def bare(frame, path, prompt_hash):
+    keys, found = look_up(frame, path, prompt_hash)
     records = [json.loads(found[key]) for key in keys]
     out = pd.DataFrame.from_records(records, index=frame.index)
     out["tone"] = pd.Categorical(out["tone"], categories=SCHEMA["tone"])

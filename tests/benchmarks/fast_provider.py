@@ -6,7 +6,8 @@ every request whole, as JSON, and answers every row under its own id. The loopba
 ``pandas_genai.testing`` checks much more, and has a thread a connection: it would be the limit.
 
 ``GET /lateness`` tells how late its answers were sent, against the time at which they were due:
-whether it kept up is measured by itself, in every run.
+whether it kept up is measured by itself, in every run. ``GET /first`` tells when the first request
+was read, on this machine's monotonic clock, or ``null``.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Provider(asyncio.Protocol):
 
     latency = 0.0
     late: list[float] = []  # noqa: RUF012 - one list for the process is meant
+    first: float | None = None
 
     def connection_made(self, transport):
         self._transport = transport
@@ -70,6 +72,10 @@ class Provider(asyncio.Protocol):
             self._send(json.dumps(Provider.late).encode())
             Provider.late.clear()
             return
+        if head.startswith(b"get /v1/first"):
+            self._send(json.dumps(Provider.first).encode())
+            return
+        Provider.first = Provider.first or time.monotonic()
         due = time.perf_counter() + self.latency
         answer = json.dumps(completion(json.loads(raw))).encode()
         if self.latency:

@@ -62,10 +62,10 @@ def test_by_several_threads_at_once():
 
 
 def test_a_frame_that_is_changed_meanwhile():
-    values = ["a", "b", "c"]
-    large = large_rows(as_inputs(values))
+    values = pd.Series(["a", "b", "c"])
+    large = large_rows(FrameInputs(values, {"series": True}))
     values[1] = None
     with pytest.raises(UsageError, match="was changed while its rows were asked"):
         large.keys[1]
     values[1] = "b"
-    assert list(large.keys) == list(distinct_rows(values).keys)
+    assert list(large.keys) == list(distinct_rows(["a", "b", "c"]).keys)

@@ -35,7 +35,7 @@ from pandas_genai.options import RunOptions
 from pandas_genai.runs import Observer, OnError
 from pandas_genai.settings import whole_number
 from pandas_genai.store import Cache, url_of, using
-from pandas_genai.task.inputs import Value
+from pandas_genai.task.inputs import HeldInputs, Value
 from pandas_genai.task.repeats import check_repeats
 from pandas_genai.task.schema import compile_schema
 
@@ -111,11 +111,9 @@ class Asking:
         own = self._own_columns()
         warn_of_duplicates(self.data.index)
         jobs = JobsFolder(jobs_place(None)[0])
-        render = _renderer(self._form)
         with nothing_asked_yet():  # texts of objects are written here
-            extraction = Extraction(
-                self.question, render(self.data), self.data.index, self.options, jobs=jobs
-            )
+            inputs = HeldInputs(FrameInputs(self.data, self._form))
+            extraction = Extraction(self.question, inputs, self.data.index, self.options, jobs=jobs)
         with with_advice(self.question), own.finding():
             result = extraction.run()
         own.find(result)

@@ -11,7 +11,6 @@ import pandas as pd
 from pandas_genai.errors import warn_user
 from pandas_genai.store import Answer, AnswerStore, RequestRecord
 from pandas_genai.task.frames import FrameBuilder
-from pandas_genai.task.large import LaterKeys
 from pandas_genai.task.repeats import NUMBER, majority
 from pandas_genai.task.reply import Reply
 from pandas_genai.task.rows import Keys, Positions, Rows
@@ -103,7 +102,7 @@ class AnswerReader:
     def _in_order(self) -> Iterator[Positions]:
         """Return which are read first: of keys that are not made yet, some from everywhere."""
         few = np.empty(0, dtype=np.int64)
-        if isinstance(self._rows.keys, LaterKeys):
+        if self._rows.keys.made_later:
             few = np.unique(np.linspace(0, len(self._places) - 1, _BLOCK).astype(np.int64))
             yield few
         by_key = self._rows.by_key

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -16,7 +17,16 @@ import numpy.typing as npt
 
 from pandas_genai.errors import UsageError, counted
 
-__all__ = ["MEDIA_SIZE", "NO_INPUT", "Digests", "Inputs", "MediaPart", "Part", "PartsInput"]
+__all__ = [
+    "MEDIA_SIZE",
+    "NO_INPUT",
+    "Digests",
+    "HeldInputs",
+    "Inputs",
+    "MediaPart",
+    "Part",
+    "PartsInput",
+]
 __all__ += ["RowInput", "TextInput", "TextPart", "Value", "as_input", "as_inputs"]
 __all__ += ["characters_of", "digest_of", "digests"]
 
@@ -24,6 +34,7 @@ MEDIA_SIZE = 6_400
 """Characters of text that an image or a file is counted as: 1,600 tokens, what the vendors bill for
 an image of a megapixel. Its bytes say nothing: they are compressed pixels."""
 
+_BLOCK = 10_000
 _MEDIA_TYPE = re.compile(r"image/[a-z0-9.+-]+|application/pdf")
 _NO_TEXT = b"\xff"
 """Begins what is hashed of an input with media: no UTF-8 has this byte, so no text has its key."""
@@ -252,25 +263,38 @@ class Inputs(ABC):
         return list(map(as_input, values))
 
 
-class _Listed(Inputs):
-    """Values that are at hand."""
+class HeldInputs(Inputs):
+    """Inputs held in memory, so that each value is rendered once.
 
-    def __init__(self, values: Sequence[Value]) -> None:
-        self._values = values
+    In an array, not in a list: the garbage collector looks at each element of a list whenever
+    many objects are made, and modules are imported before the first request.
+
+    Parameters
+    ----------
+    values : Inputs, or sequence of Value
+        The rows' values.
+    """
+
+    def __init__(self, values: Inputs | Sequence[Value]) -> None:
+        self._values: npt.NDArray[np.object_] = np.fromiter(values, np.object_, len(values))
 
     def __len__(self) -> int:
         return len(self._values)
 
     def __iter__(self) -> Iterator[Value]:
-        return iter(self._values)
+        starts = range(0, len(self), _BLOCK)
+        blocks = (self._values[start : start + _BLOCK].tolist() for start in starts)
+        return chain.from_iterable(blocks)
 
     def values(self, positions: Sequence[int]) -> list[Value]:
-        return [self._values[position] for position in positions]
+        """Return the values at these positions."""
+        found: list[Value] = self._values[np.asarray(positions, dtype=np.intp)].tolist()
+        return found
 
 
 def as_inputs(values: Inputs | Sequence[Value]) -> Inputs:
     """Return values as inputs."""
-    return values if isinstance(values, Inputs) else _Listed(values)
+    return values if isinstance(values, Inputs) else HeldInputs(values)
 
 
 def as_input(value: Value) -> RowInput:

@@ -34,6 +34,8 @@ class LaterKeys(Keys):
         A row that has the input of each key.
     """
 
+    made_later = True
+
     def __init__(self, inputs: Inputs, first: Positions) -> None:
         super().__init__(np.zeros((len(first), _WIDTH), dtype=np.uint8))
         self._inputs = inputs
@@ -87,7 +89,9 @@ def large_rows(inputs: Inputs, hashed: Callable[[str], int] = hash) -> Rows:
     places, distinct = pd.factorize(hashes)
     first = firsts(places, len(distinct))
     keys = LaterKeys(inputs, positions[first])
-    others = np.setdiff1d(np.arange(len(places)), first, assume_unique=True)
+    again = np.ones(len(places), dtype=bool)
+    again[first] = False
+    others = np.flatnonzero(again)
     if len(others) > len(first) or not _are_equal(inputs, keys, positions, places, others):
         return distinct_rows(inputs)
     codes = np.full(len(sent), -1, dtype=np.int64)

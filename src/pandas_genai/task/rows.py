@@ -35,6 +35,9 @@ class Keys(Sequence[str]):
         Sixteen bytes a key, in rows.
     """
 
+    made_later = False
+    """Whether keys are made when they are asked for, so that a few come soon and all take long."""
+
     def __init__(self, table: npt.NDArray[np.uint8]) -> None:
         self._table = table
 
