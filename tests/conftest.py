@@ -22,19 +22,22 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the server of these tests
 _MINE = ("DEFAULT_MODEL", "DEFAULT_BACKEND", "MAX_WORKERS", "CHUNK_SIZE")
 _PREFIXES = ("OPENAI_", "ANTHROPIC_", "PANDAS_GENAI_", "PG")
 _KEPT = ("PANDAS_GENAI_GGUF",)
-_enlarged = set()
+_changed = set()
 _HEAVY = ("tests/browser/", "tests/local/test_server.py")
 
 
 _CAMPAIGN = 10  # times as many cases are drawn for a property as in the suite
+_FAST = 5  # times as few of them with -m "not slow"
 # What -m "not slow" leaves out: tests that start processes, browsers, kernels or builds, that fill
 # tables of hundreds of cases with runs, or that draw many cases. All else takes under 90 s.
 _SLOW = (
+    "tests/accessor/test_packing.py::test_noise_is_rarely",
     "tests/backends/test_foreign_answers.py",
     "tests/backends/test_http.py::test_a_call_ends_with_its_time",
     "tests/backends/test_http.py::test_the_body_of_a_users_own",
     "tests/backends/test_secrets.py::test_batch",
     "tests/backends/test_secrets.py::test_live",
+    "tests/backends/test_tls.py::test_every_body",
     "tests/backends/test_vendor_names.py::test_damage",
     "tests/batch/test_damaged.py",
     "tests/batch/test_exactly_once.py::test_killed",
@@ -60,6 +63,7 @@ _SLOW = (
     "tests/extract/test_repeats_faults.py",
     "tests/extract/test_shared_budget.py::test_a_process",
     "tests/extract/test_stop.py",
+    "tests/extract/test_stopped_early.py::test_while_the_sdk",
     "tests/extract/test_useless.py",
     "tests/local/",
     "tests/runs/test_report.py::test_a_later_kernel",
@@ -98,17 +102,23 @@ def _is_part(option):
 
 
 def pytest_itemcollected(item):
-    """Mark what is slow, and in a campaign let every property draw more cases."""
+    """Mark what is slow; let every property draw more cases in a campaign, fewer in a fast run."""
     if item.nodeid.startswith(_SLOW) or item.get_closest_marker("campaign"):
         item.add_marker(pytest.mark.slow)
-    expression = item.config.option.markexpr
     drawn = getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)
-    if drawn is not None and "campaign" in expression and "not campaign" not in expression:
+    if drawn is None:
+        return
+    expression = item.config.option.markexpr
+    is_campaign = "campaign" in expression and "not campaign" not in expression
+    if is_campaign:
         item.add_marker(pytest.mark.campaign)
-        if item.originalname not in _enlarged:
-            _enlarged.add(item.originalname)
-            more = hypothesis.settings(drawn, max_examples=_CAMPAIGN * drawn.max_examples)
-            item.function._hypothesis_internal_use_settings = more
+    is_fast = "not slow" in expression
+    if (is_campaign or is_fast) and item.originalname not in _changed:
+        _changed.add(item.originalname)
+        cases = drawn.max_examples * _CAMPAIGN if is_campaign else drawn.max_examples // _FAST + 1
+        item.function._hypothesis_internal_use_settings = hypothesis.settings(
+            drawn, max_examples=cases
+        )
 
 
 def pytest_configure(config):
