@@ -130,9 +130,9 @@ class Watch:
 
     def _progress(self, run: Mapping[str, Any], begun: int) -> Progress:
         """Return how far a run is; partitions that have not begun count like the others."""
-        ahead = max(0, self._partitions - begun)
+        waiting = max(0, self._partitions - begun)
         return Progress(
-            total=run["rows"] + round(run["rows"] / max(1, begun) * ahead),
+            total=run["rows"] + round(run["rows"] / max(1, begun) * waiting),
             done=run["ok"] + run["failed"] + run["empty"],
             cached=run["cached"],
             failed=run["failed"],
@@ -163,7 +163,7 @@ class Watch:
 
 
 class _LocalRuns(Callback):
-    """Told by Dask's own schedulers, threads and processes, when they begin and end."""
+    """Called by Dask's own schedulers, threads and processes, when they begin and end."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Dask ships no type for it

@@ -106,14 +106,14 @@ def gwet(patterns: Patterns, weights: Numbers) -> Estimate:
     shares = _shares(patterns, weights)
     chance = scale * (shares * (1 - shares)).sum(axis=1)
     apart, blown = _paired(patterns, weights, patterns.apart / largest)
-    room = np.where(categories > 1, 1 - chance, 0.0)
-    value = 1 - _ratio(apart, room)
+    beyond_chance = np.where(categories > 1, 1 - chance, 0.0)
+    value = 1 - _ratio(apart, beyond_chance)
 
     def drift() -> Numbers:
         by_unit = scale * patterns.mean_over_codes(1 - shares)
-        return _per(by_unit - chance[:, None], room)
+        return _per(by_unit - chance[:, None], beyond_chance)
 
-    own = _per(patterns.apart[None] / largest, room)
+    own = _per(patterns.apart[None] / largest, beyond_chance)
     return _corrected(patterns, value, chance, 1 - own, drift, blown)
 
 

@@ -111,14 +111,14 @@ def wilson(
     """
     if not all(map(math.isfinite, (value, se, quantile, floor))) or n <= 0:
         return math.nan, math.nan
-    room = 1 - floor
-    share = (value - floor) / room
+    width = 1 - floor
+    share = (value - floor) / width
     spread = max(share * (1 - share), 0.0)
-    worth = spread / (se / room) ** 2 if se > 0 and spread > 0 else n
+    worth = spread / (se / width) ** 2 if se > 0 and spread > 0 else n
     pull = quantile**2 / worth
     centre = (share + pull / 2) / (1 + pull)
     half = math.sqrt(spread * pull + pull**2 / 4) / (1 + pull)
-    return floor + room * (centre - half), floor + room * (centre + half)
+    return floor + width * (centre - half), floor + width * (centre + half)
 
 
 def bca(value: float, drawn: npt.NDArray[np.float64], error: Error) -> tuple[float, float]:

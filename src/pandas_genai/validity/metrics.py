@@ -127,13 +127,13 @@ def _kappa(
     agreed, chance = sample.total(right) / whole, float(theirs @ ours)
     if chance >= 1 - 1e-12:
         return Figure("cohen_kappa", math.nan, _NOWHERE, n)
-    room = 1 - chance
-    value = (agreed - chance) / room
+    beyond_chance = 1 - chance
+    value = (agreed - chance) / beyond_chance
     drift = np.zeros(len(kept))
     drift[kept] = ours[gold[kept]] + theirs[given[kept]] - 2 * chance
-    scores = kept * (right - agreed - (1 - value) * drift) / room / whole
+    scores = kept * (right - agreed - (1 - value) * drift) / beyond_chance / whole
     se = sample.se(scores, _typical(sample, scores, kept, right))
-    low, high = sample.between(value, se, kept, floor=-chance / room)
+    low, high = sample.between(value, se, kept, floor=-chance / beyond_chance)
     if not agreed:  # the least that kappa can be is itself uncertain
         low = value - sample.quantile * se
     return Figure("cohen_kappa", value, (low, high), n)

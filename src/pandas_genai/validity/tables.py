@@ -23,7 +23,7 @@ _STATA_NAME, _STATA_TEXT = 32, 2_045
 _ORIGIN = "provenance"
 
 Facts = Mapping[str, str]
-"""Where labels come from, for a person: what is said, by its name."""
+"""Where labels come from, for a person: each statement by its name."""
 
 
 def write_csv_labels(path: Path, labels: pd.DataFrame, facts: Facts) -> None:

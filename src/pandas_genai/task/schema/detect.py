@@ -18,7 +18,7 @@ def is_json_schema(value: object, *, root: bool = False) -> TypeGuard[Mapping[st
     """Whether a dict can only be a JSON schema.
 
     A shorthand may have fields named ``type``, ``properties`` or ``enum``: what decides is that
-    their values make no sense in a shorthand, and that no other value is a Python type.
+    their values are no types of a shorthand, and that no other value is a Python type.
 
     Parameters
     ----------

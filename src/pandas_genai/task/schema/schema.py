@@ -156,7 +156,7 @@ class Schema:
 
     @cached_property
     def evidence_words(self) -> str:
-        """What is said of quotes, for the model; empty where none are asked for."""
+        """The instructions about quotes, for the model; empty where none are asked for."""
         if self.record is None or not self.evidence:
             return ""
         return words_of(self.record, self.evidence, many=self.many)
