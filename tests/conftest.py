@@ -29,9 +29,10 @@ _HEAVY = ("tests/browser/", "tests/local/test_server.py")
 _CAMPAIGN = 10  # times as many cases are drawn for a property as in the suite
 _FAST = 5  # times as few of them with -m "not slow"
 # What -m "not slow" leaves out: tests that start processes, browsers, kernels or builds, that fill
-# tables of hundreds of cases with runs, or that draw many cases. All else takes under 90 s.
+# tables of hundreds of cases with runs, simulate studies, or draw many cases. All else is for every
+# save: about a minute and a half of two cores.
 _SLOW = (
-    "tests/accessor/test_packing.py::test_noise_is_rarely",
+    "tests/accessor/test_packing.py",
     "tests/backends/test_foreign_answers.py",
     "tests/backends/test_http.py::test_a_call_ends_with_its_time",
     "tests/backends/test_http.py::test_the_body_of_a_users_own",
@@ -47,6 +48,7 @@ _SLOW = (
     "tests/batch/test_two_kernels.py::test_submitting_at_once",
     "tests/browser/",
     "tests/dask/",
+    "tests/display/test_coding.py::test_a_saved_notebook",
     "tests/display/test_final_line.py",
     "tests/display/test_overnight_notebooks.py",
     "tests/display/test_plot.py",
@@ -75,6 +77,7 @@ _SLOW = (
     "tests/store/test_processes.py",
     "tests/store/test_two_processes.py",
     "tests/store/test_upgrade.py",
+    "tests/task/test_quotes.py::test_quotes_in_twenty",
     "tests/task/test_schema_properties.py",
     "tests/task/test_schema_vendors.py::test_at_the_limit",
     "tests/test_doctests.py",
@@ -87,9 +90,11 @@ _SLOW = (
     "tests/test_structure.py::test_the_wheel",
     "tests/testing/",
     "tests/validity/inference/test_coverage.py",
+    "tests/validity/test_agreement.py::test_a_million",
     "tests/validity/test_agreement.py::test_intervals",
     "tests/validity/test_coding.py::test_killed",
     "tests/validity/test_evaluate.py::test_intervals",
+    "tests/validity/test_sampling.py::test_rows_are_drawn",
     "tests/workers/test_kernels_together.py",
     "tests/workers/test_rates.py",
     "tests/workers/test_requests_recorded.py",

@@ -362,7 +362,7 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
 def proxy(monkeypatch):
     _Proxy.asked.clear()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Proxy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
     for name in ("NO_PROXY", "no_proxy"):

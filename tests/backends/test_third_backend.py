@@ -399,7 +399,7 @@ def acme():
 @pytest.fixture
 def server():
     with AcmeServer() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield server
         server.shutdown()

@@ -89,7 +89,7 @@ def server(certificate):
     server.socket = context.wrap_socket(server.socket, server_side=True)
     proxy = serving(type("Bound", (Proxy,), {"port": server.server_port}))
     for one in (server, proxy):
-        threading.Thread(target=one.serve_forever, daemon=True).start()
+        threading.Thread(target=one.serve_forever, args=(0.01,), daemon=True).start()
     yield server.server_port, proxy.server_port
     for one in (server, proxy):
         one.shutdown()
