@@ -27,7 +27,7 @@ _HEAVY = ("tests/browser/", "tests/local/test_server.py")
 
 
 _CAMPAIGN = 10  # times as many cases are drawn for a property as in the suite
-_FAST = 5  # times as few of them with -m "not slow"
+_FAST = 5  # times as few of them with -m "not slow", for every save; where CI= is set, all
 # What -m "not slow" leaves out: tests that start processes, browsers, kernels or builds, that fill
 # tables of hundreds of cases with runs, simulate studies, or draw many cases. All else is for every
 # save: about a minute and a half of two cores.
@@ -117,9 +117,9 @@ def pytest_itemcollected(item):
     is_campaign = "campaign" in expression and "not campaign" not in expression
     if is_campaign:
         item.add_marker(pytest.mark.campaign)
-    is_fast = "not slow" in expression
-    if (is_campaign or is_fast) and item.originalname not in _changed:
-        _changed.add(item.originalname)
+    is_fast = "not slow" in expression and not os.environ.get("CI")
+    if (is_campaign or is_fast) and item.function not in _changed:
+        _changed.add(item.function)
         cases = drawn.max_examples * _CAMPAIGN if is_campaign else drawn.max_examples // _FAST + 1
         item.function._hypothesis_internal_use_settings = hypothesis.settings(
             drawn, max_examples=cases

@@ -307,7 +307,7 @@ def test_no_test_leaves_an_audit_hook_behind():
     for path in (ROOT / "tests").rglob("*.py"):
         calls = (
             node.func
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
             if isinstance(node, ast.Call)
         )
         names = {getattr(one, "attr", getattr(one, "id", None)) for one in calls}

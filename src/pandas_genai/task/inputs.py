@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,24 +16,14 @@ import numpy.typing as npt
 
 from pandas_genai.errors import UsageError, counted
 
-__all__ = [
-    "MEDIA_SIZE",
-    "NO_INPUT",
-    "Digests",
-    "HeldInputs",
-    "Inputs",
-    "MediaPart",
-    "Part",
-    "PartsInput",
-]
-__all__ += ["RowInput", "TextInput", "TextPart", "Value", "as_input", "as_inputs"]
+__all__ = ["MEDIA_SIZE", "NO_INPUT", "Digests", "Inputs", "MediaPart", "Part", "PartsInput"]
+__all__ += ["HeldInputs", "RowInput", "TextInput", "TextPart", "Value", "as_input", "as_inputs"]
 __all__ += ["characters_of", "digest_of", "digests"]
 
 MEDIA_SIZE = 6_400
 """Characters of text that an image or a file is counted as: 1,600 tokens, what the vendors bill for
 an image of a megapixel. Its bytes say nothing: they are compressed pixels."""
 
-_BLOCK = 10_000
 _MEDIA_TYPE = re.compile(r"image/[a-z0-9.+-]+|application/pdf")
 _NO_TEXT = b"\xff"
 """Begins what is hashed of an input with media: no UTF-8 has this byte, so no text has its key."""
@@ -282,9 +271,7 @@ class HeldInputs(Inputs):
         return len(self._values)
 
     def __iter__(self) -> Iterator[Value]:
-        starts = range(0, len(self), _BLOCK)
-        blocks = (self._values[start : start + _BLOCK].tolist() for start in starts)
-        return chain.from_iterable(blocks)
+        return iter(self._values.tolist())
 
     def values(self, positions: Sequence[int]) -> list[Value]:
         """Return the values at these positions."""
