@@ -24,8 +24,10 @@ _LOWER = 4
 _FIRST_SHARE = 4
 """The first call, which goes alone, may hold a quarter of the budget."""
 _SHARED_PART = 4
-"""All calls at once may hold a quarter of what is left of a budget that runs share: if the run is
-killed, what they hold has to count as spent."""
+_SHARED_GROWTH = 2
+"""Of a budget that runs share, a run leases at most a quarter of what is left, or what one call
+needs, and for no call more than an answer twice as long as expected may cost: if the run is killed,
+all that it has leased counts as spent."""
 
 
 State: TypeAlias = Callable[[str], str]
@@ -280,7 +282,7 @@ class Budget:
         """Give back what was reserved."""
         with self._lock:
             self._reserved.pop(id(chunk), None)
-            spare = self._free - self._held - self._next
+            spare = self._free - self._held - 2 * self._next
             if self._shared is not None and spare > self._next:  # fewer calls go at once by now
                 self._shared.give(spare)
 
@@ -327,15 +329,16 @@ class Budget:
         sent, answer = self._ceiling.sent(body), self._ceiling.answer_range(chunk, body)
         tokens = answer.least if answer.fixed else self._affordable(sent, answer)
         cost = self._next = self._worst(sent, tokens)
-        if cost > free and shared is not None and not self._lease(shared, cost):
+        if shared is not None and 0 < self._held > self._part(shared) - cost:
+            return False
+        enough = cost <= free or (shared is not None and self._lease(shared, cost))
+        if not enough and shared is not None:
             # By now it is known how much is left for all: it may do for a shorter answer.
             tokens = answer.least if answer.fixed else self._affordable(sent, answer)
             cost = self._next = self._worst(sent, tokens)
-            if cost > self._free:
-                self._lease(shared, cost)
-        free = self._free
-        if cost > free:
-            self._waiting, self._too_little = chunk, free
+            enough = cost <= self._free or self._lease(shared, cost)
+        if not enough:
+            self._waiting, self._too_little = chunk, self._free
             return False
         bound, alike = cost / self._excess, self._ceiling.shared_bytes(body)
         self._reserved[id(chunk)] = _Reserve(cost, bound, sent, tokens, answer.fixed, alike)
@@ -344,7 +347,8 @@ class Budget:
     def _lease(self, shared: SharedBudget, cost: float) -> bool:
         """Lease what the call needs, as much for each worker that has none, and a little more."""
         idle = self._workers - len(self._reserved) if self._opened else 1
-        if shared.lease(cost - self._free, min(cost * (1 + 1.25 * idle), shared.fair / 2)):
+        most = self._part(shared) - self._held - self._free
+        if shared.lease(cost - self._free, min(cost * (1 + 1.25 * idle), most)):
             return True
         if self._reserved:
             return False
@@ -358,15 +362,25 @@ class Budget:
             return answer.most
         if self._opened and not self._counted:
             return answer.least  # each call costs all that is reserved for it
-        others = self._workers - len(self._reserved) if self._opened else _FIRST_SHARE
-        share = self._free / max(1, others)
+        fits = math.floor((self._share() - self._worst(sent, 0)) / rate)
+        most = answer.most
         if self._shared is not None:
-            share = (self._free + self._shared.fair) / max(1, others) / _SHARED_PART
-        fits = math.floor((share - self._worst(sent, 0)) / rate)
+            most = min(most, _SHARED_GROWTH * answer.least)
         tokens = answer.least
-        while tokens * 2 <= min(fits, answer.most):  # few different limits, whatever is left
+        while tokens * 2 <= min(fits, most):  # few different limits, whatever is left
             tokens *= 2
-        return answer.most if fits >= answer.most else tokens
+        return most if fits >= most else tokens
+
+    def _share(self) -> float:
+        """Return what a call may cost where each worker's call may cost as much."""
+        if self._shared is not None:
+            return self._part(self._shared) / (self._workers if self._opened else _FIRST_SHARE)
+        others = self._workers - len(self._reserved) if self._opened else _FIRST_SHARE
+        return self._free / max(1, others)
+
+    def _part(self, shared: SharedBudget) -> float:
+        """Return what we may have leased and not spent at once, unless one call needs more."""
+        return (self._free + self._held + shared.fair) / _SHARED_PART
 
     def _rate(self, sent: int) -> float:
         """Return what a token of the answer costs."""
