@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import subprocess
 import sys
@@ -154,30 +155,65 @@ from pandas_genai.options import RunOptions
 from pandas_genai.task.task import Task
 
 url, cache, start, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-texts = [f"The row of the number {start + number:06}." for number in range(1_000)]
+rows, workers = int(sys.argv[5]), int(sys.argv[6])
+texts = [f"The row of the number {start + number:06}." for number in range(rows)]
 question = Question(Task("Tone?", {"answer": ["yes", "no"]}), url, "k")
 options = RunOptions(
-    cache=cache, shared="job", max_cost=limit, prices={"input": 1.0, "output": 10.0}, max_workers=4
+    cache=cache,
+    shared="job",
+    max_cost=limit,
+    prices={"input": 1.0, "output": 10.0},
+    max_workers=workers,
 )
 try:
-    Extraction(question, texts, pd.RangeIndex(1_000), options).run()
+    Extraction(question, texts, pd.RangeIndex(rows), options).run()
 except BudgetError as error:
     print("stopped", error)
 """
 
 
-def test_a_process_that_is_killed_leaves_no_more_to_spend(extract, each, tmp_path):
-    calls, cache = 120, tmp_path / "c.sqlite"
-    limit = calls * each
+@pytest.fixture
+def begin(tmp_path):
+    """Start a process that spends from one budget with all that were started so."""
+
+    def start(provider, limit, *, first_row=0, rows=1_000, workers=4):
+        values = [tmp_path / "c.sqlite", first_row, limit, rows, workers]
+        command = [sys.executable, "-c", PROCESS, provider.openai_url, *map(str, values)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    return start
+
+
+def test_a_process_that_is_killed_leaves_no_more_to_spend(each, begin):
+    limit = 120 * each
     with LoopbackProvider(rule, latency=0.01) as provider:
-        command = [sys.executable, "-c", PROCESS, provider.openai_url, str(cache)]
-        first = subprocess.Popen([*command, "0", str(limit)])
+        first = begin(provider, limit)
         provider.wait_for(calls=30, timeout=60)
-        second = subprocess.Popen([*command, "1000", str(limit)], stdout=subprocess.PIPE, text=True)
+        second = begin(provider, limit, first_row=1_000)
         provider.wait_for(calls=50, timeout=60)
         first.kill()
-        first.wait()
+        first.communicate()
         out, _ = second.communicate(timeout=120)
         assert "stopped" in out
         cost = useful(provider) * each
     assert 0.75 * limit <= cost <= limit
+
+
+@pytest.mark.campaign
+def test_many_that_are_killed_leave_most_of_it_to_the_last(each, begin):
+    """Each holds some four times what the calls cost that it has under way."""
+    calls, kills, workers = 3_000, 20, 8
+    limit, drawn = calls * each, random.Random(5)
+    options = {"rows": 5 * calls, "workers": workers}
+    with LoopbackProvider(rule, latency=0.05) as provider:
+        for _ in range(kills):
+            before = provider.ledger.calls
+            process = begin(provider, limit, **options)
+            provider.wait_for(calls=before + drawn.randint(20, 60), timeout=60)
+            process.kill()
+            process.communicate()
+        out, _ = begin(provider, limit, **options).communicate(timeout=300)
+        assert "stopped" in out
+        spent = useful(provider)
+    print(f"{spent} of {calls} calls, {(calls - spent) / kills:.1f} lost for each kill")
+    assert calls - kills * 6 * workers <= spent <= calls
