@@ -172,12 +172,15 @@ except BudgetError as error:
 """
 
 
-@pytest.fixture
-def begin(tmp_path):
+@pytest.fixture(params=["sqlite", "postgres"])
+def begin(request, tmp_path):
     """Start a process that spends from one budget with all that were started so."""
+    store = tmp_path / "c.sqlite"
+    if request.param == "postgres":
+        store = request.getfixturevalue("postgres_url")
 
     def start(provider, limit, *, first_row=0, rows=1_000, workers=4):
-        values = [tmp_path / "c.sqlite", first_row, limit, rows, workers]
+        values = [store, first_row, limit, rows, workers]
         command = [sys.executable, "-c", PROCESS, provider.openai_url, *map(str, values)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
