@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pandas as pd
 import pytest
@@ -182,9 +182,14 @@ def begin(request, tmp_path):
     def start(provider, limit, *, first_row=0, rows=1_000, workers=4):
         values = [store, first_row, limit, rows, workers]
         command = [sys.executable, "-c", PROCESS, provider.openai_url, *map(str, values)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = started.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        )
+        started.callback(process.kill)
+        return process
 
-    return start
+    with ExitStack() as started:
+        yield start
 
 
 def test_a_process_that_is_killed_leaves_no_more_to_spend(each, begin):

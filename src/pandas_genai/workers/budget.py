@@ -327,15 +327,13 @@ class Budget:
             return False
         body = self._ceiling.body(chunk)
         sent, answer = self._ceiling.sent(body), self._ceiling.answer_range(chunk, body)
-        tokens = answer.least if answer.fixed else self._affordable(sent, answer)
-        cost = self._next = self._worst(sent, tokens)
-        if shared is not None and 0 < self._held > self._part(shared) - cost:
+        tokens, cost = self._planned(sent, answer)
+        if shared is not None and self._held and self._held + cost > self._part(shared):
             return False
         enough = cost <= free or (shared is not None and self._lease(shared, cost))
         if not enough and shared is not None:
             # By now it is known how much is left for all: it may do for a shorter answer.
-            tokens = answer.least if answer.fixed else self._affordable(sent, answer)
-            cost = self._next = self._worst(sent, tokens)
+            tokens, cost = self._planned(sent, answer)
             enough = cost <= self._free or self._lease(shared, cost)
         if not enough:
             self._waiting, self._too_little = chunk, self._free
@@ -347,7 +345,7 @@ class Budget:
     def _lease(self, shared: SharedBudget, cost: float) -> bool:
         """Lease what the call needs, as much for each worker that has none, and a little more."""
         idle = self._workers - len(self._reserved) if self._opened else 1
-        most = self._part(shared) - self._held - self._free
+        most = self._part(shared) - (shared.leased - self._spent)
         if shared.lease(cost - self._free, min(cost * (1 + 1.25 * idle), most)):
             return True
         if self._reserved:
@@ -355,8 +353,16 @@ class Budget:
         shared.end(self._free)  # whoever waits holds nothing back
         return shared.lease(cost, cost)
 
+    def _planned(self, sent: int, answer: AnswerRange) -> tuple[int, float]:
+        """Return the limit of the next call and what it can cost at most."""
+        tokens = self._affordable(sent, answer)
+        self._next = self._worst(sent, tokens)
+        return tokens, self._next
+
     def _affordable(self, sent: int, answer: AnswerRange) -> int:
         """Return the highest limit that leaves as much to every other worker."""
+        if answer.fixed:
+            return answer.least
         rate = self._rate(sent)
         if not rate:
             return answer.most
@@ -380,7 +386,7 @@ class Budget:
 
     def _part(self, shared: SharedBudget) -> float:
         """Return what we may have leased and not spent at once, unless one call needs more."""
-        return (self._free + self._held + shared.fair) / _SHARED_PART
+        return (shared.leased - self._spent + shared.fair) / _SHARED_PART
 
     def _rate(self, sent: int) -> float:
         """Return what a token of the answer costs."""
